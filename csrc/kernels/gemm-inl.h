@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The matrix kernel: rows of A (by pointer) times packed panels of B. Everything that multiplies
+// matrices here goes through it: Dense, the input and recurrent parts of every cell, and all backward
+// products.
+//
+// A tile keeps MR rows x NP panels x NV vectors of sums in registers over the whole depth. AVX-512:
+// 6 x 1 x 4 = 24 sums, per k 4 loads of B and 6 broadcasts of A feed 24 FMAs (10 loads in the 12 cycles
+// that 24 FMAs take on two ports). With few rows two panels run at once (1 x 2 x 4 = 8 sums), because
+// one FMA chain is 4 cycles long and 2 ports need 8 chains to stay busy; k is never split over
+// accumulators, which would change the bits with the shape.
+#pragma once
+
+namespace lstmfast::LSTMFAST_ISA {
+namespace {
+
+constexpr int kMaxRows = 6;
+
+template <int NV>
+constexpr int max_rows() { return kAccumulators / NV < kMaxRows ? kAccumulators / NV : kMaxRows; }
+
+LSTMFAST_INLINE int clamp_lanes(std::int64_t n) { return n < 0 ? 0 : n > kLanes ? kLanes : static_cast<int>(n); }
+
+template <int MR, int NV, int NP>
+inline void gemm_tile(const GemmArgs& g, int row, int panel) {
+  const float* a[MR];
+  float* c[MR];
+  for (int r = 0; r < MR; ++r) {
+    a[r] = g.a[row + r] + g.a_offset;
+    c[r] = g.c + (g.c_row ? g.c_row[row + r] : row + r) * g.ldc + panel * g.c_panel_stride;
+  }
+  const float* b[NP];
+  for (int p = 0; p < NP; ++p) b[p] = g.b + (panel + p) * g.b_panel_stride;
+  const std::int64_t lanes_left = g.limit - (panel + NP - 1) * g.limit_panel - (NV - 1) * g.limit_vector;
+  const bool whole = lanes_left >= kLanes;
+
+  F32 acc[MR][NP][NV];
+  for (int p = 0; p < NP; ++p)
+    for (int v = 0; v < NV; ++v) {
+      if (g.load_mask >> v & 1) {
+        if (whole) {
+          for (int r = 0; r < MR; ++r) acc[r][p][v] = load(c[r] + p * g.c_panel_stride + g.c_vector[v]);
+        } else {
+          const int n = clamp_lanes(g.limit - (panel + p) * g.limit_panel - v * g.limit_vector);
+          for (int r = 0; r < MR; ++r) acc[r][p][v] = load_n(c[r] + p * g.c_panel_stride + g.c_vector[v], n);
+        }
+      } else {
+        const F32 start = g.bias ? load(g.bias + ((panel + p) * NV + v) * kLanes) : zero();
+        for (int r = 0; r < MR; ++r) acc[r][p][v] = start;
+      }
+    }
+
+  for (std::int64_t left = g.k; left > 0; left -= g.k_block) {
+    const std::int64_t depth = left < g.k_block ? left : g.k_block;
+    for (std::int64_t k = 0; k < depth; ++k) {
+      if constexpr (kAccumulators >= 24) {  // 32 registers: hold B's vectors, broadcast A one by one
+        F32 bv[NP][NV];
+        for (int p = 0; p < NP; ++p)
+          for (int v = 0; v < NV; ++v) bv[p][v] = load(b[p] + (k * NV + v) * kLanes);
+        for (int r = 0; r < MR; ++r) {
+          const F32 av = broadcast(a[r] + k);
+          for (int p = 0; p < NP; ++p)
+            for (int v = 0; v < NV; ++v) acc[r][p][v] = fma(av, bv[p][v], acc[r][p][v]);
+        }
+      } else {  // 16 registers: hold A's values, pass B's vectors through one register
+        F32 av[MR];
+        for (int r = 0; r < MR; ++r) av[r] = broadcast(a[r] + k);
+        for (int p = 0; p < NP; ++p)
+          for (int v = 0; v < NV; ++v) {
+            const F32 bv = load(b[p] + (k * NV + v) * kLanes);
+            for (int r = 0; r < MR; ++r) acc[r][p][v] = fma(av[r], bv, acc[r][p][v]);
+          }
+      }
+    }
+    for (int r = 0; r < MR; ++r) a[r] += g.a_block_stride;
+    for (int p = 0; p < NP; ++p) b[p] += depth * (NV * kLanes);
+  }
+
+  for (int p = 0; p < NP; ++p)
+    for (int v = 0; v < NV; ++v) {
+      if (whole) {
+        for (int r = 0; r < MR; ++r) store(c[r] + p * g.c_panel_stride + g.c_vector[v], acc[r][p][v]);
+      } else {
+        const int n = clamp_lanes(g.limit - (panel + p) * g.limit_panel - v * g.limit_vector);
+        for (int r = 0; r < MR; ++r) store_n(c[r] + p * g.c_panel_stride + g.c_vector[v], acc[r][p][v], n);
+      }
+    }
+}
+
+// Runs the tile for `rows` rows known only at run time.
+template <int MR, int NV, int NP>
+inline void gemm_rows(const GemmArgs& g, int rows, int row, int panel) {
+  if constexpr (MR > 1) {
+    if (rows < MR) return gemm_rows<MR - 1, NV, NP>(g, rows, row, panel);
+  }
+  gemm_tile<MR, NV, NP>(g, row, panel);
+}
+
+template <int NV>
+inline void gemm_vectors(const GemmArgs& g) {
+  // As many panels at once as the accumulators allow when all rows fit in one small tile.
+  constexpr int kPairRows = max_rows<NV>() / 2 < kAccumulators / (2 * NV) ? max_rows<NV>() / 2 : kAccumulators / (2 * NV);
+  int panel = 0;
+  if (kPairRows > 0 && g.rows <= kPairRows) {
+    for (; panel + 2 <= g.panels; panel += 2) gemm_rows<(kPairRows > 0 ? kPairRows : 1), NV, 2>(g, g.rows, 0, panel);
+  }
+  // Rows in blocks of equal size: 16 as 6+5+5, not 6+6+4.
+  const int blocks = (g.rows + max_rows<NV>() - 1) / max_rows<NV>();
+  for (; panel < g.panels; ++panel) {
+    for (int block = 0, row = 0; block < blocks; ++block) {
+      const int n = (g.rows - row + (blocks - block) - 1) / (blocks - block);
+      gemm_rows<max_rows<NV>(), NV, 1>(g, n, row, panel);
+      row += n;
+    }
+  }
+}
+
+void gemm(const GemmArgs& g) {
+  switch (g.vectors) {
+    case 1: return gemm_vectors<1>(g);
+    case 2: return gemm_vectors<2>(g);
+    case 3: return gemm_vectors<3>(g);
+    default: return gemm_vectors<4>(g);
+  }
+}
+
+}  // namespace
+}  // namespace lstmfast::LSTMFAST_ISA

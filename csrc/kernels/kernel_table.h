@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The contract between the kernels and everything above them: one table of function pointers an
+// instruction set. Kernels trust their arguments, do not allocate, throw, thread or know Python.
+//
+// Dimensions: T time, B batch, I inputs, H hidden units, G gates; VL = KernelTable::lanes.
+// A *panel* is the unit of packed weights: K rows of NV vectors, [k][v][VL], contiguous. For a cell
+// with G gates, panel p holds the G gates of the units p*VL .. p*VL+VL-1 (v = gate); for a plain
+// matrix, NV adjacent blocks of VL columns. Each output element is one accumulator that runs over k in
+// ascending order with fused multiply-add, so its bits depend on nothing but its row and its column.
+#pragma once
+
+#include <cstdint>
+
+namespace lstmfast {
+
+// Rows of A times panels of B, into rows of C.
+struct GemmArgs {
+  int rows;                    // M
+  int panels;                  // consecutive panels of B
+  int vectors;                 // NV, 1..4
+  std::int64_t k;              // depth of this call
+  std::int64_t k_block;        // A's k is contiguous in blocks of this many floats (k when it is one run)
+  const float* const* a;       // [rows] pointers to A(row, 0)
+  std::int64_t a_offset;       // added to each of them
+  std::int64_t a_block_stride; // from one block of k to the next
+  const float* b;              // first panel, already advanced to the first k
+  std::int64_t b_panel_stride;
+  float* c;                    // C element (row, panel, v, lane) = c[c_row[row]*ldc + panel*c_panel_stride + c_vector[v] + lane]
+  const std::int32_t* c_row;   // [rows], or null for 0, 1, 2, ...
+  std::int64_t ldc;
+  std::int64_t c_panel_stride;
+  std::int64_t c_vector[4];
+  unsigned load_mask;          // bit v: accumulate on what C's vector v holds; else start from bias, or 0
+  const float* bias;           // [panels][NV][VL], or null
+  // Lanes that exist: clamp(limit - panel*limit_panel - v*limit_vector, 0, VL). Others are neither read nor written.
+  std::int64_t limit, limit_panel, limit_vector;
+};
+
+enum class Activation : int {
+  kLinear, kRelu, kSigmoid, kTanh, kHardSigmoid, kElu, kSelu, kGelu, kGeluTanh, kSilu, kSoftplus, kSoftsign,
+  kExponential, kLeakyRelu, kRelu6, kHardTanh, kCount
+};
+
+// One time step of a cell for some rows and panels of units: pre-activations z to new states.
+struct CellForwardArgs {
+  int rows;
+  int panels;
+  Activation activation, recurrent_activation;
+  float* gates;                      // z in; with keep_gates the activated gates out. [panel][row index][NV*VL]
+  std::int64_t gates_panel_stride;
+  const std::int32_t* gates_row;     // [rows] index of each row in gates
+  bool keep_gates;
+  const float* c_in;                 // LSTM: [panel][row index][VL]; may be c_out
+  std::int64_t c_in_panel_stride;
+  const std::int32_t* c_in_row;      // [rows]; negative: take c_initial instead
+  const float* c_initial;            // (B, c_initial_ld) row-major and zero-padded to whole vectors
+  std::int64_t c_initial_ld;
+  const std::int32_t* batch_row;     // [rows] row of the batch
+  float* c_out;
+  std::int64_t c_out_panel_stride;
+  const std::int32_t* c_out_row;     // [rows]
+  float* const* h_out;               // [rows] row starts; whole vectors are written (padded buffers)
+  float* const* y_out;               // [rows] row starts of the caller's output, tails respected; or null
+  const float* recurrent_mask;       // (B, recurrent_mask_ld) or null: h_out = h * mask, y_out = h
+  std::int64_t recurrent_mask_ld;
+  int unit;                          // first unit of the first panel
+  int units;                         // H
+  int vectors;                       // simple_rnn: vectors a panel
+};
+
+// The same step backwards. dG replaces the activated gates in place.
+struct CellBackwardArgs {
+  int rows;
+  int panels;
+  Activation activation, recurrent_activation;
+  float* gates;
+  std::int64_t gates_panel_stride;
+  const std::int32_t* gates_row;
+  const float* c;                    // LSTM: c of every stored step, [panel][row index][VL]
+  std::int64_t c_panel_stride;
+  const std::int32_t* c_row;         // [rows] this step's c
+  const std::int32_t* c_prev_row;    // [rows] the step before; negative: c_initial
+  const float* c_initial;
+  std::int64_t c_initial_ld;
+  const std::int32_t* batch_row;
+  const float* const* dy;            // [rows] row starts of the gradient that arrives from above, or null
+  const float* dh;                   // (B, ld) gradient that arrives from the next step
+  std::int64_t dh_ld;
+  float* dc;                         // (B, ld) in: from the next step; out: for the step before
+  std::int64_t dc_ld;
+  const float* recurrent_mask;       // (B, ld) or null: dh is multiplied by it
+  std::int64_t recurrent_mask_ld;
+  int unit, units, vectors;
+};
+
+#include "kernels/elementwise_args.h"
+
+struct KernelTable {
+  const char* name;
+  int lanes;
+  int accumulators;
+#define LSTMFAST_KERNEL(name, ...) void (*name)(__VA_ARGS__);
+#include "kernels/kernels.def"
+#undef LSTMFAST_KERNEL
+};
+
+}  // namespace lstmfast

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Threads: a team that runs one function side by side, with a barrier for use inside it. The only file
+// that knows OpenMP is parallel.cpp.
+//
+// Guards, so that the library never hurts the program around it:
+//  - small work stays on the calling thread (threads_for_work);
+//  - a call that is nested, or finds the team busy with another thread's call, runs on a team of one;
+//  - a child after fork() runs on a team of one (libgomp would hang there);
+//  - a barrier spins for microseconds, then yields its core: a busy neighbour costs its share, not a collapse;
+//  - denormals are flushed inside the team and the caller's floating-point state is put back.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+namespace lstmfast {
+
+// Meeting point of `parties` threads; reusable at once.
+class Barrier {
+ public:
+  explicit Barrier(int parties = 1) : parties_(parties) {}
+  void reset(int parties) { parties_ = parties; arrived_.store(0); }
+  void wait();
+
+ private:
+  int parties_;
+  alignas(128) std::atomic<int> arrived_{0};     // 128: adjacent-line prefetch pairs lines
+  alignas(128) std::atomic<unsigned> round_{0};
+};
+
+struct Team {
+  int id;          // 0 .. size-1
+  int size;
+  Barrier& barrier;  // of the whole team
+};
+
+struct Range {
+  std::int64_t begin, end;
+};
+// Part `index` of `parts` of 0..n, in whole multiples of `unit` where possible.
+Range split(std::int64_t n, int parts, int index, std::int64_t unit = 1);
+
+int num_threads();             // what calls may use: set_num_threads, LSTMFAST_NUM_THREADS, OMP_NUM_THREADS, CPUs allowed (affinity, cgroup)
+void set_num_threads(int n);   // throws std::invalid_argument unless 1 <= n <= 1024
+int cpus_allowed();
+bool has_openmp();
+
+// How many threads are worth waking for `flops` floating-point operations' worth of work.
+int threads_for_work(double flops);
+
+namespace detail {
+void run_team(int threads, void (*body)(void*, const Team&), void* context);
+}
+
+// Runs body(const Team&) on `threads` threads (fewer where a guard says so) and returns when all have.
+// The body must not throw.
+template <class F>
+void run_team(int threads, F&& body) {
+  detail::run_team(threads, [](void* f, const Team& team) { (*static_cast<std::remove_reference_t<F>*>(f))(team); }, &body);
+}
+
+// body(begin, end) over 0..n split evenly over `threads` threads.
+template <class F>
+void parallel_for(std::int64_t n, int threads, F&& body, std::int64_t unit = 1) {
+  run_team(threads, [&](const Team& team) {
+    const Range r = split(n, team.size, team.id, unit);
+    if (r.begin < r.end) body(r.begin, r.end);
+  });
+}
+
+}  // namespace lstmfast
