@@ -36,7 +36,8 @@ function(lstmfast_add_isa name)
   else()
     # -O3 in Debug too: below -O2 small helpers are not inlined and could leak as weak symbols.
     target_compile_options(${target} PRIVATE ${ISA_GNU} -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off
-                                             -fno-exceptions -fno-rtti -fno-lto)
+                                             -fno-exceptions -fno-rtti -fno-lto
+                                             -Wno-maybe-uninitialized) # GCC 12 warns about its own intrinsics headers
   endif()
   lstmfast_set_warnings(${target})
   list(JOIN ISA_NEEDS " | " needs)

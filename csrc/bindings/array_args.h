@@ -26,7 +26,10 @@ inline std::string shape_text(const py::array& a) {
 inline void check_shape(const py::array& a, const char* name, std::initializer_list<py::ssize_t> expected) {
   bool same = a.ndim() == static_cast<py::ssize_t>(expected.size());
   py::ssize_t i = 0;
-  for (const py::ssize_t e : expected) same = same && (e < 0 || a.shape(i++) == e);
+  for (const py::ssize_t e : expected) {
+    same = same && (e < 0 || a.shape(i) == e);
+    ++i;
+  }
   if (same) return;
   std::string text = "(";
   i = 0;

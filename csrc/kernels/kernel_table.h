@@ -88,8 +88,6 @@ struct CellBackwardArgs {
   std::int64_t dh_ld;
   float* dc;                         // (B, ld) in: from the next step; out: for the step before
   std::int64_t dc_ld;
-  const float* recurrent_mask;       // (B, ld) or null: dh is multiplied by it
-  std::int64_t recurrent_mask_ld;
   int unit, units, vectors;
 };
 

@@ -13,26 +13,25 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 
 namespace lstmfast {
 
-// Meeting point of `parties` threads; reusable at once.
+// Meeting point of some threads; reusable at once. All that meet must name the same number.
 class Barrier {
  public:
-  explicit Barrier(int parties = 1) : parties_(parties) {}
-  void reset(int parties) { parties_ = parties; arrived_.store(0); }
-  void wait();
+  void wait(int parties);
 
  private:
-  int parties_;
-  alignas(128) std::atomic<int> arrived_{0};     // 128: adjacent-line prefetch pairs lines
+  alignas(128) std::atomic<int> arrived_{0};  // 128: adjacent-line prefetch pairs lines
   alignas(128) std::atomic<unsigned> round_{0};
 };
 
 struct Team {
   int id;          // 0 .. size-1
   int size;
-  Barrier& barrier;  // of the whole team
+  Barrier* meeting;  // of the whole team
+  void wait() const { if (size > 1) meeting->wait(size); }
 };
 
 struct Range {
@@ -41,7 +40,9 @@ struct Range {
 // Part `index` of `parts` of 0..n, in whole multiples of `unit` where possible.
 Range split(std::int64_t n, int parts, int index, std::int64_t unit = 1);
 
-int num_threads();             // what calls may use: set_num_threads, LSTMFAST_NUM_THREADS, OMP_NUM_THREADS, CPUs allowed (affinity, cgroup)
+// What calls may use: set_num_threads, else LSTMFAST_NUM_THREADS, OMP_NUM_THREADS, the CPUs allowed (affinity,
+// cgroup), whichever comes first; a limit set through the OpenMP runtime (threadpoolctl) counts as well.
+int num_threads();
 void set_num_threads(int n);   // throws std::invalid_argument unless 1 <= n <= 1024
 int cpus_allowed();
 bool has_openmp();

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <vector>
+
+#include "bindings/activation_names.h"
+#include "bindings/array_args.h"
+#include "dispatch/select.h"
+#include "recurrent/sequence.h"
+
+namespace lstmfast {
+namespace {
+
+using MaskArray = py::array_t<bool, py::array::c_style>;
+using LengthArray = py::array_t<std::int32_t, py::array::c_style>;
+using OptionalStates = std::optional<std::vector<OptionalFloatArray>>;
+
+// Keeps the arrays alive from which the backward pass packs its transposes.
+struct BoundRecurrentWeights {
+  FloatArray kernel, recurrent_kernel;
+  RecurrentWeights weights;
+};
+
+// Keeps everything alive that the tape points to.
+struct BoundTape {
+  std::unique_ptr<SequenceTape> tape;
+  FloatArray x;
+  std::vector<OptionalFloatArray> initial;
+  std::optional<MaskArray> mask;
+  std::optional<LengthArray> lengths;
+  OptionalFloatArray recurrent_mask;
+};
+
+std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, FloatArray kernel, FloatArray recurrent_kernel,
+                                                   const OptionalFloatArray& bias, const std::string& activation,
+                                                   const std::string& recurrent_activation) {
+  const CellSpec& spec = cell_spec(cell);
+  check_shape(recurrent_kernel, "recurrent_kernel", {-1, -1});
+  const py::ssize_t units = recurrent_kernel.shape(0), columns = units * spec.gates;
+  check_shape(recurrent_kernel, "recurrent_kernel", {units, columns});
+  check_shape(kernel, "kernel", {-1, columns});
+  if (bias) check_shape(*bias, "bias", {columns});
+  if (units == 0 || kernel.shape(0) == 0) throw py::value_error("kernel: expected a shape without zeros, got " + shape_text(kernel));
+  const Activation act = activation_named(activation, "activation"), gate = activation_named(recurrent_activation, "recurrent_activation");
+  const float *k = kernel.data(), *u = recurrent_kernel.data(), *b = bias ? bias->data() : nullptr;
+  const int inputs = static_cast<int>(kernel.shape(0));
+  return std::unique_ptr<BoundRecurrentWeights>(new BoundRecurrentWeights{
+      std::move(kernel), std::move(recurrent_kernel),
+      RecurrentWeights(kernels(), spec, k, u, b, inputs, static_cast<int>(units), act, gate)});
+}
+
+py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const OptionalStates& initial_state, std::optional<MaskArray> mask,
+                  std::optional<LengthArray> lengths, OptionalFloatArray recurrent_mask, bool return_sequences, bool go_backwards,
+                  bool zero_output_for_mask, bool save) {
+  const RecurrentWeights& w = bound.weights;
+  check_shape(x, "x", {-1, -1, w.inputs});
+  const py::ssize_t batch = x.shape(0), time = x.shape(1);
+  if (time == 0) throw py::value_error("x: expected at least one time step, got shape " + shape_text(x));
+  if (batch * time > INT32_MAX) throw py::value_error("x: at most 2**31 - 1 steps (batch times time) fit one call, got shape " + shape_text(x));
+  Sequence s;
+  s.batch = static_cast<int>(batch);
+  s.time = static_cast<int>(time);
+  s.x = x.data();
+  s.reversed = go_backwards;
+  s.zero_masked = zero_output_for_mask || lengths;
+  const std::size_t n_states = w.cell.has_cell ? 2 : 1;
+  std::vector<OptionalFloatArray> initial(2);
+  if (initial_state) {
+    if (initial_state->size() != n_states)
+      throw py::value_error("initial_state: expected " + std::to_string(n_states) + " arrays, got " + std::to_string(initial_state->size()));
+    for (std::size_t k = 0; k < n_states; ++k) {
+      initial[k] = (*initial_state)[k];
+      if (!initial[k]) continue;
+      check_shape(*initial[k], "initial_state", {batch, w.units});
+      s.initial[k] = initial[k]->data();
+    }
+  }
+  if (mask) {
+    check_shape(*mask, "mask", {batch, time});
+    s.mask = reinterpret_cast<const std::uint8_t*>(mask->data());
+  }
+  if (lengths) {
+    check_shape(*lengths, "lengths", {batch});
+    s.lengths = lengths->data();
+    for (py::ssize_t b = 0; b < batch; ++b)
+      if (s.lengths[b] < 0 || s.lengths[b] > time)
+        throw py::value_error("lengths: expected 0 to " + std::to_string(time) + ", got " + std::to_string(s.lengths[b]) + " for row " + std::to_string(b));
+  }
+  if (recurrent_mask) {
+    check_shape(*recurrent_mask, "recurrent_mask", {batch, w.units});
+    s.recurrent_mask = recurrent_mask->data();
+  }
+  FloatArray h = new_array({batch, w.units});
+  py::list states;
+  states.append(h);
+  float* final_state[2] = {h.mutable_data(), nullptr};
+  if (w.cell.has_cell) {
+    FloatArray c = new_array({batch, w.units});
+    final_state[1] = c.mutable_data();
+    states.append(c);
+  }
+  std::optional<FloatArray> y;
+  if (return_sequences) y = new_array({batch, time, w.units});
+  float* out = y ? y->mutable_data() : nullptr;
+  std::unique_ptr<SequenceTape> tape;
+  const double flops = 2.0 * static_cast<double>(batch * time) * w.cell.gates * w.units * (w.inputs + w.units);
+  if (flops < 2e5) {  // about 5 us: letting others run would cost more than it gives
+    tape = sequence_forward(w, s, out, final_state, save);
+  } else {
+    const py::gil_scoped_release release;
+    tape = sequence_forward(w, s, out, final_state, save);
+  }
+  py::object kept = py::none();
+  if (save)
+    kept = py::cast(std::unique_ptr<BoundTape>(new BoundTape{std::move(tape), std::move(x), std::move(initial), std::move(mask),
+                                                             std::move(lengths), std::move(recurrent_mask)}));
+  return py::make_tuple(y ? py::object(*y) : py::object(h), py::tuple(states), kept);
+}
+
+py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const OptionalFloatArray& dy, const OptionalStates& dstates,
+                   FloatArray& dkernel, FloatArray& drecurrent, std::optional<FloatArray>& dbias, bool accumulate, bool needs_dx) {
+  const RecurrentWeights& w = bound.weights;
+  if (!kept.tape) throw py::value_error("tape: has been used already; a tape serves one backward pass");
+  const Sequence& s = kept.tape->sequence;
+  const py::ssize_t columns = static_cast<py::ssize_t>(w.cell.gates) * w.units;
+  const std::size_t n_states = w.cell.has_cell ? 2 : 1;
+  SequenceGradients g;
+  if (dy) {
+    check_shape(*dy, "dy", {s.batch, s.time, w.units});
+    g.dy = dy->data();
+  }
+  if (dstates) {
+    if (dstates->size() != n_states)
+      throw py::value_error("dstates: expected " + std::to_string(n_states) + " arrays, got " + std::to_string(dstates->size()));
+    for (std::size_t k = 0; k < n_states; ++k) {
+      if (!(*dstates)[k]) continue;
+      check_shape(*(*dstates)[k], "dstates", {s.batch, w.units});
+      g.dfinal[k] = (*dstates)[k]->data();
+    }
+  }
+  check_shape(dkernel, "dkernel", {w.inputs, columns});
+  check_shape(drecurrent, "drecurrent", {w.units, columns});
+  if (dbias) check_shape(*dbias, "dbias", {columns});
+  g.dkernel = dkernel.mutable_data();
+  g.drecurrent = drecurrent.mutable_data();
+  g.dbias = dbias ? dbias->mutable_data() : nullptr;
+  g.accumulate = accumulate;
+  std::optional<FloatArray> dx;
+  if (needs_dx) {
+    dx = new_array({s.batch, s.time, w.inputs});
+    g.dx = dx->mutable_data();
+  }
+  py::list dinitial;
+  for (std::size_t k = 0; k < n_states; ++k) {
+    FloatArray d = new_array({s.batch, w.units});
+    g.dinitial[k] = d.mutable_data();
+    dinitial.append(d);
+  }
+  {
+    const py::gil_scoped_release release;
+    sequence_backward(w, *kept.tape, g);
+    kept.tape.reset();
+  }
+  return py::make_tuple(dx ? py::object(*dx) : py::object(py::none()), py::tuple(dinitial));
+}
+
+}  // namespace
+
+void register_recurrent(py::module_& m) {
+  py::class_<BoundRecurrentWeights>(m, "RecurrentWeights", "A recurrent cell's weights, packed for the kernels; immutable.")
+      .def(py::init(&new_weights), py::arg("cell"), py::arg("kernel").noconvert(), py::arg("recurrent_kernel").noconvert(),
+           py::arg("bias").noconvert() = py::none(), py::arg("activation") = "tanh", py::arg("recurrent_activation") = "sigmoid")
+      .def_property_readonly("nbytes", [](const BoundRecurrentWeights& b) { return b.weights.bytes(); });
+  py::class_<BoundTape>(m, "RecurrentTape", "What a recurrent forward pass keeps for one backward pass.");
+  m.def("recurrent_forward", &forward, py::arg("weights"), py::arg("x").noconvert(), py::arg("initial_state").noconvert() = py::none(),
+        py::arg("mask").noconvert() = py::none(), py::arg("lengths").noconvert() = py::none(),
+        py::arg("recurrent_mask").noconvert() = py::none(), py::arg("return_sequences") = false, py::arg("go_backwards") = false,
+        py::arg("zero_output_for_mask") = false, py::arg("save") = false);
+  m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
+        py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(),
+        py::arg("accumulate") = false, py::arg("needs_dx") = true);
+}
+
+}  // namespace lstmfast

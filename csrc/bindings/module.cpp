@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace lstmfast {
+void register_runtime(py::module_& m);
+void register_dense(py::module_& m);
+void register_recurrent(py::module_& m);
+void register_layers(py::module_& m);
+void register_optimizers(py::module_& m);
+void register_testing(py::module_& testing);
+void register_testing_elementwise(py::module_& testing);
+}  // namespace lstmfast
+
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+  m.doc() = "Native kernels of lstmfast. Arrays are float32 and C-contiguous; nothing is converted silently.";
+  lstmfast::register_runtime(m);
+  lstmfast::register_dense(m);
+  lstmfast::register_recurrent(m);
+  lstmfast::register_layers(m);
+  lstmfast::register_optimizers(m);
+  auto testing = m.def_submodule("testing", "Kernels of a chosen instruction set, for tests and benchmarks.");
+  lstmfast::register_testing(testing);
+  lstmfast::register_testing_elementwise(testing);
+}

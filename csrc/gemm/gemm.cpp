@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "gemm/gemm.h"
+
+#include <algorithm>
+
+#include "dispatch/cpu_features.h"
+
+namespace lstmfast {
+
+void gemm_blocked(const KernelTable& kernels, const GemmArgs& g) {
+  const CacheSizes& cache = cache_sizes();
+  const std::int64_t width = static_cast<std::int64_t>(g.vectors) * kernels.lanes;
+  constexpr std::int64_t kFewRows = 12;  // two tiles: a panel is read from L2 at most twice
+  if (g.rows <= kFewRows) return kernels.gemm(g);
+
+  // Whole blocks of A's depth where A's depth comes in blocks.
+  std::int64_t depth = std::max<std::int64_t>(16, static_cast<std::int64_t>(cache.l1 / 2) / (width * 4));
+  if (g.k_block < g.k) depth = std::max<std::int64_t>(1, depth / g.k_block) * g.k_block;
+  const std::int64_t rows_at_once = std::max<std::int64_t>(24, static_cast<std::int64_t>(cache.l2 / 2) / (g.k * 4) / 6 * 6);
+  for (std::int64_t row = 0; row < g.rows; row += rows_at_once) {
+    GemmArgs part = g;
+    part.rows = static_cast<int>(std::min<std::int64_t>(rows_at_once, g.rows - row));
+    part.a = g.a + row;
+    part.panels = 1;
+    if (g.c_row) part.c_row = g.c_row + row;
+    for (int p = 0; p < g.panels; ++p) {
+      part.limit = g.limit - p * g.limit_panel;
+      part.bias = g.bias ? g.bias + p * width : nullptr;
+      part.c = g.c + p * g.c_panel_stride + (g.c_row ? 0 : row * g.ldc);
+      for (std::int64_t k = 0; k < g.k; k += depth) {
+        part.k = std::min(depth, g.k - k);
+        part.b = g.b + p * g.b_panel_stride + k * width;
+        part.a_offset = g.a_offset + (g.k_block < g.k ? k / g.k_block * g.a_block_stride : k);
+        part.k_block = g.k_block < g.k ? g.k_block : part.k;
+        part.load_mask = k == 0 ? g.load_mask : ~0u;
+        kernels.gemm(part);
+      }
+    }
+  }
+}
+
+}  // namespace lstmfast

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Cache blocking around the matrix kernel.
+#pragma once
+
+#include "gemm/packed_matrix.h"
+
+namespace lstmfast {
+
+// Runs g (whole depth, all rows, all panels) so that the operands in flight stay in the caches: rows of A in blocks that
+// fit half of L2, and for each panel the depth in blocks that fit half of L1. Sums go to memory between blocks of
+// depth as float32, which changes no bit. Single-threaded: callers deal out rows or panels.
+void gemm_blocked(const KernelTable& kernels, const GemmArgs& g);
+
+}  // namespace lstmfast

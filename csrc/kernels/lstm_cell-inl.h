@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The LSTM's gates (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000), in Keras's order i, f, c~, o:
+//   i, f, o = sigmoid(z)   g = tanh(z)   c = f*c_prev + i*g   h = o*tanh(c)
+// With the default activations the packed weights carry a factor 1/2 in i, f and o, so that
+// sigmoid(z) = 1/2 + 1/2 tanh(z/2) needs no multiplication; other activations get z itself.
+#pragma once
+
+namespace lstmfast::LSTMFAST_ISA {
+namespace {
+
+struct DefaultActivations {
+  LSTMFAST_INLINE explicit DefaultActivations(Activation, Activation) {}
+  LSTMFAST_INLINE F32 gate(F32 half) const { return sigmoid_of_half(half); }
+  LSTMFAST_INLINE F32 state(F32 x) const { return tanh(x); }
+  LSTMFAST_INLINE F32 gate_slope(F32 y) const { return mul(y, sub(set1(1.0f), y)); }
+  LSTMFAST_INLINE F32 state_slope(F32 y) const { return fma(neg(y), y, set1(1.0f)); }
+};
+
+struct AnyActivations {
+  Activation state_, gate_;
+  LSTMFAST_INLINE explicit AnyActivations(Activation state, Activation gate) : state_(state), gate_(gate) {}
+  LSTMFAST_INLINE F32 gate(F32 x) const { return activate(gate_, x); }
+  LSTMFAST_INLINE F32 state(F32 x) const { return activate(state_, x); }
+  LSTMFAST_INLINE F32 gate_slope(F32 y) const { return activation_slope(gate_, y); }
+  LSTMFAST_INLINE F32 state_slope(F32 y) const { return activation_slope(state_, y); }
+};
+
+LSTMFAST_INLINE int unit_lanes(int units, int unit) { return units - unit < kLanes ? units - unit : kLanes; }
+
+// Where h goes: the padded row that the next step reads, times the recurrent dropout mask, and the caller's output.
+LSTMFAST_INLINE void store_hidden(const CellForwardArgs& a, int row, int unit, F32 h) {
+  const int n = unit_lanes(a.units, unit);
+  if (a.y_out) {
+    if (n == kLanes) store(a.y_out[row] + unit, h);
+    else store_n(a.y_out[row] + unit, h, n);
+  }
+  if (a.recurrent_mask) h = mul(h, load(a.recurrent_mask + a.batch_row[row] * a.recurrent_mask_ld + unit));
+  store(a.h_out[row] + unit, h);
+}
+
+// The gradient that reaches h: from the layer above and from the next step.
+LSTMFAST_INLINE F32 load_hidden_gradient(const CellBackwardArgs& a, int row, int unit) {
+  F32 dh = load(a.dh + a.batch_row[row] * a.dh_ld + unit);
+  if (a.dy) {
+    const int n = unit_lanes(a.units, unit);
+    dh = add(dh, n == kLanes ? load(a.dy[row] + unit) : load_n(a.dy[row] + unit, n));
+  }
+  return dh;
+}
+
+template <class Act>
+inline void lstm_forward_with(const CellForwardArgs& a) {
+  const Act act(a.activation, a.recurrent_activation);
+  for (int p = 0; p < a.panels; ++p) {
+    const int unit = a.unit + p * kLanes;
+    for (int r = 0; r < a.rows; ++r) {
+      float* z = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[r]) * (4 * kLanes);
+      const float* c_prev = a.c_in_row[r] >= 0 ? a.c_in + p * a.c_in_panel_stride + static_cast<std::int64_t>(a.c_in_row[r]) * kLanes
+                                               : a.c_initial + a.batch_row[r] * a.c_initial_ld + unit;
+      const F32 i = act.gate(load(z));
+      const F32 f = act.gate(load(z + kLanes));
+      const F32 g = act.state(load(z + 2 * kLanes));
+      const F32 o = act.gate(load(z + 3 * kLanes));
+      const F32 c = fma(f, load(c_prev), mul(i, g));
+      store(a.c_out + p * a.c_out_panel_stride + static_cast<std::int64_t>(a.c_out_row[r]) * kLanes, c);
+      if (a.keep_gates) {
+        store(z, i);
+        store(z + kLanes, f);
+        store(z + 2 * kLanes, g);
+        store(z + 3 * kLanes, o);
+      }
+      store_hidden(a, r, unit, mul(o, act.state(c)));
+    }
+  }
+}
+
+void lstm_forward(const CellForwardArgs& a) {
+  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_forward_with<DefaultActivations>(a);
+  else lstm_forward_with<AnyActivations>(a);
+}
+
+template <class Act>
+inline void lstm_backward_with(const CellBackwardArgs& a) {
+  const Act act(a.activation, a.recurrent_activation);
+  for (int p = 0; p < a.panels; ++p) {
+    const int unit = a.unit + p * kLanes;
+    for (int r = 0; r < a.rows; ++r) {
+      float* gates = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[r]) * (4 * kLanes);
+      const float* c_prev = a.c_prev_row[r] >= 0 ? a.c + p * a.c_panel_stride + static_cast<std::int64_t>(a.c_prev_row[r]) * kLanes
+                                                 : a.c_initial + a.batch_row[r] * a.c_initial_ld + unit;
+      float* dc_row = a.dc + a.batch_row[r] * a.dc_ld + unit;
+      const F32 i = load(gates), f = load(gates + kLanes), g = load(gates + 2 * kLanes), o = load(gates + 3 * kLanes);
+      const F32 dh = load_hidden_gradient(a, r, unit);
+      const F32 tanh_c = act.state(load(a.c + p * a.c_panel_stride + static_cast<std::int64_t>(a.c_row[r]) * kLanes));
+      const F32 dc = fma(mul(dh, o), act.state_slope(tanh_c), load(dc_row));
+      store(gates, mul(mul(dc, g), act.gate_slope(i)));
+      store(gates + kLanes, mul(mul(dc, load(c_prev)), act.gate_slope(f)));
+      store(gates + 2 * kLanes, mul(mul(dc, i), act.state_slope(g)));
+      store(gates + 3 * kLanes, mul(mul(dh, tanh_c), act.gate_slope(o)));
+      store(dc_row, mul(dc, f));
+    }
+  }
+}
+
+void lstm_backward(const CellBackwardArgs& a) {
+  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_backward_with<DefaultActivations>(a);
+  else lstm_backward_with<AnyActivations>(a);
+}
+
+}  // namespace
+}  // namespace lstmfast::LSTMFAST_ISA

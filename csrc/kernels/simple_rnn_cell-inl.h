@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The simple recurrent cell (Elman 1990): h = act(z). A panel holds `vectors` vectors of adjacent units.
+// Uses store_hidden and load_hidden_gradient of lstm_cell-inl.h.
+#pragma once
+
+namespace lstmfast::LSTMFAST_ISA {
+namespace {
+
+void simple_rnn_forward(const CellForwardArgs& a) {
+  for (int p = 0; p < a.panels; ++p)
+    for (int r = 0; r < a.rows; ++r) {
+      float* z = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[r]) * (a.vectors * kLanes);
+      for (int v = 0; v < a.vectors; ++v) {
+        const int unit = a.unit + (p * a.vectors + v) * kLanes;
+        if (unit >= a.units) break;
+        const F32 h = activate(a.activation, load(z + v * kLanes));
+        if (a.keep_gates) store(z + v * kLanes, h);
+        store_hidden(a, r, unit, h);
+      }
+    }
+}
+
+void simple_rnn_backward(const CellBackwardArgs& a) {
+  for (int p = 0; p < a.panels; ++p)
+    for (int r = 0; r < a.rows; ++r) {
+      float* gates = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[r]) * (a.vectors * kLanes);
+      for (int v = 0; v < a.vectors; ++v) {
+        const int unit = a.unit + (p * a.vectors + v) * kLanes;
+        if (unit >= a.units) {  // whole vectors of padding: no gradient may come from them
+          store(gates + v * kLanes, zero());
+          continue;
+        }
+        const F32 h = load(gates + v * kLanes);
+        store(gates + v * kLanes, mul(load_hidden_gradient(a, r, unit), activation_slope(a.activation, h)));
+      }
+    }
+}
+
+}  // namespace
+}  // namespace lstmfast::LSTMFAST_ISA

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <mutex>
+
+#include "gemm/packed_matrix.h"
+#include "recurrent/cell_spec.h"
+
+namespace lstmfast {
+
+// One cell's weights, packed: for the forward pass at once, for the backward pass when first needed.
+// The source arrays, in Keras's layout, must live and stay unchanged until then.
+class RecurrentWeights {
+ public:
+  // kernel (I, G*H), recurrent_kernel (H, G*H), bias (G*H,) or null: row-major float32.
+  RecurrentWeights(const KernelTable& kernels, const CellSpec& cell, const float* kernel, const float* recurrent_kernel,
+                   const float* bias, int inputs, int units, Activation activation, Activation recurrent_activation);
+
+  const KernelTable& kernels;
+  const CellSpec& cell;
+  const int inputs, units;
+  const Activation activation, recurrent_activation;
+  PackedMatrix input, recurrent;  // W (with the bias) and U
+
+  struct Transposed {
+    PackedMatrix input, recurrent;  // W^T and U^T: from gate gradients to input and state gradients
+  };
+  const Transposed& transposed() const;
+
+  const PanelLayout& layout() const { return recurrent.layout; }
+  int panel_units() const { return cell.unit_panels ? layout().lanes : layout().vectors * layout().lanes; }
+  std::int64_t padded_units() const { return static_cast<std::int64_t>(layout().panels) * panel_units(); }
+  std::size_t bytes() const { return input.bytes() + recurrent.bytes(); }
+
+ private:
+  const float* source_kernel_;
+  const float* source_recurrent_;
+  mutable std::once_flag transposed_once_;
+  mutable Transposed transposed_;
+};
+
+}  // namespace lstmfast

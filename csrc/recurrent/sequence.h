@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A cell over a batch of sequences, forward and backward: one call for all time steps.
+//
+// Work is counted in *pairs*: a valid step of a row. Steps that a mask or a length excludes make no pair and cost
+// nothing. Each thread owns some rows and some panels of units; threads that share rows meet once a step.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "recurrent/recurrent_weights.h"
+#include "threading/parallel.h"
+
+namespace lstmfast {
+
+struct Sequence {
+  int time = 0, batch = 0;
+  const float* x = nullptr;               // (B, T, I)
+  const float* initial[2] = {};           // h, c: (B, H), or null for zeros
+  const std::uint8_t* mask = nullptr;     // (B, T), or null
+  const std::int32_t* lengths = nullptr;  // (B,), or null
+  const float* recurrent_mask = nullptr;  // (B, H), or null: multiplies h on its way into the recurrent product
+  bool reversed = false;                  // from the last step to the first; outputs in processing order
+  bool zero_masked = false;               // outputs of excluded steps are 0, not the output before
+
+  int input_time(int step) const { return reversed ? time - 1 - step : step; }
+  bool ragged() const { return mask || lengths; }
+  bool valid(int row, int step) const {
+    const int t = input_time(step);
+    return (!lengths || t < lengths[row]) && (!mask || mask[static_cast<std::int64_t>(row) * time + t]);
+  }
+};
+
+// What the backward pass needs of the forward pass. The arrays that Sequence points to must outlive it.
+struct SequenceTape {
+  Sequence sequence;
+  std::int64_t pairs = 0;
+  std::vector<std::int32_t> pair_of;  // [step][row], -1 where excluded; empty when every step is valid
+  std::int64_t units_ld = 0;          // floats a row of hidden and of the initial states
+  Buffer gates;                       // [panel][pair][NV*VL]; becomes dG
+  Buffer cell;                        // [panel][pair][VL]
+  Buffer hidden;                      // [pair][units_ld]: h as the recurrent product saw it
+  Buffer initial_hidden, initial_cell, recurrent_mask;  // (B, units_ld), zero-padded
+
+  std::int32_t pair(int step, int row) const {
+    const std::int64_t i = static_cast<std::int64_t>(step) * sequence.batch + row;
+    return pair_of.empty() ? static_cast<std::int32_t>(i) : pair_of[static_cast<std::size_t>(i)];
+  }
+};
+
+// Fills y ((B, T, H), or null), final_state[0] = h and [1] = c ((B, H)). With keep, returns the tape.
+std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], bool keep);
+
+struct SequenceGradients {
+  const float* dy = nullptr;        // (B, T, H) in processing order, or null
+  const float* dfinal[2] = {};      // (B, H) each, or null
+  float* dkernel = nullptr;         // (I, G*H)
+  float* drecurrent = nullptr;      // (H, G*H)
+  float* dbias = nullptr;           // (G*H,), or null
+  bool accumulate = false;          // add to dkernel, drecurrent, dbias instead of overwriting them
+  float* dx = nullptr;              // (B, T, I), or null
+  float* dinitial[2] = {};          // (B, H) each
+};
+
+// Uses the tape up: its gates become gate gradients.
+void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const SequenceGradients& grads);
+
+// ---- shared by the two directions
+
+// Row stride of state buffers: whole vectors, and not a multiple of 1 KiB, so that rows do not fall on the same cache sets.
+std::int64_t state_stride(const RecurrentWeights& w);
+// (B, H) to (B, ld), zero-padded; zeros from null.
+void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t ld, float* out);
+
+// How a team shares rows and units: `row_groups` x `unit_groups` <= team size.
+struct Sharing {
+  int row_groups, unit_groups;
+};
+Sharing choose_sharing(int threads, int rows, int unit_parts, double weight_bytes);
+
+}  // namespace lstmfast

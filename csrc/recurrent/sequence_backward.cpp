@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Back-propagation through time: per step only what depends on the step after (gate gradients, and dG x U^T);
+// the gradients of weights and inputs are products over all pairs at once.
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "dispatch/cpu_features.h"
+#include "gemm/gemm.h"
+#include "recurrent/sequence.h"
+
+namespace lstmfast {
+namespace {
+
+// Pairs whose transposed inputs are in flight at once: a block of dG's panel (256 rows x 256 bytes) fits L1 and L2.
+constexpr std::int64_t kPairBlock = 256;
+constexpr std::int64_t kPairBlockStride = kPairBlock + 16;  // off the power of two: columns would share cache sets
+
+struct BackwardJob {
+  const RecurrentWeights& w;
+  SequenceTape& tape;
+  const SequenceGradients& grads;
+  std::int64_t ld;
+  float* dh;                          // (B, ld): gradient of h that comes from later steps
+  float* dc;                          // (B, ld)
+  const float* const* x_rows;         // [pairs]
+  const float* const* hidden_rows;    // [pairs]: h of the step before
+  const std::int32_t* dx_rows;        // [pairs]: row of dx, b*T + t
+  const std::int32_t* before;         // [pairs]: the row's pair before, -1 for the initial state
+  std::vector<Barrier>& meetings;
+};
+
+// A stretch of feature rows [begin, end) of one of the three weight gradients.
+struct Features {
+  std::int64_t begin, end;
+};
+
+class BackwardWorker {
+ public:
+  BackwardWorker(const BackwardJob& job, const Team& team, Buffer& scratch, std::vector<const float*>& pointers, std::vector<int>& ints)
+      : j_(job), s_(job.tape.sequence), team_(team), scratch_(scratch), pointers_(pointers), ints_(ints) {
+    const PackedMatrix& ut = job.w.transposed().recurrent;
+    const Sharing share = choose_sharing(team.size, s_.batch, ut.layout.panels, static_cast<double>(ut.bytes()));
+    idle_ = team.id >= share.row_groups * share.unit_groups;
+    group_ = idle_ ? 0 : team.id / share.unit_groups;
+    parties_ = share.unit_groups;
+    // Units are shared in whole panels of both U^T and the gates: a thread's dh is all that its gates need.
+    const std::int64_t unit = std::lcm(ut.layout.width(), static_cast<std::int64_t>(job.w.panel_units()));
+    const Range units = split(job.w.padded_units(), share.unit_groups, idle_ ? 0 : team.id % share.unit_groups, unit);
+    unit_begin_ = static_cast<int>(units.begin);
+    unit_end_ = static_cast<int>(units.end);
+    rows_ = split(s_.batch, share.row_groups, group_);
+  }
+
+  void run() {
+    if (!idle_) through_time();
+    team_.wait();
+    weight_gradients();
+    if (j_.grads.dx) input_gradients();
+  }
+
+ private:
+  int n_units() const { return std::min(unit_end_, j_.w.units) - unit_begin_; }
+
+  void through_time() {
+    const int batch = s_.batch;
+    int* batch_row = ints_.data();
+    int* index = batch_row + batch;
+    int* before = index + batch;
+    const float** dy = pointers_.data();
+    const float** gate_rows = dy + batch;
+    const RecurrentWeights& w = j_.w;
+    const PackedMatrix& ut = w.transposed().recurrent;
+    const std::int64_t width = w.layout().width(), plane = j_.tape.pairs * width;
+    const int first_panel = unit_begin_ / w.panel_units();
+    const int first_column_panel = unit_begin_ / static_cast<int>(ut.layout.width());
+
+    for (int step = s_.time - 1; step >= 0; --step) {
+      int n = 0;
+      for (int row = static_cast<int>(rows_.begin); row < rows_.end; ++row) {
+        const int p = j_.tape.pair(step, row);
+        const float* dy_row = j_.grads.dy ? j_.grads.dy + (static_cast<std::int64_t>(row) * s_.time + step) * w.units : nullptr;
+        if (p < 0) {
+          if (dy_row && !s_.zero_masked) add(dy_row + unit_begin_, n_units(), j_.dh + row * j_.ld + unit_begin_);
+          continue;
+        }
+        batch_row[n] = row;
+        index[n] = p;
+        before[n] = j_.before[p];
+        dy[n] = dy_row;
+        gate_rows[n] = j_.tape.gates.data() + p * width;
+        ++n;
+      }
+      if (n == 0) continue;  // the same for all threads of the group
+
+      CellBackwardArgs c{};
+      c.rows = n;
+      c.panels = (std::min<int>(unit_end_, static_cast<int>(w.padded_units())) - unit_begin_) / w.panel_units();
+      c.activation = w.activation;
+      c.recurrent_activation = w.recurrent_activation;
+      c.gates_panel_stride = plane;
+      c.gates = j_.tape.gates.data() + first_panel * plane;
+      c.gates_row = index;
+      c.c_panel_stride = j_.tape.pairs * w.kernels.lanes;
+      c.c = j_.tape.cell.data() + first_panel * c.c_panel_stride;
+      c.c_row = index;
+      c.c_prev_row = before;
+      c.c_initial = j_.tape.initial_cell.data();
+      c.c_initial_ld = j_.ld;
+      c.batch_row = batch_row;
+      c.dy = j_.grads.dy ? dy : nullptr;
+      c.dh = j_.dh;
+      c.dh_ld = j_.ld;
+      c.dc = j_.dc;
+      c.dc_ld = j_.ld;
+      c.unit = unit_begin_;
+      c.units = w.units;
+      c.vectors = w.layout().vectors;
+      if (c.panels > 0) (w.kernels.*w.cell.backward)(c);
+      if (parties_ > 1) j_.meetings[static_cast<std::size_t>(group_)].wait(parties_);
+
+      GemmArgs g{};
+      ut.layout.address_columns(g);
+      g.rows = n;
+      g.panels = (unit_end_ + static_cast<int>(ut.layout.width()) - 1) / static_cast<int>(ut.layout.width()) - first_column_panel;
+      g.panels = std::min(g.panels, ut.layout.panels - first_column_panel);
+      g.vectors = ut.layout.vectors;
+      g.k = ut.k;
+      g.k_block = width;
+      g.a = gate_rows;
+      g.a_block_stride = plane;
+      g.b = ut.panel(first_column_panel);
+      g.b_panel_stride = ut.panel_stride();
+      g.c = j_.dh + unit_begin_;
+      g.c_row = batch_row;
+      g.ldc = j_.ld;
+      g.limit -= first_column_panel * g.limit_panel;
+      if (g.panels > 0) gemm_blocked(w.kernels, g);
+      if (j_.tape.recurrent_mask) apply_recurrent_mask(batch_row, n);
+      // The next step's gates are other pairs: nobody overwrites what a slower thread still reads.
+    }
+  }
+
+  void apply_recurrent_mask(const int* batch_row, int n) {
+    for (int r = 0; r < n; ++r) {
+      float* dh = j_.dh + batch_row[r] * j_.ld + unit_begin_;
+      const float* mask = j_.tape.recurrent_mask.data() + batch_row[r] * j_.ld + unit_begin_;
+      for (int u = 0; u < n_units(); ++u) dh[u] *= mask[u];
+    }
+  }
+
+  static void add(const float* from, int n, float* to) {
+    for (int i = 0; i < n; ++i) to[i] += from[i];
+  }
+
+  // dW = X^T dG, dU = H^T dG, db = 1^T dG: feature rows are dealt to threads, each sums all pairs in order, so that the bits
+  // do not depend on the number of threads.
+  void weight_gradients() {
+    const RecurrentWeights& w = j_.w;
+    const std::int64_t inputs = w.inputs, units = w.units, pairs = j_.tape.pairs;
+    const std::int64_t features = inputs + units + (j_.grads.dbias ? 1 : 0);
+    const Range mine = split(features, team_.size, team_.id, 6);
+    if (mine.begin >= mine.end) return;
+    const Features parts[3] = {clip(mine, 0, inputs), clip(mine, inputs, inputs + units), clip(mine, inputs + units, features)};
+    float* const outputs[3] = {j_.grads.dkernel, j_.grads.drecurrent, j_.grads.dbias};
+    const std::int64_t ldc = static_cast<std::int64_t>(w.cell.gates) * units;
+    const std::int64_t width = w.layout().width();
+
+    const std::int64_t count = mine.end - mine.begin;
+    const float** rows = pointers_.data();
+    for (std::int64_t i = 0; i < count; ++i) rows[i] = scratch_.data() + i * kPairBlockStride;
+    if (pairs == 0 && !j_.grads.accumulate) {  // every step masked
+      for (int part = 0; part < 3; ++part)
+        for (std::int64_t f = parts[part].begin; f < parts[part].end; ++f) std::fill_n(outputs[part] + f * ldc, ldc, 0.0f);
+    }
+    for (std::int64_t pair = 0; pair < pairs; pair += kPairBlock) {
+      const int depth = static_cast<int>(std::min(kPairBlock, pairs - pair));
+      transpose(parts[0], j_.x_rows + pair, depth, scratch_.data());
+      transpose(parts[1], j_.hidden_rows + pair, depth, scratch_.data() + length(parts[0]) * kPairBlockStride);
+      if (length(parts[2]) > 0) std::fill_n(scratch_.data() + (count - 1) * kPairBlockStride, depth, 1.0f);
+      GemmArgs g{};
+      w.layout().address_columns(g);
+      g.vectors = w.layout().vectors;
+      g.k = g.k_block = depth;
+      g.ldc = ldc;
+      g.load_mask = pair > 0 || j_.grads.accumulate ? ~0u : 0u;
+      const GemmArgs whole = g;
+      for (int p = 0; p < w.layout().panels; ++p) {
+        const float* const* a = rows;
+        for (int part = 0; part < 3; ++part) {
+          const std::int64_t n = length(parts[part]);
+          if (n == 0) continue;
+          g.rows = static_cast<int>(n);
+          g.panels = 1;
+          g.a = a;
+          g.b = j_.tape.gates.data() + (p * pairs + pair) * width;
+          g.c = outputs[part] + parts[part].begin * ldc + p * whole.c_panel_stride;
+          g.limit = whole.limit - p * whole.limit_panel;
+          w.kernels.gemm(g);
+          a += n;
+        }
+      }
+    }
+  }
+
+  static Features clip(Range r, std::int64_t begin, std::int64_t end) {
+    const std::int64_t b = std::clamp(r.begin, begin, end), e = std::clamp(r.end, begin, end);
+    return {b - begin, e - begin};
+  }
+  static std::int64_t length(Features f) { return f.end - f.begin; }
+
+  void transpose(Features f, const float* const* rows, int depth, float* out) {
+    if (length(f) > 0) j_.w.kernels.transpose(rows, f.begin, depth, static_cast<int>(length(f)), out, kPairBlockStride);
+  }
+
+  // dX = dG W^T over all pairs.
+  void input_gradients() {
+    const RecurrentWeights& w = j_.w;
+    const PackedMatrix& wt = w.transposed().input;
+    const std::int64_t width = w.layout().width();
+    const Range mine = split(j_.tape.pairs, team_.size, team_.id, 6);
+    if (mine.begin >= mine.end) return;
+    constexpr std::int64_t kRows = 192;
+    const float** rows = pointers_.data();
+    for (std::int64_t pair = mine.begin; pair < mine.end; pair += kRows) {
+      const std::int64_t n = std::min(kRows, mine.end - pair);
+      for (std::int64_t i = 0; i < n; ++i) rows[i] = j_.tape.gates.data() + (pair + i) * width;
+      GemmArgs g{};
+      wt.layout.address_columns(g);
+      g.rows = static_cast<int>(n);
+      g.panels = wt.layout.panels;
+      g.vectors = wt.layout.vectors;
+      g.k = wt.k;
+      g.k_block = width;
+      g.a = rows;
+      g.a_block_stride = j_.tape.pairs * width;
+      g.b = wt.panel(0);
+      g.b_panel_stride = wt.panel_stride();
+      g.c = j_.grads.dx;
+      g.c_row = j_.dx_rows + pair;
+      g.ldc = w.inputs;
+      gemm_blocked(w.kernels, g);
+    }
+  }
+
+ public:
+  static std::size_t pointers_needed(const RecurrentWeights& w, int batch) {
+    return static_cast<std::size_t>(std::max<std::int64_t>({2 * batch, w.inputs + w.units + 1, 192}));
+  }
+  static std::size_t scratch_needed(const RecurrentWeights& w, int threads) {
+    const std::int64_t features = w.inputs + w.units + 1;
+    return static_cast<std::size_t>(std::min(features, (features + threads - 1) / threads + 12) * kPairBlockStride);
+  }
+
+ private:
+  const BackwardJob& j_;
+  const Sequence& s_;
+  const Team& team_;
+  Buffer& scratch_;
+  std::vector<const float*>& pointers_;
+  std::vector<int>& ints_;
+  bool idle_ = false;
+  int group_ = 0, parties_ = 1, unit_begin_ = 0, unit_end_ = 0;
+  Range rows_{};
+};
+
+}  // namespace
+
+void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const SequenceGradients& grads) {
+  const Sequence& s = tape.sequence;
+  const std::int64_t ld = tape.units_ld;
+  w.transposed();
+
+  Buffer dh(static_cast<std::size_t>(s.batch * ld)), dc;
+  pad_rows(grads.dfinal[0], s.batch, w.units, ld, dh.data());
+  if (w.cell.has_cell) {
+    dc = Buffer(static_cast<std::size_t>(s.batch * ld));
+    pad_rows(grads.dfinal[1], s.batch, w.units, ld, dc.data());
+  }
+
+  const std::size_t pairs = static_cast<std::size_t>(tape.pairs);
+  std::vector<const float*> x_rows(pairs), hidden_rows(pairs);
+  std::vector<std::int32_t> dx_rows(pairs), before(pairs), last(static_cast<std::size_t>(s.batch), -1);
+  for (int step = 0; step < s.time; ++step)
+    for (int row = 0; row < s.batch; ++row) {
+      const std::int32_t p = tape.pair(step, row);
+      if (p < 0) continue;
+      const std::size_t i = static_cast<std::size_t>(p);
+      dx_rows[i] = row * s.time + s.input_time(step);
+      x_rows[i] = s.x + static_cast<std::int64_t>(dx_rows[i]) * w.inputs;
+      before[i] = std::exchange(last[static_cast<std::size_t>(row)], p);
+      hidden_rows[i] = before[i] < 0 ? tape.initial_hidden.data() + row * ld : tape.hidden.data() + before[i] * ld;
+    }
+  if (grads.dx && s.ragged()) std::fill_n(grads.dx, static_cast<std::int64_t>(s.batch) * s.time * w.inputs, 0.0f);
+
+  const double flops = 4.0 * static_cast<double>(tape.pairs) * w.cell.gates * w.units * (w.inputs + w.units);
+  const int threads = threads_for_work(flops);
+  std::vector<Barrier> meetings(static_cast<std::size_t>(threads));
+  struct Memory {
+    Buffer scratch;
+    std::vector<const float*> pointers;
+    std::vector<int> ints;
+  };
+  std::vector<Memory> memory(static_cast<std::size_t>(threads));
+  for (Memory& m : memory) {
+    // Should the team turn out to be one thread (busy, forked), that one needs room for all features.
+    m.pointers.resize(BackwardWorker::pointers_needed(w, s.batch));
+    m.ints.resize(static_cast<std::size_t>(s.batch) * 3);
+    m.scratch = Buffer(BackwardWorker::scratch_needed(w, &m == &memory[0] ? 1 : threads));
+  }
+  const BackwardJob job{w, tape, grads, ld, dh.data(), dc.data(), x_rows.data(), hidden_rows.data(), dx_rows.data(), before.data(), meetings};
+  run_team(threads, [&](const Team& team) {
+    Memory& m = memory[static_cast<std::size_t>(team.id)];
+    BackwardWorker(job, team, m.scratch, m.pointers, m.ints).run();
+  });
+
+  for (int row = 0; row < s.batch; ++row)
+    for (int k = 0; k < (w.cell.has_cell ? 2 : 1); ++k)
+      if (grads.dinitial[k])
+        std::memcpy(grads.dinitial[k] + static_cast<std::int64_t>(row) * w.units, (k ? dc : dh).data() + row * ld, static_cast<std::size_t>(w.units) * sizeof(float));
+}
+
+}  // namespace lstmfast

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "threading/parallel.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
+
+#include "threading/denormals.h"
+
+namespace lstmfast {
+namespace {
+
+std::atomic<bool> team_busy{false};     // one team at a time: a second one would oversubscribe the cores
+std::atomic<bool> threads_used{false};
+std::atomic<bool> forked{false};        // a child of a process that had threads: libgomp would hang in it
+std::atomic<int> explicit_threads{0};
+
+inline void cpu_relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+int positive_int_from_env(const char* name) {
+  const char* text = std::getenv(name);
+  return text ? std::max(0, std::atoi(text)) : 0;  // OMP_NUM_THREADS may be a list: its first entry counts
+}
+
+// CPUs that the cgroup's quota amounts to, rounded up; 0: no limit.
+int cgroup_cpus() {
+#if defined(__linux__)
+  if (FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
+    long long quota = 0, period = 0;
+    const int read = std::fscanf(f, "%lld %lld", &quota, &period);
+    std::fclose(f);
+    if (read == 2 && quota > 0 && period > 0) return static_cast<int>((quota + period - 1) / period);
+  }
+#endif
+  return 0;
+}
+
+#if defined(_OPENMP)
+const int openmp_threads_at_load = omp_get_max_threads();
+#endif
+
+#if defined(__linux__)
+[[maybe_unused]] const int fork_handler = pthread_atfork(nullptr, nullptr, [] {
+  if (threads_used.load()) forked.store(true);
+  team_busy.store(false);
+});
+#endif
+
+}  // namespace
+
+void Barrier::wait(int parties) {
+  const unsigned round = round_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == parties) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+    return;
+  }
+  // A step of the other thread takes microseconds. Plain loads first: a pause costs 40 to 140 cycles. With more
+  // threads than CPUs the one we wait for may need ours.
+  static const int cpus = cpus_allowed();
+  const int pauses = parties > cpus ? 16 : 1000;
+  for (int i = 0; i < 64; ++i)
+    if (round_.load(std::memory_order_acquire) != round) return;
+  for (int i = 0; i < pauses; ++i) {
+    if (round_.load(std::memory_order_acquire) != round) return;
+    cpu_relax();
+  }
+  while (round_.load(std::memory_order_acquire) == round) std::this_thread::yield();
+}
+
+Range split(std::int64_t n, int parts, int index, std::int64_t unit) {
+  const std::int64_t units = (n + unit - 1) / unit;
+  const std::int64_t begin = units * index / parts * unit, end = units * (index + 1) / parts * unit;
+  return {std::min(begin, n), std::min(end, n)};
+}
+
+int cpus_allowed() {
+  static const int cpus = [] {
+    int n = static_cast<int>(std::thread::hardware_concurrency());
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+#endif
+    const int quota = cgroup_cpus();
+    if (quota > 0) n = std::min(n, quota);
+    return std::max(1, n);
+  }();
+  return cpus;
+}
+
+bool has_openmp() {
+#if defined(_OPENMP)
+  return true;
+#else
+  return false;
+#endif
+}
+
+int num_threads() {
+#if defined(_OPENMP)
+  if (forked.load(std::memory_order_relaxed)) return 1;
+  static const int by_default = [] {
+    const int own = positive_int_from_env("LSTMFAST_NUM_THREADS");
+    if (own > 0) return own;
+    const int openmp = positive_int_from_env("OMP_NUM_THREADS");
+    return openmp > 0 ? openmp : cpus_allowed();
+  }();
+  const int set = explicit_threads.load(std::memory_order_relaxed);
+  const int wanted = set > 0 ? set : by_default;
+  const int openmp_now = omp_get_max_threads();
+  return openmp_now < openmp_threads_at_load ? std::min(wanted, openmp_now) : wanted;
+#else
+  return 1;
+#endif
+}
+
+void set_num_threads(int n) {
+  if (n < 1 || n > 1024) throw std::invalid_argument("n: expected a number of threads from 1 to 1024, got " + std::to_string(n));
+  explicit_threads.store(n);
+}
+
+int threads_for_work(double flops) {
+  // Waking a sleeping worker takes 5 to 50 us; at about 100 Gflop/s a million operations are 10 us.
+  constexpr double kFlopsPerThread = 1e6;
+  const int n = num_threads();
+  return n == 1 ? 1 : static_cast<int>(std::clamp(flops / kFlopsPerThread, 1.0, static_cast<double>(n)));
+}
+
+namespace detail {
+
+void run_team(int threads, void (*body)(void*, const Team&), void* context) {
+#if defined(_OPENMP)
+  if (threads > 1 && !forked.load(std::memory_order_relaxed) && !omp_in_parallel() && !team_busy.exchange(true)) {
+    threads_used.store(true, std::memory_order_relaxed);
+    Barrier meeting;
+#pragma omp parallel num_threads(threads)
+    {
+      const FlushDenormals flush;
+      body(context, Team{omp_get_thread_num(), omp_get_num_threads(), &meeting});
+    }
+    team_busy.store(false);
+    return;
+  }
+#else
+  (void)threads;
+#endif
+  const FlushDenormals flush;
+  body(context, Team{0, 1, nullptr});
+}
+
+}  // namespace detail
+}  // namespace lstmfast
