@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace lstmfast {
 
@@ -35,6 +36,15 @@ inline void check_shape(const py::array& a, const char* name, std::initializer_l
   i = 0;
   for (const py::ssize_t e : expected) text += (i++ ? ", " : "") + (e < 0 ? std::string("*") : std::to_string(e));
   throw py::value_error(std::string(name) + ": expected shape " + text + (expected.size() == 1 ? ",)" : ")") + ", got " + shape_text(a));
+}
+
+// The caller's array for a result, checked, or a fresh one.
+inline py::array_t<float, py::array::c_style> result_array(const std::optional<py::array_t<float, py::array::c_style>>& out,
+                                                           std::initializer_list<py::ssize_t> shape) {
+  if (!out) return FloatArray(std::vector<py::ssize_t>(shape));
+  check_shape(*out, "out", shape);
+  if (!out->writeable()) throw py::value_error("out: expected a writeable array");
+  return *out;
 }
 
 // A fresh float32 array.

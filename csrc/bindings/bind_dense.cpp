@@ -20,7 +20,7 @@ struct BoundDenseWeights {
   DenseWeights weights;
 };
 
-std::unique_ptr<BoundDenseWeights> new_dense_weights(FloatArray kernel, OptionalFloatArray bias) {
+std::unique_ptr<BoundDenseWeights> new_dense_weights(FloatArray kernel, OptionalFloatArray bias, const std::string& isa) {
   check_shape(kernel, "kernel", {-1, -1});
   if (kernel.shape(0) == 0 || kernel.shape(1) == 0) throw py::value_error("kernel: expected a shape without zeros, got " + shape_text(kernel));
   if (bias) check_shape(*bias, "bias", {kernel.shape(1)});
@@ -28,7 +28,7 @@ std::unique_ptr<BoundDenseWeights> new_dense_weights(FloatArray kernel, Optional
   const float* b = bias ? bias->data() : nullptr;
   const py::ssize_t depth = kernel.shape(0), columns = kernel.shape(1);
   return std::unique_ptr<BoundDenseWeights>(
-      new BoundDenseWeights{std::move(kernel), std::move(bias), DenseWeights(kernels(), k, b, depth, columns)});
+      new BoundDenseWeights{std::move(kernel), std::move(bias), DenseWeights(kernels_or_chosen(isa), k, b, depth, columns)});
 }
 
 double work(const DenseWeights& w, py::ssize_t m) { return 2.0 * static_cast<double>(m) * static_cast<double>(w.k) * static_cast<double>(w.n); }
@@ -40,11 +40,11 @@ void without_gil(double flops, F&& f) {
   f();
 }
 
-FloatArray bound_dense_forward(const BoundDenseWeights& bound, const FloatArray& x, const std::string& activation) {
+FloatArray bound_dense_forward(const BoundDenseWeights& bound, const FloatArray& x, const std::string& activation, const OptionalFloatArray& result) {
   const DenseWeights& w = bound.weights;
   check_shape(x, "x", {-1, w.k});
   const Activation act = activation_named(activation, "activation");
-  FloatArray y = new_array({x.shape(0), w.n});
+  FloatArray y = result_array(result, {x.shape(0), w.n});
   const float* in = x.data();
   float* out = y.mutable_data();
   const py::ssize_t m = x.shape(0);
@@ -72,9 +72,10 @@ OptionalFloatArray bound_dense_backward(const BoundDenseWeights& bound, const Fl
 
 void register_dense(py::module_& m) {
   py::class_<BoundDenseWeights>(m, "DenseWeights", "A Dense layer's weights, packed for the kernels; immutable.")
-      .def(py::init(&new_dense_weights), py::arg("kernel").noconvert(), py::arg("bias").noconvert() = py::none())
+      .def(py::init(&new_dense_weights), py::arg("kernel").noconvert(), py::arg("bias").noconvert() = py::none(), py::arg("isa") = "")
       .def_property_readonly("nbytes", [](const BoundDenseWeights& b) { return b.weights.forward.bytes(); });
-  m.def("dense_forward", &bound_dense_forward, py::arg("weights"), py::arg("x").noconvert(), py::arg("activation") = "linear");
+  m.def("dense_forward", &bound_dense_forward, py::arg("weights"), py::arg("x").noconvert(), py::arg("activation") = "linear",
+        py::arg("out").noconvert() = py::none());
   m.def("dense_backward", &bound_dense_backward, py::arg("weights"), py::arg("x").noconvert(), py::arg("dz").noconvert(),
         py::arg("dkernel").noconvert(), py::arg("dbias").noconvert(), py::arg("accumulate") = false, py::arg("needs_dx") = true);
 }

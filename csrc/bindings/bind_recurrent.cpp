@@ -34,7 +34,7 @@ struct BoundTape {
 
 std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, FloatArray kernel, FloatArray recurrent_kernel,
                                                    const OptionalFloatArray& bias, const std::string& activation,
-                                                   const std::string& recurrent_activation) {
+                                                   const std::string& recurrent_activation, const std::string& isa) {
   const CellSpec& spec = cell_spec(cell);
   check_shape(recurrent_kernel, "recurrent_kernel", {-1, -1});
   const py::ssize_t units = recurrent_kernel.shape(0), columns = units * spec.gates;
@@ -47,12 +47,12 @@ std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, Floa
   const int inputs = static_cast<int>(kernel.shape(0));
   return std::unique_ptr<BoundRecurrentWeights>(new BoundRecurrentWeights{
       std::move(kernel), std::move(recurrent_kernel),
-      RecurrentWeights(kernels(), spec, k, u, b, inputs, static_cast<int>(units), act, gate)});
+      RecurrentWeights(kernels_or_chosen(isa), spec, k, u, b, inputs, static_cast<int>(units), act, gate)});
 }
 
 py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const OptionalStates& initial_state, std::optional<MaskArray> mask,
                   std::optional<LengthArray> lengths, OptionalFloatArray recurrent_mask, bool return_sequences, bool go_backwards,
-                  bool zero_output_for_mask, bool save) {
+                  bool zero_output_for_mask, bool save, const OptionalFloatArray& result) {
   const RecurrentWeights& w = bound.weights;
   check_shape(x, "x", {-1, -1, w.inputs});
   const py::ssize_t batch = x.shape(0), time = x.shape(1);
@@ -91,7 +91,9 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
     check_shape(*recurrent_mask, "recurrent_mask", {batch, w.units});
     s.recurrent_mask = recurrent_mask->data();
   }
-  FloatArray h = new_array({batch, w.units});
+  std::optional<FloatArray> y;
+  if (return_sequences) y = result_array(result, {batch, time, w.units});
+  FloatArray h = return_sequences ? new_array({batch, w.units}) : result_array(result, {batch, w.units});
   py::list states;
   states.append(h);
   float* final_state[2] = {h.mutable_data(), nullptr};
@@ -100,8 +102,6 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
     final_state[1] = c.mutable_data();
     states.append(c);
   }
-  std::optional<FloatArray> y;
-  if (return_sequences) y = new_array({batch, time, w.units});
   float* out = y ? y->mutable_data() : nullptr;
   std::unique_ptr<SequenceTape> tape;
   const double flops = 2.0 * static_cast<double>(batch * time) * w.cell.gates * w.units * (w.inputs + w.units);
@@ -170,13 +170,14 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
 void register_recurrent(py::module_& m) {
   py::class_<BoundRecurrentWeights>(m, "RecurrentWeights", "A recurrent cell's weights, packed for the kernels; immutable.")
       .def(py::init(&new_weights), py::arg("cell"), py::arg("kernel").noconvert(), py::arg("recurrent_kernel").noconvert(),
-           py::arg("bias").noconvert() = py::none(), py::arg("activation") = "tanh", py::arg("recurrent_activation") = "sigmoid")
+           py::arg("bias").noconvert() = py::none(), py::arg("activation") = "tanh", py::arg("recurrent_activation") = "sigmoid",
+           py::arg("isa") = "")
       .def_property_readonly("nbytes", [](const BoundRecurrentWeights& b) { return b.weights.bytes(); });
   py::class_<BoundTape>(m, "RecurrentTape", "What a recurrent forward pass keeps for one backward pass.");
   m.def("recurrent_forward", &forward, py::arg("weights"), py::arg("x").noconvert(), py::arg("initial_state").noconvert() = py::none(),
         py::arg("mask").noconvert() = py::none(), py::arg("lengths").noconvert() = py::none(),
         py::arg("recurrent_mask").noconvert() = py::none(), py::arg("return_sequences") = false, py::arg("go_backwards") = false,
-        py::arg("zero_output_for_mask") = false, py::arg("save") = false);
+        py::arg("zero_output_for_mask") = false, py::arg("save") = false, py::arg("out").noconvert() = py::none());
   m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
         py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(),
         py::arg("accumulate") = false, py::arg("needs_dx") = true);

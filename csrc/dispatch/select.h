@@ -20,4 +20,7 @@ const KernelTable& kernels_for(const std::string& name);
 // The chosen table; the choice is made once, at the first call.
 const KernelTable& kernels();
 
+// The named table, or the chosen one for an empty name.
+inline const KernelTable& kernels_or_chosen(const std::string& name) { return name.empty() ? kernels() : kernels_for(name); }
+
 }  // namespace lstmfast
