@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every kernel in plain NumPy float64: the specification, and what the tests compare the kernels with.
+
+Nothing here is fast and nothing in the package calls it at run time. Dimensions: ``B`` batch, ``T`` time,
+``I`` inputs, ``H`` units, ``G`` gates; ``M`` rows, ``K`` inputs, ``N`` outputs of a dense layer.
+Forward functions return what the backward function of the same name needs; every backward function is checked
+against finite differences in ``tests/test_reference.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+States = tuple[Array, ...]
+
+
+def _f64(a: Any) -> Array:
+    return np.asarray(a, dtype=np.float64)
+
+
+# --- Activations: Keras 3's names, formulas and constants
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017, appendix
+_SQRT_2_PI = math.sqrt(2.0 / math.pi)
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
+
+
+def _normal_cdf(x: Array) -> Array:
+    return np.array([0.5 * math.erfc(-v / math.sqrt(2.0)) for v in x.ravel()]).reshape(x.shape)
+
+
+def _gelu_tanh_inner(x: Array) -> Array:
+    return np.asarray(np.tanh(_SQRT_2_PI * (x + 0.044715 * x**3)))
+
+
+def _softmax(x: Array) -> Array:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+_FORWARD: dict[str, Any] = {
+    "linear": lambda x: x.copy(),
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": _sigmoid,
+    "tanh": np.tanh,
+    "softmax": _softmax,
+    "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "selu": lambda x: _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+    "gelu": lambda x: x * _normal_cdf(x),
+    "gelu_tanh": lambda x: 0.5 * x * (1 + _gelu_tanh_inner(x)),
+    "silu": lambda x: x * _sigmoid(x),
+    "softplus": lambda x: np.logaddexp(x, 0),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "exponential": np.exp,
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+}
+
+
+def _gelu_tanh_slope(x: Array, y: Array) -> Array:
+    t = _gelu_tanh_inner(x)
+    return np.asarray(0.5 * (1 + t) + 0.5 * x * (1 - t * t) * _SQRT_2_PI * (1 + 3 * 0.044715 * x * x))
+
+
+# dy/dx from x and y; where y alone is enough the kernels get no x.
+_SLOPE: dict[str, Any] = {
+    "linear": lambda x, y: np.ones_like(y),
+    "relu": lambda x, y: (y > 0) * 1.0,
+    "sigmoid": lambda x, y: y * (1 - y),
+    "tanh": lambda x, y: 1 - y * y,
+    "hard_sigmoid": lambda x, y: ((y > 0) & (y < 1)) / 6.0,
+    "elu": lambda x, y: np.where(y > 0, 1, y + 1),
+    "selu": lambda x, y: np.where(y > 0, _SELU_SCALE, y + _SELU_SCALE * _SELU_ALPHA),
+    "gelu": lambda x, y: _normal_cdf(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
+    "gelu_tanh": _gelu_tanh_slope,
+    "silu": lambda x, y: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
+    "softplus": lambda x, y: -np.expm1(-y),
+    "softsign": lambda x, y: (1 - np.abs(y)) ** 2,
+    "exponential": lambda x, y: y,
+    "leaky_relu": lambda x, y: np.where(y > 0, 1, 0.2),
+    "relu6": lambda x, y: ((y > 0) & (y < 6)) * 1.0,
+    "hard_tanh": lambda x, y: ((y > -1) & (y < 1)) * 1.0,
+}
+
+
+def activation_names() -> list[str]:
+    """Names that `activation_forward` and `activation_backward` know."""
+    return list(_FORWARD)
+
+
+def activation_forward(name: str, x: Any) -> Array:
+    """``y = f(x)`` element by element; softmax over the last axis."""
+    return np.asarray(_FORWARD[name](_f64(x)))
+
+
+def activation_backward(name: str, x: Any, y: Any, dy: Any) -> Array:
+    """``dx`` from ``dy``. `x` may be None except for gelu, gelu_tanh and silu."""
+    y, dy = _f64(y), _f64(dy)
+    if name == "softmax":
+        return np.asarray(y * (dy - (dy * y).sum(axis=-1, keepdims=True)))
+    return np.asarray(dy * _SLOPE[name](None if x is None else _f64(x), y))
+
+
+# --- Dense and Embedding
+
+
+def dense_forward(kernel: Any, bias: Any, x: Any, activation: str = "linear") -> Array:
+    """``y = f(x W + b)``, x (M, K), W (K, N), b (N,) or None."""
+    z = _f64(x) @ _f64(kernel)
+    return activation_forward(activation, z if bias is None else z + _f64(bias))
+
+
+def dense_backward(kernel: Any, x: Any, dz: Any) -> tuple[Array, Array, Array]:
+    """``dx = dz W^T``, ``dW = x^T dz``, ``db`` = dz summed over rows; dz: before the activation."""
+    x, dz = _f64(x), _f64(dz)
+    return dz @ _f64(kernel).T, x.T @ dz, dz.sum(axis=0)
+
+
+def embedding_forward(table: Any, ids: Any) -> Array:
+    """Row ``ids[...]`` of `table` (V, E) for each id."""
+    return np.asarray(_f64(table)[np.asarray(ids)])
+
+
+def embedding_backward(ids: Any, dy: Any, vocabulary: int) -> Array:
+    """Gradient of the table: rows of dy added up where an id repeats."""
+    dy = _f64(dy)
+    d_table = np.zeros((vocabulary, dy.shape[-1]))
+    np.add.at(d_table, np.asarray(ids).ravel(), dy.reshape(-1, dy.shape[-1]))
+    return d_table
+
+
+# --- Cells: one time step, all gates side by side in the last axis
+
+
+class _Cell(Protocol):
+    gates: int
+    states: int
+
+    def step(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]: ...
+    def step_backward(self, kept: Any, d_new: States, f: str, g: str) -> tuple[Array, States]: ...
+
+
+class _SimpleRNN:
+    """Elman 1990, ``h = f(z)`` with ``z = x W + h' U + b``."""
+
+    gates, states = 1, 1
+
+    def step(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]:
+        h = activation_forward(f, z)
+        return (h,), (z, h)
+
+    def step_backward(self, kept: Any, d_new: States, f: str, g: str) -> tuple[Array, States]:
+        z, h = kept
+        return activation_backward(f, z, h, d_new[0]), ()
+
+
+class _LSTM:
+    """Hochreiter and Schmidhuber 1997, forget gate of Gers et al. 2000; gates in Keras's order i, f, c, o.
+
+    ``i, f, o = g(z_i), g(z_f), g(z_o)``;  ``a = f(z_c)``;  ``c = f * c' + i * a``;  ``h = o * f(c)``.
+    """
+
+    gates, states = 4, 2
+
+    def step(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]:
+        zi, zf, za, zo = np.split(z, 4, axis=-1)
+        i, forget, o = (activation_forward(g, v) for v in (zi, zf, zo))
+        a = activation_forward(f, za)
+        c = forget * states[1] + i * a
+        fc = activation_forward(f, c)
+        return (o * fc, c), (z, i, forget, a, o, states[1], c, fc)
+
+    def step_backward(self, kept: Any, d_new: States, f: str, g: str) -> tuple[Array, States]:
+        z, i, forget, a, o, c_prev, c, fc = kept
+        zi, zf, za, zo = np.split(z, 4, axis=-1)
+        dh, dc = d_new
+        dc = dc + activation_backward(f, c, fc, dh * o)
+        dz = [
+            activation_backward(g, zi, i, dc * a),
+            activation_backward(g, zf, forget, dc * c_prev),
+            activation_backward(f, za, a, dc * i),
+            activation_backward(g, zo, o, dh * fc),
+        ]
+        return np.concatenate(dz, axis=-1), (dc * forget,)
+
+
+CELLS: dict[str, _Cell] = {"lstm": _LSTM(), "simple_rnn": _SimpleRNN()}
+
+
+# --- Sequences: the loop over time, written once for every cell
+
+
+@dataclass
+class Tape:
+    """What `recurrent_backward` needs of a forward call."""
+
+    cell: str
+    kernel: Array
+    recurrent_kernel: Array
+    x: Array
+    recurrent_mask: Array
+    order: list[int]
+    active: Array
+    shown: Array
+    last_shown: Array
+    activations: tuple[str, str]
+    return_sequences: bool
+    steps: list[tuple[Array, Any]]
+
+
+def recurrent_forward(
+    cell: str,
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any,
+    x: Any,
+    initial_state: Any = None,
+    mask: Any = None,
+    lengths: Any = None,
+    recurrent_mask: Any = None,
+    *,
+    activation: str = "tanh",
+    recurrent_activation: str = "sigmoid",
+    return_sequences: bool = False,
+    go_backwards: bool = False,
+    zero_output_for_mask: bool = False,
+) -> tuple[Array, States, Tape]:
+    """A sequence: ``z_t = x_t W + (h_{t-1} * recurrent_mask) U + b``, then the cell's equations.
+
+    Parameters
+    ----------
+    cell : a key of `CELLS`
+    kernel (I, G*H), recurrent_kernel (H, G*H), bias (G*H,) or None, x (B, T, I)
+    initial_state : tuple of (B, H), h first; None is zeros
+    mask : (B, T) bool or None. Where it is False the states are carried over and the output repeats h
+        (Keras 3's NumPy and JAX backends), or is 0 with `zero_output_for_mask`.
+    lengths : (B,) int or None. Steps ``t >= lengths[b]`` do not exist: states stay, outputs are 0.
+    recurrent_mask : (B, H), or (B, G, H) with one mask a gate as Keras draws them; scaled already
+    go_backwards : walk from the last step to the first; ``y[:, s]`` belongs to ``x[:, T-1-s]`` (Keras)
+
+    Returns
+    -------
+    y : (B, T, H), or (B, H): the output at the last step that exists (h_0 where there is none)
+    states : the final states, h first
+    tape : for `recurrent_backward`
+    """
+    x, w, u = _f64(x), _f64(kernel), _f64(recurrent_kernel)
+    spec = CELLS[cell]
+    n_batch, n_time, _ = x.shape
+    units = u.shape[0]
+    u_by_gate = u.reshape(units, spec.gates, units)
+    if initial_state is None:
+        states: States = tuple(np.zeros((n_batch, units)) for _ in range(spec.states))
+    else:
+        states = tuple(_f64(s) for s in initial_state)
+    rmask = np.ones((n_batch, 1, units)) if recurrent_mask is None else _f64(recurrent_mask)
+    rmask = rmask.reshape(n_batch, -1, units)
+
+    n_valid = np.full(n_batch, n_time) if lengths is None else np.asarray(lengths)
+    exists = np.arange(n_time) < n_valid[:, None]
+    active = exists if mask is None else exists & np.asarray(mask, dtype=bool)
+    shown = active if zero_output_for_mask else exists  # steps whose output is h rather than 0
+    last = np.zeros(n_batch, int) if go_backwards else np.maximum(n_valid - 1, 0)
+    last_shown = shown[np.arange(n_batch), last] | (n_valid == 0)
+
+    z_x = x @ w + (0.0 if bias is None else _f64(bias))
+    order = list(range(n_time - 1, -1, -1) if go_backwards else range(n_time))
+    y = np.zeros((n_batch, n_time, units))
+    steps = []
+    for s, t in enumerate(order):
+        h_used = np.broadcast_to(states[0][:, None] * rmask, (n_batch, spec.gates, units))
+        z = z_x[:, t] + np.einsum("bgh,hgk->bgk", h_used, u_by_gate).reshape(n_batch, -1)
+        new, kept = spec.step(z, states, activation, recurrent_activation)
+        states = tuple(np.where(active[:, t, None], a, b) for a, b in zip(new, states, strict=True))
+        y[:, s] = np.where(shown[:, t, None], states[0], 0.0)
+        steps.append((h_used, kept))
+    tape = Tape(cell, w, u, x, rmask, order, active, shown, last_shown, (activation, recurrent_activation),
+                return_sequences, steps)  # fmt: skip
+    return (y if return_sequences else np.where(last_shown[:, None], states[0], 0.0)), states, tape
+
+
+def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> tuple[Array, States, Array, Array, Array]:
+    """Backpropagation through time (Werbos 1990).
+
+    Parameters
+    ----------
+    tape : from `recurrent_forward`
+    dy : gradient of its y, or None
+    dstates : gradients of the final states, each (B, H) or None; or None
+
+    Returns
+    -------
+    dx (B, T, I), d_initial_state (tuple of (B, H)), dkernel, drecurrent_kernel, dbias (G*H,)
+    """
+    spec = CELLS[tape.cell]
+    n_batch, n_time, _ = tape.x.shape
+    units = tape.recurrent_kernel.shape[0]
+    u_by_gate = tape.recurrent_kernel.reshape(units, spec.gates, units)
+    d = [np.zeros((n_batch, units)) for _ in range(spec.states)]
+    for k, given in enumerate(dstates or ()):
+        if given is not None:
+            d[k] = d[k] + _f64(given)
+    dy = None if dy is None else _f64(dy)
+    if dy is not None and not tape.return_sequences:
+        d[0] = d[0] + np.where(tape.last_shown[:, None], dy, 0.0)
+    dz = np.zeros((n_batch, n_time, spec.gates * units))
+    du = np.zeros_like(u_by_gate)
+    for s, t in reversed(list(enumerate(tape.order))):
+        if dy is not None and tape.return_sequences:
+            d[0] = d[0] + np.where(tape.shown[:, t, None], dy[:, s], 0.0)
+        h_used, kept = tape.steps[s]
+        active = tape.active[:, t, None]
+        d_new = tuple(np.where(active, g, 0.0) for g in d)
+        dz[:, t], d_cell = spec.step_backward(kept, d_new, *tape.activations)
+        dz_by_gate = dz[:, t].reshape(n_batch, spec.gates, units)
+        du += np.einsum("bgh,bgk->hgk", h_used, dz_by_gate)
+        dh = (np.einsum("bgk,hgk->bgh", dz_by_gate, u_by_gate) * tape.recurrent_mask).sum(axis=1)
+        carried = [np.where(active, 0.0, g) for g in d]
+        d = [carry + through for carry, through in zip(carried, (dh, *d_cell), strict=True)]
+    dkernel = np.einsum("bti,btg->ig", tape.x, dz)
+    return (
+        dz @ tape.kernel.T,
+        tuple(d),
+        dkernel,
+        du.reshape(tape.recurrent_kernel.shape),
+        dz.sum(axis=(0, 1)),
+    )
+
+
+def lstm_forward(
+    kernel: Any, recurrent_kernel: Any, bias: Any, x: Any, **options: Any
+) -> tuple[Array, States, Tape]:
+    """`recurrent_forward` with the LSTM cell."""
+    return recurrent_forward("lstm", kernel, recurrent_kernel, bias, x, **options)
+
+
+def simple_rnn_forward(
+    kernel: Any, recurrent_kernel: Any, bias: Any, x: Any, **options: Any
+) -> tuple[Array, States, Tape]:
+    """`recurrent_forward` with the SimpleRNN cell."""
+    return recurrent_forward("simple_rnn", kernel, recurrent_kernel, bias, x, **options)
+
+
+lstm_backward = simple_rnn_backward = recurrent_backward
+
+
+# --- Losses: value of each row (unweighted) and gradient (weighted) together
+
+
+def _weight(weight: Any, rows: int) -> Array:
+    return np.ones((rows, 1)) if weight is None else _f64(weight).reshape(rows, 1)
+
+
+def softmax_cross_entropy(
+    logits: Any, labels: Any = None, targets: Any = None, weight: Any = None
+) -> tuple[Array, Array, Array]:
+    """``loss = -sum_c t_c log p_c``, ``p = softmax(logits)``; ``dlogits = weight * (p * sum_c t_c - t)``.
+
+    Give `labels` (M,) or `targets` (M, C); where a row of targets sums to 1, dlogits is weight * (p - t).
+    """
+    z = _f64(logits)
+    t = np.eye(z.shape[1])[np.asarray(labels)] if targets is None else _f64(targets)
+    shifted = z - z.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    p = np.exp(log_p)
+    loss = -np.where(t == 0, 0.0, t * log_p).sum(axis=1)
+    return loss, _weight(weight, len(z)) * (p * t.sum(axis=1, keepdims=True) - t), p
+
+
+def sigmoid_cross_entropy(logits: Any, targets: Any, weight: Any = None) -> tuple[Array, Array, Array]:
+    """``loss = mean_c max(z, 0) - z t + log(1 + exp(-|z|))``; ``dz = weight * (p - t) / C``."""
+    z, t = _f64(logits), _f64(targets)
+    p = _sigmoid(z)
+    loss = (np.maximum(z, 0) - z * t + np.log1p(np.exp(-np.abs(z)))).mean(axis=1)
+    return loss, _weight(weight, len(z)) * (p - t) / z.shape[1], p
+
+
+def mean_squared_error(pred: Any, target: Any, weight: Any = None) -> tuple[Array, Array]:
+    """``loss = mean_c (pred - target)^2``; ``dpred = weight * 2 (pred - target) / C``."""
+    e = _f64(pred) - _f64(target)
+    return (e * e).mean(axis=1), _weight(weight, len(e)) * 2 * e / e.shape[1]
+
+
+# --- Optimizers: return the new values, keep their slots in the lists they are given
+
+
+def sgd(
+    values: list[Array],
+    grads: list[Array],
+    velocity: list[Array],
+    lr: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+) -> list[Array]:
+    """``v <- m v - lr g``; ``p <- p + v``, with `nesterov` ``p + m v - lr g`` (Sutskever et al. 2013)."""
+    out = []
+    for k, (p, g) in enumerate(zip(values, grads, strict=True)):
+        p, g = _f64(p), _f64(g)
+        velocity[k] = momentum * velocity[k] - lr * g
+        out.append(p + (momentum * velocity[k] - lr * g if nesterov else velocity[k]))
+    return out
+
+
+def adam(
+    values: list[Array],
+    grads: list[Array],
+    m: list[Array],
+    v: list[Array],
+    lr: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    step: int,
+) -> list[Array]:
+    """Kingma and Ba 2015 as ordered at the end of their section 2: epsilon joins the uncorrected root.
+
+    ``m <- b1 m + (1-b1) g``; ``v <- b2 v + (1-b2) g^2``;
+    ``p <- p - lr sqrt(1 - b2^step) / (1 - b1^step) m / (sqrt(v) + eps)``.
+    """
+    rate = lr * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    out = []
+    for k, (p, g) in enumerate(zip(values, grads, strict=True)):
+        g = _f64(g)
+        m[k] = m[k] + (g - m[k]) * (1 - beta_1)
+        v[k] = v[k] + (g * g - v[k]) * (1 - beta_2)
+        out.append(_f64(p) - rate * m[k] / (np.sqrt(v[k]) + epsilon))
+    return out
+
+
+def global_norm(grads: list[Array]) -> float:
+    """Euclidean norm of all gradients taken as one vector."""
+    return math.sqrt(sum(float((_f64(g) ** 2).sum()) for g in grads))
+
+
+def clip_global_norm(grads: list[Array], max_norm: float) -> list[Array]:
+    """All gradients times ``max_norm / max(norm, max_norm)`` (Pascanu et al. 2013)."""
+    scale = max_norm / max(global_norm(grads), max_norm)
+    return [_f64(g) * scale for g in grads]
