@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Models to files and back, in two formats, neither of them pickle.
+
+=================== ======================================= ============================================
+File                Written by                              Read by
+=================== ======================================= ============================================
+``*.safetensors``   lstmfast (any path not ending in .keras) lstmfast; arrays by any safetensors reader
+``*.keras``         lstmfast and Keras 3, through h5py      both
+=================== ======================================= ============================================
+
+No file can make lstmfast run, import or unpickle anything: names in it are looked up among lstmfast's own classes, the caller's
+`custom_objects` and the classes that the running program registered.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .registry import (
+    CustomObjectScope,
+    custom_object_scope,
+    deserialize_keras_object,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+    serialize_keras_object,
+)
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+__all__ = [
+    "CustomObjectScope",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "load_model",
+    "register_keras_serializable",
+    "save_model",
+    "serialize_keras_object",
+]
+
+
+def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Save a whole model: configuration, weights, compile state and the optimizer's state.
+
+    The file appears whole or not at all: on a full disk an older file at `filepath` stays as it was.
+
+    Parameters
+    ----------
+    model : Model
+        A `Sequential` or functional model.
+    filepath : str or path-like
+        Where to. A path ending in ``.keras`` gets Keras 3's format (needs h5py: ``pip install 'lstmfast[keras]'``), one ending
+        in ``.safetensors``, or without an ending, the native one.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ValueError
+        If the ending stands for a format that is not written, the file exists and `overwrite` is False, or the model holds
+        something that no file can name (a lambda).
+    ImportError
+        If h5py is needed and missing.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from lstmfast import Sequential, Input, layers, saving
+    >>> model = Sequential([Input((None, 3)), layers.LSTM(4)])
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
+    >>> saving.save_model(model, path)
+    >>> x = np.ones((1, 5, 3), np.float32)
+    >>> bool(np.array_equal(saving.load_model(path)(x), model(x)))
+    True
+    """
+    from ..models import Model
+
+    if not isinstance(model, Model):
+        raise TypeError(f"model must be a Model, got {type(model).__name__}")
+    path = _path(filepath)
+    if not overwrite and os.path.exists(path):
+        raise ValueError(f"filepath {path!r} exists and overwrite is False")
+    ending = os.path.splitext(path)[1].lower()
+    if ending == ".keras":
+        from .keras_archive import save_keras
+
+        save_keras(model, path)
+    elif ending in ("", ".safetensors"):
+        from .native import save_native
+
+        save_native(model, path)
+    else:
+        raise ValueError(f"filepath must end in .safetensors (native) or .keras (Keras 3), got {path!r}")
+
+
+def load_model(
+    filepath: str | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Model:
+    """Load a model that lstmfast or Keras 3 saved; the content decides on the format, not the name.
+
+    Parameters
+    ----------
+    filepath : str or path-like
+        The file.
+    custom_objects : mapping of str to class or function, optional
+        Your own layers, losses, metrics... by their name or registered name.
+    compile : bool
+        Whether to restore the compile state and the optimizer.
+    safe_mode : bool
+        Must be True: lstmfast never runs code from a file.
+
+    Returns
+    -------
+    Model
+        With weights and, if it was compiled, optimizer state as saved.
+
+    Raises
+    ------
+    ValueError
+        If the file is of no known format, damaged, hostile, or names a class that is neither lstmfast's nor in
+        `custom_objects`.
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If the file is Keras's and h5py is missing.
+    """
+    if not safe_mode:
+        raise ValueError("safe_mode=False is not supported: lstmfast never runs code from a file; use custom_objects")
+    if custom_objects is not None and not isinstance(custom_objects, Mapping):
+        raise TypeError(f"custom_objects must be a mapping of names to classes, got {type(custom_objects).__name__}")
+    path = _path(filepath)
+    if os.path.isdir(path):
+        raise ValueError(f"filepath must name a model file, got the directory {path!r}")
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start.startswith(b"PK\x03\x04"):
+        from .keras_archive import load_keras
+
+        return load_keras(path, custom_objects, compile)
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        raise ValueError(f"{path!r} is an HDF5 file; of Keras's formats lstmfast reads .keras: save it as that with Keras 3")
+    if start[8:9] == b"{":
+        from .native import load_native
+
+        return load_native(path, custom_objects, compile)
+    raise ValueError(f"{path!r} is not a model file: it begins neither like a .safetensors nor like a .keras file")
+
+
+def _path(filepath: Any) -> str:
+    path = os.fspath(filepath) if isinstance(filepath, (str, os.PathLike)) else None
+    if not isinstance(path, str) or not path:
+        raise TypeError(f"filepath must be a str or a path, got {filepath!r}")
+    return path

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays out of an HDF5 file that may be hostile, through h5py.
+
+HDF5 can point outside of itself (external links and storage, virtual data sets), load plug-ins for filters, and declare shapes
+that have nothing to do with the file's size. Keras's weight files need none of that: plain groups, hard links, contiguous
+unfiltered arrays. Everything else is refused before it is opened or read.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["WeightFile", "import_h5py"]
+
+Array = npt.NDArray[Any]
+
+
+def import_h5py() -> Any:
+    """h5py, or an ImportError that says how to get it."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            "Keras model files need h5py: pip install 'lstmfast[keras]'. The native format needs nothing: save to a path that "
+            "ends in .safetensors."
+        ) from error
+    return h5py
+
+
+class WeightFile:
+    """A ``model.weights.h5`` in memory, of which only plain arrays in plain groups can be read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._h5py = import_h5py()
+        self._size = len(data)
+        try:
+            self._file = self._h5py.File(io.BytesIO(data), "r")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ValueError(f"model.weights.h5 is not an HDF5 file or is damaged: {error}") from None
+
+    def __enter__(self) -> WeightFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def arrays(self, path: str) -> list[Array]:
+        """The arrays ``0``, ``1``, ... of the group `path`; none if there is no such group."""
+        try:
+            group = self._group(path)
+            if group is None:
+                return []
+            names = [str(number) for number in range(len(group))]
+            return [self._read(group, name, f"{path}/{name}") for name in names]
+        except (OSError, RuntimeError, KeyError, TypeError, UnicodeError) as error:  # what h5py raises for damaged files
+            raise ValueError(f"model.weights.h5 is damaged at {path!r}: {error}") from None
+
+    def has(self, name: str) -> bool:
+        """Whether the root has an entry of this name."""
+        return self._link(self._file, name) is not None
+
+    def _group(self, path: str) -> Any:
+        group = self._file
+        for part in path.split("/"):
+            if self._link(group, part) is None:
+                return None
+            self._require_hard_link(group, part, path)
+            group = group[part]
+            if not isinstance(group, self._h5py.Group):
+                raise ValueError(f"{path!r} in model.weights.h5 must be a group at {part!r}")
+        return group
+
+    def _link(self, group: Any, name: str) -> Any:
+        """The class of a link, without following it as `name in group` would; None if there is none."""
+        return group.get(name, getclass=True, getlink=True)
+
+    def _require_hard_link(self, group: Any, name: str, path: str) -> None:
+        kind = self._link(group, name)
+        if kind is not self._h5py.HardLink:
+            raise ValueError(f"{path!r} in model.weights.h5 is an HDF5 {kind.__name__}: links are refused")
+
+    def _read(self, group: Any, name: str, path: str) -> Array:
+        if self._link(group, name) is None:
+            raise ValueError(f"{path!r} is missing in model.weights.h5: arrays must be numbered from 0 without gaps")
+        self._require_hard_link(group, name, path)
+        dataset = group[name]
+        if not isinstance(dataset, self._h5py.Dataset):
+            raise ValueError(f"{path!r} in model.weights.h5 must be an array")
+        properties = dataset.id.get_create_plist()
+        if dataset.is_virtual:
+            raise ValueError(f"{path!r} in model.weights.h5 is a virtual data set: these are refused")
+        if properties.get_external_count():
+            raise ValueError(f"{path!r} in model.weights.h5 is stored in another file: that is refused")
+        if properties.get_nfilters():
+            raise ValueError(f"{path!r} in model.weights.h5 has filters (compression): Keras writes none, and they are refused")
+        if dataset.chunks is not None:
+            raise ValueError(f"{path!r} in model.weights.h5 is chunked: Keras writes contiguous arrays, others are refused")
+        dtype = dataset.dtype
+        if dtype.kind not in "fiu" or dtype.itemsize > 8:
+            raise ValueError(f"{path!r} in model.weights.h5 has dtype {dtype}, expected numbers")
+        if dataset.shape is None:
+            raise ValueError(f"{path!r} in model.weights.h5 is empty")
+        nbytes = math.prod(dataset.shape) * dtype.itemsize
+        if nbytes > self._size or nbytes > dataset.id.get_storage_size():
+            raise ValueError(f"{path!r} in model.weights.h5 declares shape {dataset.shape}, more than the file holds")
+        return np.asarray(dataset[()])

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The order in which Keras 3 lists the layers of a functional model, and the mask operations it lists among them.
+
+In ``model.weights.h5`` a layer is named by its class and its place in ``model.layers`` (``dense``, ``dense_1``), not by its own
+name. Two dense layers that Keras puts in another order than we do would silently exchange their weights, so the order is
+computed here as Keras does it (keras/src/ops/function.py, `map_graph`): by distance from the outputs, then by a depth-first
+walk. Keras also makes graph operations of masks (NotEqual, Any), which shift these distances; the walk inserts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["layer_order", "without_mask_operations"]
+
+#: (layer name, node index, output index) of a symbolic tensor
+Reference = tuple[str, int, int]
+Node = tuple[str, int]
+
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+_MASK_OPERATIONS = frozenset(
+    ["NotEqual", "Any", "OnesLike", "ZerosLike", "ExpandDims", "LogicalOr", "LogicalAnd", "Concatenate"]
+)
+
+
+def _references(value: Any) -> Iterator[Reference]:
+    """The symbolic tensors in a call's arguments, dictionaries in sorted order as Keras flattens them."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__keras_tensor__":
+            config = value.get("config")
+            yield _history(config.get("keras_history") if isinstance(config, dict) else None)
+        else:
+            for key in sorted(value):
+                yield from _references(value[key])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _references(item)
+
+
+def _history(value: Any) -> Reference:
+    if isinstance(value, (list, tuple)) and len(value) == 3:
+        name, node, index = value
+        if isinstance(name, str) and type(node) is int and type(index) is int and node >= 0 and index >= 0:
+            return name, node, index
+    raise ValueError(f"invalid keras_history {value!r} in the model's configuration")
+
+
+def _ends(value: Any) -> Iterator[Reference]:
+    """The tensors named by input_layers or output_layers: [name, node, index], or lists and dicts of these."""
+    if isinstance(value, (list, tuple)) and len(value) == 3 and isinstance(value[0], str):
+        yield _history(value)
+    elif isinstance(value, dict):
+        for key in sorted(value):
+            yield from _ends(value[key])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _ends(item)
+    else:
+        raise ValueError(f"invalid input_layers or output_layers {value!r} in the model's configuration")
+
+
+class _Graph:
+    """The nodes of a functional configuration, with the operations Keras will add for masks."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.layers = {layer["name"]: layer for layer in config["layers"]}
+        self.parents: dict[Node, list[Reference]] = {}
+        self.masks: dict[Reference, Reference | None] = {}
+
+    def arguments(self, node: Node) -> tuple[Any, dict[str, Any]]:
+        """(args, kwargs) of one call; both empty for an input."""
+        calls = self.layers[node[0]].get("inbound_nodes") or []
+        if not calls:
+            return [], {}
+        if node[1] >= len(calls):
+            raise ValueError(f"the model's configuration refers to call {node[1]} of layer {node[0]!r}, which it lacks")
+        return calls[node[1]]["args"], calls[node[1]]["kwargs"]
+
+    def parents_of(self, node: Node) -> list[Reference]:
+        """What the call takes, in Keras's order; computed once, with a mask where Keras will pass one."""
+        if node not in self.parents:
+            args, kwargs = self.arguments(node)
+            if self.layers[node[0]]["class_name"] in _RECURRENT and kwargs.get("mask") is None:
+                mask = self.mask_of(next(_references(args)))
+                if mask is not None:
+                    kwargs = {**kwargs, "mask": {"class_name": "__keras_tensor__", "config": {"keras_history": mask}}}
+            self.parents[node] = [*_references(args), *_references(kwargs)]
+        return self.parents[node]
+
+    def mask_of(self, tensor: Reference) -> Reference | None:
+        """The operation that Keras computes this tensor's mask with, or None."""
+        if tensor not in self.masks:
+            self.masks[tensor] = self._make_mask(tensor)
+        return self.masks[tensor]
+
+    def _make_mask(self, tensor: Reference) -> Reference | None:
+        name, index, output = tensor
+        layer = self.layers.get(name)
+        if layer is None:
+            raise ValueError(f"the model's configuration refers to layer {name!r}, which it lacks")
+        args, _ = self.arguments((name, index))
+        inputs = list(_references(args))
+        kind, config = layer["class_name"], layer["config"]
+        if not inputs:
+            return None
+        if kind == "Masking":
+            return self._operation("any", tensor, [self._operation("not_equal", tensor, inputs[:1])])
+        if kind == "Embedding":
+            return self._operation("not_equal", tensor, inputs[:1]) if config.get("mask_zero") else None
+        masks = [self.mask_of(tensor) for tensor in inputs]
+        if kind == "Concatenate":
+            return self._concatenated(tensor, inputs, masks)
+        if kind in _RECURRENT and (output > 0 or not config.get("return_sequences")):
+            return None
+        return masks[0]
+
+    def _concatenated(self, tensor: Reference, inputs: list[Reference], masks: list[Reference | None]) -> Reference | None:
+        if not any(masks):
+            return None
+        parts = []
+        for number, (value, mask) in enumerate(zip(inputs, masks, strict=True)):
+            if mask is None:
+                parts.append(self._operation(f"ones_{number}", tensor, [value]))
+            else:
+                expanded = self._operation(f"expand_{number}", tensor, [mask])
+                zeros = self._operation(f"zeros_{number}", tensor, [value])
+                parts.append(self._operation(f"or_{number}", tensor, [expanded, zeros]))
+        return self._operation("any", tensor, [self._operation("concatenate", tensor, parts)])
+
+    def _operation(self, kind: str, tensor: Reference, parents: list[Reference]) -> Reference:
+        name = f"\0{kind}\0{tensor[0]}\0{tensor[1]}"  # no layer's name can hold this, and one per call of the layer
+        self.layers.setdefault(name, {"name": name, "class_name": "", "config": {}})
+        self.parents.setdefault((name, 0), parents)
+        return name, 0, 0
+
+
+def layer_order(config: dict[str, Any]) -> list[str]:
+    """Names of a functional model's layers in the order of Keras's ``model.layers``.
+
+    Parameters
+    ----------
+    config : dict
+        The inner configuration: ``layers`` with ``inbound_nodes``, ``input_layers``, ``output_layers``.
+    """
+    graph = _Graph(config)
+    names = set(graph.layers)
+    first_seen: dict[str, int] = {}
+    finished: list[Node] = []
+    done: set[Node] = set()
+
+    # The depth-first walk, with a stack of our own: (node, its parents left to visit).
+    for end in _ends(config["output_layers"]):
+        stack: list[tuple[Node, Iterator[Reference]]] = []
+
+        def enter(node: Node, stack: list[tuple[Node, Iterator[Reference]]] = stack) -> None:
+            if node not in done:
+                done.add(node)
+                first_seen.setdefault(node[0], len(first_seen))
+                stack.append((node, iter(graph.parents_of(node))))
+
+        enter(end[:2])
+        while stack:
+            node, rest = stack[-1]
+            parent = next(rest, None)
+            if parent is None:
+                finished.append(node)
+                stack.pop()
+            else:
+                enter(parent[:2])
+
+    node_depth: dict[Node, int] = {}
+    depth: dict[str, int] = {}
+    for node in reversed(finished):
+        here = max(node_depth.get(node, 0), depth.get(node[0], 0))
+        node_depth[node] = depth[node[0]] = here
+        for parent in graph.parents_of(node):
+            node_depth[parent[:2]] = max(here + 1, node_depth.get(parent[:2], 0))
+    for name, _, _ in _ends(config["input_layers"]):  # an input that no output needs
+        if name not in depth:
+            depth[name], first_seen[name] = 0, -1
+    return sorted((name for name in depth if name in names), key=lambda name: (-depth[name], first_seen[name]))
+
+
+def without_mask_operations(config: dict[str, Any]) -> dict[str, Any]:
+    """A functional configuration from Keras without the operations it made for masks: our layers pass masks on themselves.
+
+    Raises
+    ------
+    ValueError
+        If an operation does anything but hand the mask of a Masking or Embedding layer to a layer.
+    """
+    layers = config.get("layers")
+    if not isinstance(layers, list):
+        raise ValueError("the model's configuration has no list of layers")
+    operations = {layer["name"]: layer for layer in layers if _is_operation(layer)}
+    kept = []
+    for layer in layers:
+        if layer.get("name") in operations:
+            if layer.get("class_name") not in _MASK_OPERATIONS:
+                raise ValueError(f"the operation {layer.get('class_name')!r} in the model's graph is not supported")
+            continue
+        calls = []
+        for call in layer.get("inbound_nodes") or []:
+            args, kwargs = call.get("args"), call.get("kwargs")
+            if not isinstance(args, list) or not isinstance(kwargs, dict):
+                raise ValueError(f"invalid inbound_nodes of layer {layer.get('name')!r}")
+            # Keras records what `training` was while the graph was made; the caller decides it at run time.
+            kwargs = {key: value for key, value in kwargs.items() if key != "training" and value is not None}
+            if any(name in operations for name, _, _ in _references(kwargs.get("mask"))):
+                kwargs.pop("mask")
+            for name, _, _ in [*_references(args), *_references(kwargs)]:
+                if name in operations:
+                    kind = operations[name]["class_name"]
+                    raise ValueError(f"the operation {kind!r} feeding layer {layer.get('name')!r} is not supported")
+            calls.append({"args": args, "kwargs": kwargs})
+        kept.append({**layer, "inbound_nodes": calls})
+    for name, _, _ in _ends(config.get("output_layers")):
+        if name in operations:
+            raise ValueError(f"the operation {operations[name]['class_name']!r} as a model output is not supported")
+    return {**config, "layers": kept}
+
+
+def _is_operation(layer: Any) -> bool:
+    if not isinstance(layer, dict) or not isinstance(layer.get("name"), str):
+        raise ValueError("a layer of the model's configuration has no name")
+    module = layer.get("module")
+    return isinstance(module, str) and module.startswith("keras.src.ops.")

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The native model file: one safetensors file that holds a model whole.
+
+Arrays, all float32 in Keras's layout but for the step counter:
+
+- ``layers/<layer name>/<weight name>``: the weights (``layers/lstm/kernel``); a model inside a model adds its own name
+  (``layers/encoder/lstm/kernel``);
+- ``optimizer/<index>/<name>``: the optimizer's state, if the model was compiled, in Keras's order;
+- ``states/<layer name>/<index>``: the states of stateful layers, if any are set.
+
+Metadata: ``format`` = "lstmfast", ``format_version`` = "1", ``lstmfast_version``, and ``model``: the configuration, build and
+compile state as JSON in Keras 3's form. Any safetensors reader can get at the arrays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import safetensors
+from .model_state import (
+    assign_all,
+    compile_model,
+    config_to_json,
+    json_to_config,
+    make_model,
+    optimizer_variables,
+)
+
+if TYPE_CHECKING:
+    from ..models import Model
+    from ..variables import Variable
+
+__all__ = ["FORMAT_VERSION", "load_native", "save_native"]
+
+Array = npt.NDArray[Any]
+
+#: Raised only when older readers would misread a file.
+FORMAT_VERSION = 1
+
+
+def save_native(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write a model with its optimizer's state and its layers' states (see `lstmfast.saving.save_model`)."""
+    from .._version import version
+
+    arrays: dict[str, Array] = {name: variable.numpy() for name, variable in _named_weights(model)}
+    for index, variable in enumerate(optimizer_variables(model)):
+        arrays[f"optimizer/{index}/{variable.name}"] = variable.numpy()
+    for name, layer in _stateful_layers(model):
+        for index, state in enumerate(layer.states or ()):
+            arrays[f"states/{name}/{index}"] = np.asarray(state)
+    metadata = {
+        "format": "lstmfast",
+        "format_version": str(FORMAT_VERSION),
+        "lstmfast_version": version,
+        "model": config_to_json(model),
+    }
+    safetensors.save_file(arrays, path, metadata)
+
+
+def load_native(path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None, compile: bool) -> Model:
+    """Read a model that `save_native` wrote; ValueError for anything else (see `lstmfast.saving.load_model`)."""
+    arrays, metadata = safetensors.load_file(path)
+    try:
+        return _model_of(arrays, metadata, custom_objects, compile)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+
+
+def _model_of(
+    arrays: dict[str, Array], metadata: dict[str, str], custom_objects: Mapping[str, Any] | None, compile: bool
+) -> Model:
+    if metadata.get("format") != "lstmfast" or "model" not in metadata:
+        raise ValueError("it holds arrays but no lstmfast model; lstmfast.saving.safetensors.load_file reads the arrays")
+    version = metadata.get("format_version", "")
+    if not version.isdecimal() or len(version) > 9 or int(version) > FORMAT_VERSION:
+        raise ValueError(f"it has format version {version!r}, this lstmfast reads up to {FORMAT_VERSION}: upgrade lstmfast")
+    config = json_to_config(metadata["model"])
+    weights = {name: array for name, array in arrays.items() if name.startswith("layers/")}
+    model = make_model(config, custom_objects, sum(array.nbytes for array in weights.values()))
+
+    variables = dict(_named_weights(model))
+    missing, surplus = sorted(variables.keys() - weights.keys()), sorted(weights.keys() - variables.keys())
+    if missing or surplus:
+        raise ValueError(f"its arrays do not fit its configuration: missing {missing[:5]}, not expected {surplus[:5]}")
+    assign_all([(name, variable, weights[name]) for name, variable in variables.items()])
+    for name, layer in _stateful_layers(model):
+        _restore_states(name, layer, arrays)
+    if compile:
+        compile_model(model, config, custom_objects)
+        _restore_optimizer(model, arrays)
+    return model
+
+
+def _restore_optimizer(model: Model, arrays: dict[str, Array]) -> None:
+    saved = {name: array for name, array in arrays.items() if name.startswith("optimizer/")}
+    if not saved:  # saved before the first step
+        return
+    expected = {f"optimizer/{i}/{variable.name}": variable for i, variable in enumerate(optimizer_variables(model))}
+    if expected.keys() != saved.keys():
+        raise ValueError(f"the optimizer's state does not fit the optimizer: {sorted(expected.keys() ^ saved.keys())[:5]}")
+    assign_all([(name, variable, saved[name]) for name, variable in expected.items()])
+
+
+def _restore_states(name: str, layer: Any, arrays: dict[str, Array]) -> None:
+    prefix = f"states/{name}/"
+    count = sum(key.startswith(prefix) for key in arrays)
+    if not count:
+        return
+    states = [arrays.get(f"{prefix}{index}") for index in range(count)]
+    if any(state is None for state in states):
+        raise ValueError(f"the states of layer {name!r} are not numbered 0 to {count - 1}")
+    layer.reset_state(states)
+
+
+def _named_weights(model: Model, prefix: str = "layers/") -> Iterator[tuple[str, Variable]]:
+    """(array name, variable) of every weight; a name that occurs twice in a layer gets a number."""
+    from ..models import Model
+
+    for layer in model.layers:
+        if isinstance(layer, Model):
+            yield from _named_weights(layer, f"{prefix}{layer.name}/")
+            continue
+        used: dict[str, int] = {}
+        for variable in layer.weights:
+            number = used[variable.name] = used.get(variable.name, -1) + 1
+            yield f"{prefix}{layer.name}/{variable.name}" + (f"_{number}" if number else ""), variable
+
+
+def _stateful_layers(model: Model) -> Iterator[tuple[str, Any]]:
+    for layer in model.layers:
+        if getattr(layer, "stateful", False):
+            yield layer.name, layer
