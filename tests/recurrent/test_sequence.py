@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whole sequences through the native cells, forward and backward, against reference.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lstmfast import _core, reference
+
+CELLS = ["lstm", "simple_rnn"]
+GATES = {"lstm": 4, "simple_rnn": 1}
+STATES = {"lstm": 2, "simple_rnn": 1}
+# (B, T, I, H): around whole vectors of 4, 8 and 16 lanes, and beyond one panel.
+SHAPES = [
+    (1, 1, 1, 1),
+    (1, 5, 3, 16),
+    (3, 7, 5, 15),
+    (2, 4, 33, 17),
+    (7, 6, 100, 31),
+    (13, 5, 17, 33),
+    (33, 4, 64, 100),
+    (40, 3, 10, 130),
+]
+MODES = ["full", "masked", "lengths", "recurrent_mask"]
+
+
+class Case:
+    """Random weights, inputs, states and gradients of one configuration."""
+
+    def __init__(self, rng, cell, shape, mode="full", backwards=False, bias=True):
+        b, t, i, h = shape
+        g = GATES[cell]
+
+        def normal(*size, scale=0.5):
+            return (rng.standard_normal(size) * scale).astype(np.float32)
+
+        self.cell, self.shape = cell, shape
+        self.kernel, self.recurrent_kernel = normal(i, g * h), normal(h, g * h, scale=0.7 / np.sqrt(h))
+        self.bias = normal(g * h) if bias else None
+        self.x, self.states = normal(b, t, i), tuple(normal(b, h) for _ in range(STATES[cell]))
+        self.mask = rng.random((b, t)) > 0.4 if mode == "masked" else None
+        self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode == "lengths" else None
+        self.recurrent_mask = (rng.random((b, h)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
+        self.backwards = backwards
+        self.dy, self.dstates = normal(b, t, h), tuple(normal(b, h) for _ in self.states)
+
+    def weights(self, isa="", activation="tanh", recurrent_activation="sigmoid"):
+        return _core.RecurrentWeights(self.cell, self.kernel, self.recurrent_kernel, self.bias, activation, recurrent_activation, isa)
+
+    def options(self, sequences=True):
+        return {
+            "initial_state": self.states,
+            "mask": self.mask,
+            "lengths": self.lengths,
+            "recurrent_mask": self.recurrent_mask,
+            "return_sequences": sequences,
+            "go_backwards": self.backwards,
+        }
+
+    def forward(self, weights, save=False, sequences=True):
+        return _core.recurrent_forward(weights, self.x, **self.options(sequences), save=save)
+
+    def backward(self, weights, tape, accumulate_on=None):
+        grads = [np.full_like(a, np.nan) for a in (self.kernel, self.recurrent_kernel)]
+        grads.append(np.full(self.kernel.shape[1], np.nan, np.float32))
+        if accumulate_on is not None:
+            grads = [np.full_like(g, accumulate_on) for g in grads]
+        dx, dinitial = _core.recurrent_backward(weights, tape, self.dy, self.dstates, *grads, accumulate_on is not None, True)
+        return dx, *dinitial, *grads
+
+    def reference(self, sequences=True, **activations):
+        return reference.recurrent_forward(self.cell, self.kernel, self.recurrent_kernel, self.bias, self.x, **self.options(sequences), **activations)
+
+    def reference_gradients(self, tape):
+        dx, dinitial, *grads = reference.recurrent_backward(tape, self.dy, self.dstates)
+        return dx, *dinitial, *grads
+
+
+def close(got, want, tolerance=1e-5):
+    want = np.asarray(want)
+    assert got.shape == want.shape
+    assert np.max(np.abs(got - want), initial=0) <= tolerance * max(1e-3, np.max(np.abs(want), initial=0))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_against_the_reference(cell, shape, mode, isa, rng, poisoned):
+    for backwards in (False, True):
+        case = Case(rng, cell, shape, mode, backwards)
+        weights = case.weights(isa)
+        want_y, want_states, want_tape = case.reference()
+        want_grads = case.reference_gradients(want_tape)
+        for threads in (1, 2, 3, 5, 8):
+            _core.set_num_threads(threads)
+            y, states, tape = case.forward(weights, save=True)
+            close(y, want_y)
+            for got, want in zip(states, want_states, strict=True):
+                close(got, want)
+            for got, want in zip(case.backward(weights, tape), want_grads, strict=True):
+                close(got, want)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_bits_do_not_depend_on_threads(cell, mode, isa, rng):
+    # Large enough that a team is worth waking; B = 2 splits units, B = 40 splits rows.
+    for shape in [(2, 60, 70, 200), (40, 30, 20, 96)]:
+        case = Case(rng, cell, shape, mode)
+        weights, results = case.weights(isa), []
+        for threads in (1, 2, 3, 5, 8):
+            _core.set_num_threads(threads)
+            y, states, tape = case.forward(weights, save=True)
+            results.append([y, *states, *case.backward(weights, tape)])
+        for other in results[1:]:
+            assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_row_alone_and_in_a_batch(cell, isa, team, rng):
+    case = Case(rng, cell, (37, 50, 40, 72))
+    weights = case.weights(isa)
+    whole = _core.recurrent_forward(weights, case.x, return_sequences=True)[0]
+    for row in (0, 17, 36):
+        alone = _core.recurrent_forward(weights, case.x[row : row + 1], return_sequences=True)[0]
+        assert np.array_equal(alone[0], whole[row])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_halves_give_the_whole(cell, isa, team, rng):
+    case = Case(rng, cell, (5, 61, 24, 90))
+    weights = case.weights(isa)
+    whole, final, _ = case.forward(weights)
+    for cut in (1, 7, 30, 60):
+        x = [np.ascontiguousarray(p) for p in (case.x[:, :cut], case.x[:, cut:])]
+        first, states, _ = _core.recurrent_forward(weights, x[0], case.states, return_sequences=True)
+        second, states, _ = _core.recurrent_forward(weights, x[1], states, return_sequences=True)
+        assert np.array_equal(np.concatenate([first, second], 1), whole)
+        assert all(np.array_equal(a, b) for a, b in zip(states, final, strict=True))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_padding_changes_nothing_and_is_never_read(cell, isa, team, rng):
+    case = Case(rng, cell, (9, 40, 30, 50), "lengths")
+    weights = case.weights(isa)
+    y, states, _ = case.forward(weights)
+    for row, n in enumerate(case.lengths):
+        case.x[row, n:] = np.nan
+    again, states_again, _ = case.forward(weights)
+    assert np.array_equal(y, again)
+    for row, n in enumerate(case.lengths):
+        assert not y[row, n:].any()
+        assert np.array_equal(y[row, n - 1] if n else case.states[0][row], states[0][row])
+        if n:
+            one = np.ascontiguousarray(case.x[row : row + 1, :n])
+            alone = _core.recurrent_forward(weights, one, tuple(s[row : row + 1] for s in case.states), return_sequences=True)[0]
+            assert np.array_equal(alone[0], y[row, :n])
+    assert all(np.array_equal(a, b) for a, b in zip(states, states_again, strict=True))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_saving_for_the_backward_pass_changes_no_bit(cell, mode, isa, rng):
+    case = Case(rng, cell, (6, 33, 20, 40), mode)
+    weights = case.weights(isa)
+    kept, not_kept = case.forward(weights, save=True), case.forward(weights)
+    assert np.array_equal(kept[0], not_kept[0])
+    assert all(np.array_equal(a, b) for a, b in zip(kept[1], not_kept[1], strict=True))
+    last = case.forward(weights, sequences=False)
+    assert np.array_equal(last[0], last[1][0]) and np.array_equal(last[0], kept[1][0])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_avx2_and_avx512_agree_to_the_bit(cell, rng):
+    if not {"avx2", "avx512"} <= set(_core.available_isas()):
+        pytest.skip("needs a machine with AVX2 and AVX-512")
+    case = Case(rng, cell, (5, 30, 21, 45), "masked")
+    results = []
+    for name in ("avx2", "avx512"):
+        weights = case.weights(name)
+        y, states, tape = case.forward(weights, save=True)
+        results.append([y, *states, *case.backward(weights, tape)])
+    assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("activations", [("relu", "hard_sigmoid"), ("linear", "sigmoid"), ("tanh", "tanh"), ("softsign", "relu6"), ("elu", "sigmoid")])
+@pytest.mark.parametrize("cell", CELLS)
+def test_other_activations(cell, activations, isa, rng, poisoned):
+    case = Case(rng, cell, (4, 6, 7, 19))
+    weights = case.weights(isa, *activations)
+    y, states, tape = case.forward(weights, save=True)
+    want_y, want_states, want_tape = case.reference(activation=activations[0], recurrent_activation=activations[1])
+    close(y, want_y)
+    for got, want in zip(case.backward(weights, tape), case.reference_gradients(want_tape), strict=True):
+        close(got, want)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_add_up_on_request(cell, isa, rng):
+    case = Case(rng, cell, (3, 5, 6, 20))
+    weights = case.weights(isa)
+    fresh = case.backward(weights, case.forward(weights, save=True)[2])
+    added = case.backward(weights, case.forward(weights, save=True)[2], accumulate_on=1.0)
+    for a, b in zip(fresh[-3:], added[-3:], strict=True):
+        close(b, a.astype(float) + 1.0, 1e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_step_masked(cell, isa, rng, poisoned):
+    case = Case(rng, cell, (3, 4, 5, 9), "masked")
+    case.mask[:] = False
+    weights = case.weights(isa)
+    y, states, tape = case.forward(weights, save=True)
+    assert all(np.array_equal(y[:, t], case.states[0]) for t in range(4))
+    assert all(np.array_equal(a, b) for a, b in zip(states, case.states, strict=True))
+    dx, *rest = case.backward(weights, tape)
+    assert not dx.any() and not any(g.any() for g in rest[-3:])
+    close(rest[0], case.dstates[0] + case.dy.sum(1), 1e-6)
+
+
+def test_a_tape_serves_once(rng):
+    case = Case(rng, "lstm", (2, 3, 4, 5))
+    weights = case.weights()
+    tape = case.forward(weights, save=True)[2]
+    case.backward(weights, tape)
+    with pytest.raises(ValueError, match="tape: has been used already"):
+        case.backward(weights, tape)
+
+
+def test_reads_stay_inside_the_arrays(isa, rng, guarded):
+    for shape in [(3, 4, 5, 7), (2, 3, 17, 33), (7, 2, 16, 16)]:
+        case = Case(rng, "lstm", shape)
+        for name in ("kernel", "recurrent_kernel", "bias", "x", "dy"):
+            setattr(case, name, guarded(getattr(case, name)))
+        case.states = tuple(guarded(s) for s in case.states)
+        weights = case.weights(isa)
+        y, _, tape = case.forward(weights, save=True)
+        out = guarded(np.full_like(y, np.nan))
+        assert _core.recurrent_forward(weights, case.x, **case.options(), out=out)[0] is out
+        assert np.array_equal(out, y)
+        grads = [guarded(np.full_like(a, np.nan)) for a in (case.kernel, case.recurrent_kernel, case.bias)]
+        _core.recurrent_backward(weights, tape, case.dy, None, *grads, False, True)
+        assert all(np.isfinite(g).all() for g in grads)
+
+
+def test_long_sequences_stay_accurate(isa, rng):
+    """1000 steps: the error of h against float64 does not grow with time."""
+    for units in (32, 128):
+        case = Case(rng, "lstm", (2, 1000, 8, units))
+        y = case.forward(case.weights(isa))[0]
+        assert np.max(np.abs(y - case.reference()[0])) < 5e-6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": np.zeros((2, 3), np.float32)}, r"x: expected shape \(\*, \*, 4\), got \(2, 3\)"),
+        ({"x": np.zeros((2, 3, 5), np.float32)}, r"x: expected shape \(\*, \*, 4\), got \(2, 3, 5\)"),
+        ({"x": np.zeros((2, 0, 4), np.float32)}, "x: expected at least one time step"),
+        ({"mask": np.ones((2, 4), bool)}, r"mask: expected shape \(2, 3\), got \(2, 4\)"),
+        ({"lengths": np.array([1, 4], np.int32)}, "lengths: expected 0 to 3, got 4 for row 1"),
+        ({"lengths": np.array([-1, 2], np.int32)}, "lengths: expected 0 to 3, got -1 for row 0"),
+        ({"initial_state": (np.zeros((2, 5), np.float32),)}, "initial_state: expected 2 arrays, got 1"),
+        ({"initial_state": (np.zeros((2, 4), np.float32),) * 2}, r"initial_state: expected shape \(2, 5\), got \(2, 4\)"),
+        ({"out": np.zeros((2, 4), np.float32)}, r"out: expected shape \(2, 5\), got \(2, 4\)"),
+    ],
+)
+def test_bad_arguments_are_named(change, message, rng):
+    case = Case(rng, "lstm", (2, 3, 4, 5))
+    with pytest.raises(ValueError, match=message):
+        _core.recurrent_forward(case.weights(), change.pop("x", case.x), **change)
+
+
+def test_nothing_is_converted_silently(rng):
+    case = Case(rng, "lstm", (2, 3, 4, 5))
+    for wrong in (case.x.astype(float), case.x[:, ::-1], case.x.tolist()):
+        with pytest.raises(TypeError):
+            _core.recurrent_forward(case.weights(), wrong)
