@@ -40,7 +40,7 @@ class WeightFile:
         self._size = len(data)
         try:
             self._file = self._h5py.File(io.BytesIO(data), "r")
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, OverflowError) as error:
             raise ValueError(f"model.weights.h5 is not an HDF5 file or is damaged: {error}") from None
 
     def __enter__(self) -> WeightFile:
@@ -57,7 +57,7 @@ class WeightFile:
                 return []
             names = [str(number) for number in range(len(group))]
             return [self._read(group, name, f"{path}/{name}") for name in names]
-        except (OSError, RuntimeError, KeyError, TypeError, UnicodeError) as error:  # what h5py raises for damaged files
+        except (OSError, RuntimeError, KeyError, TypeError, UnicodeError, OverflowError) as error:  # what h5py raises for damaged files
             raise ValueError(f"model.weights.h5 is damaged at {path!r}: {error}") from None
 
     def has(self, name: str) -> bool:
