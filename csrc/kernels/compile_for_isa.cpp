@@ -9,9 +9,13 @@
 
 #include "kernels/gemm-inl.h"
 #include "kernels/transpose-inl.h"
+#include "kernels/loops-inl.h"
 #include "kernels/activation-inl.h"
 #include "kernels/lstm_cell-inl.h"
 #include "kernels/simple_rnn_cell-inl.h"
+#include "kernels/losses-inl.h"
+#include "kernels/optimizer-inl.h"
+#include "kernels/math_map-inl.h"
 
 #define LSTMFAST_STRING_(x) #x
 #define LSTMFAST_STRING(x) LSTMFAST_STRING_(x)

@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Sixteen lanes on every instruction set: sums over a row or an array run in sixteen partial sums that are
-// added as a fixed tree, so that the bits do not depend on the vector length.
+// Loops over arrays, and sixteen lanes on every instruction set: sums over a row or an array run in sixteen
+// partial sums that are added as a fixed tree, so that their bits do not depend on the vector length.
 #pragma once
 
 namespace lstmfast::LSTMFAST_ISA {
 namespace {
+
+// The first n lanes; costs no branch where n is the constant kLanes.
+LSTMFAST_INLINE F32 load_some(const float* p, int n) { return n == kLanes ? load(p) : load_n(p, n); }
+LSTMFAST_INLINE void store_some(float* p, F32 v, int n) {
+  if (n == kLanes) store(p, v);
+  else store_n(p, v, n);
+}
+
+// f(first element, lanes) for each vector of 0..n.
+template <class F>
+LSTMFAST_INLINE void for_vectors(std::int64_t n, F f) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) f(i, kLanes);
+  if (i < n) f(i, static_cast<int>(n - i));
+}
 
 constexpr int kWide = 16;
 constexpr int kParts = kWide / kLanes;
@@ -13,54 +28,64 @@ struct Wide {
   F32 part[kParts];
 };
 
+// f(first element, lanes) for each group of sixteen of 0..n.
+template <class F>
+LSTMFAST_INLINE void for_wide(std::int64_t n, F f) {
+  std::int64_t i = 0;
+  for (; i + kWide <= n; i += kWide) f(i, kWide);
+  if (i < n) f(i, static_cast<int>(n - i));
+}
+
 LSTMFAST_INLINE Wide wide_set1(float x) {
   Wide w;
   for (int i = 0; i < kParts; ++i) w.part[i] = set1(x);
   return w;
 }
 
-LSTMFAST_INLINE Wide wide_load(const float* p) {
+// The first n lanes, 0 < n <= 16; the others are `fill`.
+LSTMFAST_INLINE Wide wide_load(const float* p, int n, float fill) {
   Wide w;
-  for (int i = 0; i < kParts; ++i) w.part[i] = load(p + i * kLanes);
+  if (n == kWide) {
+    for (int i = 0; i < kParts; ++i) w.part[i] = load(p + i * kLanes);
+    return w;
+  }
+  alignas(64) float lanes[kWide];
+  for (int i = 0; i < kWide; ++i) lanes[i] = i < n ? p[i] : fill;
+  for (int i = 0; i < kParts; ++i) w.part[i] = load(lanes + i * kLanes);
   return w;
 }
 
-LSTMFAST_INLINE int part_lanes(int n, int part) {
-  const int left = n - part * kLanes;
-  return left < 0 ? 0 : left > kLanes ? kLanes : left;
+LSTMFAST_INLINE void wide_store(float* p, const Wide& w, int n) {
+  for (int i = 0; i < kParts; ++i) {
+    const int left = n - i * kLanes;
+    if (left >= kLanes) store(p + i * kLanes, w.part[i]);
+    else if (left > 0) store_n(p + i * kLanes, w.part[i], left);
+  }
 }
 
-// The first n lanes, 0 <= n <= 16; the others are `fill`.
-LSTMFAST_INLINE Wide wide_load_n(const float* p, int n, F32 fill) {
-  alignas(64) float lanes[kWide];
-  for (int i = 0; i < kParts; ++i) store(lanes + i * kLanes, fill);
-  for (int i = 0; i < n; ++i) lanes[i] = p[i];
-  return wide_load(lanes);
-}
-
-LSTMFAST_INLINE void wide_store(float* p, const Wide& w) {
-  for (int i = 0; i < kParts; ++i) store(p + i * kLanes, w.part[i]);
-}
-LSTMFAST_INLINE void wide_store_n(float* p, const Wide& w, int n) {
-  for (int i = 0; i < kParts && i * kLanes < n; ++i) store_n(p + i * kLanes, w.part[i], part_lanes(n, i));
-}
-
+// f of each vector of one, two or three groups.
 template <class F>
-LSTMFAST_INLINE Wide wide_map(const Wide& a, F f) {
+LSTMFAST_INLINE Wide wide_map(F f, const Wide& a) {
   Wide w;
   for (int i = 0; i < kParts; ++i) w.part[i] = f(a.part[i]);
   return w;
 }
 template <class F>
-LSTMFAST_INLINE Wide wide_map(const Wide& a, const Wide& b, F f) {
+LSTMFAST_INLINE Wide wide_map(F f, const Wide& a, const Wide& b) {
   Wide w;
   for (int i = 0; i < kParts; ++i) w.part[i] = f(a.part[i], b.part[i]);
+  return w;
+}
+template <class F>
+LSTMFAST_INLINE Wide wide_map(F f, const Wide& a, const Wide& b, const Wide& c) {
+  Wide w;
+  for (int i = 0; i < kParts; ++i) w.part[i] = f(a.part[i], b.part[i], c.part[i]);
   return w;
 }
 
 LSTMFAST_INLINE float wide_sum(const Wide& w) {
   alignas(64) float lanes[kWide];
-  wide_store(lanes, w);
+  wide_store(lanes, w, kWide);
   for (int half = kWide / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
   return lanes[0];
@@ -68,7 +93,7 @@ LSTMFAST_INLINE float wide_sum(const Wide& w) {
 
 LSTMFAST_INLINE float wide_max(const Wide& w) {
   alignas(64) float lanes[kWide];
-  wide_store(lanes, w);
+  wide_store(lanes, w, kWide);
   float most = lanes[0];
   for (int i = 1; i < kWide; ++i) most = lanes[i] > most ? lanes[i] : most;
   return most;

@@ -2,7 +2,16 @@
 // AVX-512 (F, BW, DQ, VL): 16 floats, 32 registers. The vocabulary is described in simd.h.
 #pragma once
 
+// GCC warns of its own _mm512_undefined_ps() wherever an intrinsic is inlined (PR 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 namespace lstmfast::avx512 {
 namespace {
