@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""First values of weights: Keras 3's initializers, by its names and with its defaults.
+
+An initializer is called with a shape and gives a float32 array. As in Keras, one that was made with a number as its seed
+(or with none: then it drew one) gives the same values at every call; one with a `SeedGenerator` gives new ones.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .random import SeedGenerator, check_seed, generator, make_default_seed
+from .utils.naming import snake_case
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomInitializer",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "compute_fans",
+    "deserialize",
+    "get",
+    "serialize",
+]
+
+Array = npt.NDArray[Any]
+Shape = Sequence[int]
+Self = TypeVar("Self", bound="Initializer")
+
+
+class Initializer:
+    """Base of all initializers. A subclass writes ``__call__(shape, dtype=None)`` and `get_config`."""
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        return cls(**config)
+
+    def clone(self: Self) -> Self:
+        """A new initializer with the same configuration."""
+        return self.from_config(self.get_config())
+
+
+class Zeros(Initializer):
+    """All 0."""
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        return np.zeros(_shape(shape), dtype or np.float32)
+
+
+class Ones(Initializer):
+    """All 1."""
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        return np.ones(_shape(shape), dtype or np.float32)
+
+
+class Constant(Initializer):
+    """One value everywhere, or an array that broadcasts to the shape.
+
+    Parameters
+    ----------
+    value : float or array_like
+    """
+
+    def __init__(self, value: Any = 0.0) -> None:
+        self.value = value
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        return np.broadcast_to(np.asarray(self.value, dtype or np.float32), _shape(shape)).copy()
+
+    def get_config(self) -> dict[str, Any]:
+        from .saving.registry import serialize_keras_object
+
+        return {"value": serialize_keras_object(self.value)}
+
+    @classmethod
+    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        from .saving.registry import deserialize_keras_object
+
+        return cls(deserialize_keras_object(config["value"]))  # type: ignore[call-arg]
+
+
+class Identity(Initializer):
+    """The identity matrix times `gain`; for two dimensions.
+
+    Parameters
+    ----------
+    gain : float
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        shape = _shape(shape)
+        if len(shape) != 2:
+            raise ValueError(
+                f"Identity matrix initializer can only be used for 2D matrices. Received: shape={shape} of rank {len(shape)}."
+            )
+        return (self.gain * np.eye(*shape)).astype(dtype or np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        # Keras 3.15 forgets the gain here; with it a reloaded configuration means the same.
+        return {"gain": self.gain} if self.gain != 1.0 else {}
+
+
+class RandomInitializer(Initializer):
+    """Base of the random ones.
+
+    Parameters
+    ----------
+    seed : int, SeedGenerator or None
+    """
+
+    def __init__(self, seed: int | SeedGenerator | None = None) -> None:
+        self._init_seed = check_seed(seed)
+        self.seed = make_default_seed() if self._init_seed is None else self._init_seed
+
+    def get_config(self) -> dict[str, Any]:
+        if not isinstance(self._init_seed, SeedGenerator):
+            return {"seed": self._init_seed}
+        config = {"class_name": "SeedGenerator", "config": self._init_seed.get_config()}
+        return {"seed": {"module": "keras.random", **config, "registered_name": None}}
+
+
+class RandomNormal(RandomInitializer):
+    """Normal distribution.
+
+    Parameters
+    ----------
+    mean, stddev : float
+    seed : int, SeedGenerator or None
+    """
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | SeedGenerator | None = None) -> None:
+        self.mean = mean
+        self.stddev = stddev
+        super().__init__(seed)
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        return generator(self.seed).normal(self.mean, self.stddev, _shape(shape)).astype(dtype or np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mean": self.mean, "stddev": self.stddev}
+
+
+class TruncatedNormal(RandomNormal):
+    """Normal distribution; values more than two standard deviations from the mean are drawn again."""
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        values = _truncated_normal(generator(self.seed), self.mean, self.stddev, _shape(shape))
+        return values.astype(dtype or np.float32)
+
+
+class RandomUniform(RandomInitializer):
+    """Uniform distribution from `minval` to `maxval`.
+
+    Parameters
+    ----------
+    minval, maxval : float
+    seed : int, SeedGenerator or None
+    """
+
+    def __init__(
+        self, minval: float = -0.05, maxval: float = 0.05, seed: int | SeedGenerator | None = None
+    ) -> None:
+        self.minval = minval
+        self.maxval = maxval
+        super().__init__(seed)
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        return generator(self.seed).uniform(self.minval, self.maxval, _shape(shape)).astype(dtype or np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "minval": self.minval, "maxval": self.maxval}
+
+
+class VarianceScaling(RandomInitializer):
+    """Random values whose variance is `scale` over the number of inputs, outputs, or the mean of both.
+
+    Parameters
+    ----------
+    scale : float
+        Above 0.
+    mode : {"fan_in", "fan_out", "fan_avg"}
+    distribution : {"truncated_normal", "untruncated_normal", "uniform"}
+        The uniform one spans ``sqrt(3 * scale / n)`` to both sides.
+    seed : int, SeedGenerator or None
+    input_axes, output_axes : sequence of int, optional
+        Axes that count as inputs and outputs; without them the last two do.
+
+    Raises
+    ------
+    ValueError
+        If an argument is none of these.
+
+    Examples
+    --------
+    >>> from lstmfast.initializers import VarianceScaling
+    >>> w = VarianceScaling(scale=1.0, mode="fan_avg", distribution="uniform", seed=0)((30, 20))
+    >>> w.shape, bool(abs(w).max() <= (3 / 25) ** 0.5)
+    ((30, 20), True)
+    """
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | SeedGenerator | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        if scale <= 0.0:
+            raise ValueError(f"Argument `scale` must be positive float. Received: scale={scale}")
+        if mode not in ("fan_in", "fan_out", "fan_avg"):
+            raise ValueError(f"Invalid `mode` argument: {mode}. Please use one of fan_in, fan_out, fan_avg")
+        distribution = distribution.lower()
+        if distribution == "normal":
+            distribution = "truncated_normal"
+        if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
+            raise ValueError(
+                f"Invalid `distribution` argument: {distribution}. "
+                "Please use one of truncated_normal, untruncated_normal, uniform"
+            )
+        self.scale = scale
+        self.mode = mode
+        self.distribution = distribution
+        self.input_axes = input_axes
+        self.output_axes = output_axes
+        super().__init__(seed)
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        shape = _shape(shape)
+        fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2.0}[self.mode]
+        scale = self.scale / max(1.0, fan)
+        rng = generator(self.seed)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3.0 * scale)
+            values = rng.uniform(-limit, limit, shape)
+        elif self.distribution == "untruncated_normal":
+            values = rng.normal(0.0, math.sqrt(scale), shape)
+        else:  # the constant is the standard deviation of a unit normal cut off at +-2
+            values = _truncated_normal(rng, 0.0, math.sqrt(scale) / 0.87962566103423978, shape)
+        return values.astype(dtype or np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "scale": self.scale,
+            "mode": self.mode,
+            "distribution": self.distribution,
+            "input_axes": self.input_axes,
+            "output_axes": self.output_axes,
+        }
+
+
+class _Preset(VarianceScaling):
+    """A `VarianceScaling` with everything but seed and axes fixed."""
+
+    _preset: tuple[float, str, str]
+
+    def __init__(
+        self,
+        seed: int | SeedGenerator | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(*self._preset, seed=seed, input_axes=input_axes, output_axes=output_axes)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {name: config[name] for name in ("seed", "input_axes", "output_axes")}
+
+
+class GlorotUniform(_Preset):
+    """Uniform within ``sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
+
+    _preset = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Preset):
+    """Truncated normal, standard deviation ``sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
+
+    _preset = (1.0, "fan_avg", "truncated_normal")
+
+
+class LecunNormal(_Preset):
+    """Truncated normal, standard deviation ``sqrt(1 / fan_in)`` (LeCun et al. 1998)."""
+
+    _preset = (1.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Preset):
+    """Uniform within ``sqrt(3 / fan_in)`` (LeCun et al. 1998)."""
+
+    _preset = (1.0, "fan_in", "uniform")
+
+
+class HeNormal(_Preset):
+    """Truncated normal, standard deviation ``sqrt(2 / fan_in)`` (He et al. 2015)."""
+
+    _preset = (2.0, "fan_in", "truncated_normal")
+
+
+class HeUniform(_Preset):
+    """Uniform within ``sqrt(6 / fan_in)`` (He et al. 2015)."""
+
+    _preset = (2.0, "fan_in", "uniform")
+
+
+class Orthogonal(RandomInitializer):
+    """A random orthogonal matrix times `gain` (Saxe et al. 2014); more than two axes are flattened but the last.
+
+    Parameters
+    ----------
+    gain : float
+    seed : int, SeedGenerator or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.initializers import Orthogonal
+    >>> u = Orthogonal(seed=1)((4, 4))
+    >>> bool(np.allclose(u @ u.T, np.eye(4), atol=1e-6))
+    True
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | SeedGenerator | None = None) -> None:
+        self.gain = gain
+        super().__init__(seed)
+
+    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        shape = _shape(shape)
+        if len(shape) < 2:
+            raise ValueError(
+                f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of rank {len(shape)}."
+            )
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(generator(self.seed).normal(size=(max(rows, columns), min(rows, columns))))
+        q *= np.sign(np.diag(r))  # without it the distribution is not uniform over orthogonal matrices
+        return (self.gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype or np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "gain": self.gain}
+
+
+def compute_fans(
+    shape: Shape, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """How many inputs each output has and outputs each input, for weights of a shape.
+
+    Examples
+    --------
+    >>> from lstmfast.initializers import compute_fans
+    >>> compute_fans((3, 5)), compute_fans((2, 3, 5)), compute_fans((7,))
+    ((3, 5), (6, 10), (7, 7))
+    """
+    if input_axes is not None and output_axes is not None:
+        return math.prod(shape[a] for a in input_axes), math.prod(shape[a] for a in output_axes)
+    if len(shape) < 2:
+        return (int(shape[0]),) * 2 if shape else (1, 1)
+    field = math.prod(shape[:-2])
+    return int(shape[-2] * field), int(shape[-1] * field)
+
+
+def _shape(shape: Shape) -> tuple[int, ...]:
+    return tuple(int(n) for n in shape)
+
+
+def _truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape: tuple[int, ...]) -> Array:
+    values = rng.standard_normal(shape)
+    flat = values.reshape(-1)
+    outside = np.flatnonzero(np.abs(flat) > 2.0)
+    while outside.size:
+        flat[outside] = rng.standard_normal(outside.size)
+        outside = outside[np.abs(flat[outside]) > 2.0]
+    return mean + stddev * values
+
+
+_ALL = (
+    Constant, Identity, Ones, Zeros, GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform,
+    Orthogonal, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling,
+)  # fmt: skip
+_CLASSES: dict[str, type[Initializer]] = {cls.__name__: cls for cls in _ALL}
+_CLASSES.update({snake_case(cls.__name__): cls for cls in _ALL})
+_CLASSES.update(
+    normal=RandomNormal,
+    one=Ones,
+    uniform=RandomUniform,
+    zero=Zeros,
+    IdentityInitializer=Identity,
+    OrthogonalInitializer=Orthogonal,
+)
+
+
+def serialize(initializer: Any) -> Any:
+    """Configuration of an initializer, in Keras 3's dict form."""
+    from .saving.registry import serialize_keras_object
+
+    return serialize_keras_object(initializer)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The initializer that a configuration describes."""
+    from .saving.registry import deserialize_keras_object
+
+    return deserialize_keras_object(config, custom_objects, module_objects=_CLASSES)
+
+
+def get(identifier: Any) -> Callable[..., Array] | None:
+    """An initializer from a name, a configuration, a class, a function ``f(shape, dtype)`` or an array; None for None.
+
+    Raises
+    ------
+    ValueError
+        If `identifier` is none of these, or the name is unknown.
+
+    Examples
+    --------
+    >>> from lstmfast import initializers
+    >>> initializers.get("he_normal").mode
+    'fan_in'
+    """
+    if identifier is None:
+        return None
+    found = identifier
+    if isinstance(identifier, str):
+        found = _CLASSES.get(identifier) or deserialize({"class_name": identifier, "config": {}})
+    elif isinstance(identifier, dict):
+        found = deserialize(identifier)
+    elif isinstance(identifier, (np.ndarray, np.generic)):
+        return _from_array(np.asarray(identifier))
+    if callable(found):
+        return found() if inspect.isclass(found) else found
+    raise ValueError(f"Could not interpret initializer identifier: {identifier}")
+
+
+def _from_array(values: Array) -> Callable[..., Array]:
+    def initialize(shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
+        if _shape(shape) != values.shape:
+            raise ValueError(f"Expected `shape` to be {values.shape} for direct tensor as initializer. Received shape={shape}")
+        return values.astype(dtype or np.float32)
+
+    return initialize

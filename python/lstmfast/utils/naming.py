@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Names for objects that got none: ``dense``, ``dense_1``, ``dense_2``, as Keras counts them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+__all__ = ["clear_session", "object_name", "snake_case", "unique_name"]
+
+_used: Counter[str] = Counter()
+
+
+def snake_case(name: str) -> str:
+    """``"SimpleRNN"`` to ``"simple_rnn"``, by Keras's rule.
+
+    Examples
+    --------
+    >>> from lstmfast.utils.naming import snake_case
+    >>> snake_case("LSTM"), snake_case("SimpleRNN"), snake_case("TimeDistributed")
+    ('lstm', 'simple_rnn', 'time_distributed')
+    """
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def unique_name(prefix: str) -> str:
+    """`prefix` in snake case, with ``_1``, ``_2``... appended from its second use on."""
+    name = snake_case(prefix)
+    count = _used[name]
+    _used[name] += 1
+    return f"{name}_{count}" if count else name
+
+
+def object_name(obj: Any) -> str:
+    """The `name` of an object, else its `__name__` in snake case, else its class's."""
+    name = getattr(obj, "name", None)
+    if isinstance(name, str):
+        return name
+    return snake_case(getattr(obj, "__name__", type(obj).__name__))
+
+
+def clear_session() -> None:
+    """Start the automatic names of layers, metrics and optimizers afresh.
+
+    Examples
+    --------
+    >>> from lstmfast.utils.naming import clear_session, unique_name
+    >>> clear_session()
+    >>> unique_name("LSTM"), unique_name("LSTM")
+    ('lstm', 'lstm_1')
+    """
+    _used.clear()
