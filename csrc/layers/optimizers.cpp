@@ -99,7 +99,7 @@ void ParameterSet::sgd(float learning_rate, float momentum, bool nesterov) {
     a.n = last - first;
     a.value = p.value + first;
     a.gradient = p.gradient + first;
-    a.velocity = p.slots.empty() ? nullptr : p.slots[0] + first;
+    a.velocity = momentum != 0.0f ? p.slots[0] + first : nullptr;
     a.learning_rate = learning_rate;
     a.momentum = momentum;
     a.nesterov = nesterov;

@@ -30,7 +30,7 @@ class ParameterSet {
   void scale_gradients(const std::vector<float>& factors);  // one factor a parameter
   void clip_gradients(float limit);                         // to -limit..limit
 
-  // Slot 0 is the velocity; without slots the momentum is not used.
+  // Slot 0 is the velocity; not touched when the momentum is 0.
   void sgd(float learning_rate, float momentum, bool nesterov);
   // Slots 0 and 1 are the means of g and g^2. `step` is learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t).
   void adam(float step, float one_minus_beta_1, float one_minus_beta_2, float epsilon);
