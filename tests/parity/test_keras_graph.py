@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The order of layers that saving/keras_graph.py computes is the one the real Keras has: otherwise weights change places."""
+"""The order of layers that saving/keras_graph.py computes is the real Keras's, or weights change places."""
 
 import json
 import os
@@ -29,7 +29,9 @@ def branches_by_depth():
 
 def outputs_in_a_dict():
     x = L.Input((6,))
-    return keras.Model(x, {"z": L.Dense(1, name="z")(x), "a": L.Dense(2, name="a")(L.Dense(3)(x)), "b": L.Dense(4)(x)})
+    return keras.Model(
+        x, {"z": L.Dense(1, name="z")(x), "a": L.Dense(2, name="a")(L.Dense(3)(x)), "b": L.Dense(4)(x)}
+    )
 
 
 def outputs_in_a_list():
@@ -66,7 +68,10 @@ def masked_concatenation_of_both():
     ids, others = L.Input((5,)), L.Input((5,))
     table = L.Embedding(9, 3, mask_zero=True)
     joined = L.Concatenate()([table(ids), L.Dense(3)(table(others))])
-    return keras.Model([ids, others], [L.LSTM(2)(joined), L.LSTM(3)(L.Dense(2)(table(ids))), L.Dense(2)(L.SimpleRNN(2)(joined))])
+    return keras.Model(
+        [ids, others],
+        [L.LSTM(2)(joined), L.LSTM(3)(L.Dense(2)(table(ids))), L.Dense(2)(L.SimpleRNN(2)(joined))],
+    )
 
 
 def unused_input():
@@ -75,9 +80,15 @@ def unused_input():
 
 
 MODELS = [
-    branches_by_depth, outputs_in_a_dict, outputs_in_a_list, shared_layers, masked_and_unmasked_branches, masks_through_layers,
-    masked_concatenation_of_both, unused_input,
-]  # fmt: skip
+    branches_by_depth,
+    outputs_in_a_dict,
+    outputs_in_a_list,
+    shared_layers,
+    masked_and_unmasked_branches,
+    masks_through_layers,
+    masked_concatenation_of_both,
+    unused_input,
+]
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -94,7 +105,11 @@ def test_order_is_keras_own(make):
 
 def random_model(seed):
     rng = random.Random(seed)
-    tensors = [L.Masking()(L.Input((4, 3))), L.Input((4, 3)), L.Embedding(5, 3, mask_zero=True)(L.Input((4,)))]
+    tensors = [
+        L.Masking()(L.Input((4, 3))),
+        L.Input((4, 3)),
+        L.Embedding(5, 3, mask_zero=True)(L.Input((4,))),
+    ]
     shared = [L.Dense(3), L.LSTM(3, return_sequences=True)]
     for _ in range(rng.randrange(3, 9)):
         kind = rng.randrange(6)

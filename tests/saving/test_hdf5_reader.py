@@ -103,16 +103,23 @@ def test_external_storage(tmp_path):
 
 @pytest.mark.parametrize("shape", [(2**20, 2**20), (2**62,), (10**6,)])
 def test_huge_shape_that_stores_nothing(shape):
-    refused(make(lambda group: group.create_dataset("0", shape, "u1" if len(shape) == 1 else "f4")), "more than the file holds")
+    refused(
+        make(lambda group: group.create_dataset("0", shape, "u1" if len(shape) == 1 else "f4")),
+        "more than the file holds",
+    )
 
 
 def test_huge_chunks():
-    refused(make(lambda group: group.create_dataset("0", (2**15, 2**14), "f4", chunks=(2**15, 2**14))), "chunked")
+    refused(
+        make(lambda group: group.create_dataset("0", (2**15, 2**14), "f4", chunks=(2**15, 2**14))), "chunked"
+    )
 
 
 def test_filter_bomb():
     def fill(group):
-        group.create_dataset("0", data=np.zeros(10**7, "f4"), chunks=(10**6,), compression="gzip", compression_opts=9)
+        group.create_dataset(
+            "0", data=np.zeros(10**7, "f4"), chunks=(10**6,), compression="gzip", compression_opts=9
+        )
 
     refused(make(fill), "filters")
 
@@ -121,7 +128,8 @@ def test_filter_plugin():
     def fill(group):
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         properties.set_chunk((4,))
-        # An unknown filter would make HDF5 look for a plug-in library to load; "optional" lets us write it without one.
+        # An unknown filter would make HDF5 look for a plug-in library to load; "optional" lets us write it
+        # without one.
         properties.set_filter(31999, h5py.h5z.FLAG_OPTIONAL, ())
         space = h5py.h5s.create_simple((4,))
         h5py.h5d.create(group.id, b"0", h5py.h5t.IEEE_F32LE, space, properties)
@@ -131,7 +139,13 @@ def test_filter_plugin():
 
 @pytest.mark.parametrize(
     "value",
-    [np.array(["a", "b"], "S1"), np.zeros(2, "V8"), np.zeros(2, [("a", "f4")]), np.zeros(2, "c8"), np.zeros(2, "bool")],
+    [
+        np.array(["a", "b"], "S1"),
+        np.zeros(2, "V8"),
+        np.zeros(2, [("a", "f4")]),
+        np.zeros(2, "c8"),
+        np.zeros(2, "bool"),
+    ],
 )
 def test_other_dtypes(value):
     def fill(group):
@@ -164,7 +178,10 @@ def test_numbers_with_a_gap():
 
 
 def test_empty_data_set():
-    refused(make(lambda group: group.create_dataset("0", dtype="f4", shape=None, data=h5py.Empty("f4"))), "is empty")
+    refused(
+        make(lambda group: group.create_dataset("0", dtype="f4", shape=None, data=h5py.Empty("f4"))),
+        "is empty",
+    )
 
 
 def test_damage_is_a_value_error():

@@ -34,7 +34,7 @@ def sample_arrays():
     return arrays
 
 
-# ---- what is right reads and writes right ---------------------------------------------------------------------------------------
+# ---- what is right reads and writes right ------------------------------------------------------------------
 
 
 def assert_same(left, right):
@@ -69,7 +69,11 @@ def test_reference_reads_ours(tmp_path):
 
 def test_ours_reads_reference(tmp_path):
     reference = pytest.importorskip("safetensors.numpy")
-    arrays = {name: np.ascontiguousarray(a) for name, a in sample_arrays().items() if name not in ("big endian", "scalar")}
+    arrays = {
+        name: np.ascontiguousarray(a)
+        for name, a in sample_arrays().items()
+        if name not in ("big endian", "scalar")
+    }
     reference.save_file(arrays, tmp_path / "a", {"k": "v"})
     loaded, metadata = safetensors.load_file(tmp_path / "a")
     assert_same(loaded, arrays)
@@ -77,8 +81,13 @@ def test_ours_reads_reference(tmp_path):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.dictionaries(st.text(max_size=8).filter(lambda s: s != "__metadata__"),
-                       st.tuples(st.sampled_from(DTYPES), st.lists(st.integers(0, 4), max_size=3)), max_size=6))  # fmt: skip
+@given(
+    st.dictionaries(
+        st.text(max_size=8).filter(lambda s: s != "__metadata__"),
+        st.tuples(st.sampled_from(DTYPES), st.lists(st.integers(0, 4), max_size=3)),
+        max_size=6,
+    )
+)
 def test_any_arrays_survive_and_reference_agrees(tmp_path_factory, spec):
     reference = pytest.importorskip("safetensors.numpy")
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
@@ -112,7 +121,7 @@ def test_unsupported_dtypes_are_refused(tmp_path, array):
     assert not os.listdir(tmp_path)
 
 
-# ---- what is wrong is refused ---------------------------------------------------------------------------------------------------
+# ---- what is wrong is refused ------------------------------------------------------------------------------
 
 GOOD = {"a": entry(), "b": entry(offsets=(8, 16))}
 HOSTILE = {
@@ -127,7 +136,10 @@ HOSTILE = {
     "trailing text": (file_bytes(b"{}x"), "not JSON"),
     "not UTF-8": (file_bytes(b'{"\xff": 1}'), "not UTF-8"),
     "deep JSON": (file_bytes(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "too deeply"),
-    "deep shape": (file_bytes(b'{"a":{"dtype":"F32","data_offsets":[0,0],"shape":' + b"[" * 900 + b"]" * 900 + b"}}"), "deep|shape"),
+    "deep shape": (
+        file_bytes(b'{"a":{"dtype":"F32","data_offsets":[0,0],"shape":' + b"[" * 900 + b"]" * 900 + b"}}"),
+        "deep|shape",
+    ),
     "duplicate name": (file_bytes(b'{"a": 1, "b": 2, "a": 1}'), "'a' occurs twice"),
     "duplicate key": (file_bytes(b'{"a": {"dtype": "F32", "dtype": "F32"}}'), "occurs twice"),
     "NaN": (file_bytes(b'{"a": NaN}'), "NaN"),
@@ -164,7 +176,7 @@ HOSTILE = {
     "hole between": (file_bytes({"a": entry(), "b": entry(offsets=(12, 20))}, b"\0" * 20), "hole"),
     "trailing bytes": (file_bytes({"a": entry()}, b"\0" * 9), "after the last array"),
     "data without arrays": (file_bytes({}, b"\0"), "after the last array"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Zip archives that lie: bombs, path tricks, duplicates, links. Nothing is extracted, nothing large is allocated."""
+"""Zip archives that lie: bombs, path tricks, duplicates, links; nothing large is allocated."""
 
 import os
 import stat
@@ -40,7 +40,9 @@ def test_reads_the_members_asked_for(tmp_path, compression):
     assert read_members(path, LIMITS) == {"config.json": b"{}"}
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/etc/evil", "a\\evil", "C:evil", "a//b", "./config.json", "."])
+@pytest.mark.parametrize(
+    "name", ["../evil", "a/../../evil", "/etc/evil", "a\\evil", "C:evil", "a//b", "./config.json", "."]
+)
 def test_names_that_leave_the_archive(tmp_path, name):
     info = zipfile.ZipInfo("x")
     info.filename = info.orig_filename = name
@@ -70,7 +72,10 @@ def test_bomb_by_ratio(tmp_path):
 
 
 def test_bomb_in_a_member_that_is_not_read(tmp_path):
-    refused(make(tmp_path / "a", [("config.json", "{}"), ("assets/x", bytes(50 << 20))], zipfile.ZIP_DEFLATED), "bomb")
+    refused(
+        make(tmp_path / "a", [("config.json", "{}"), ("assets/x", bytes(50 << 20))], zipfile.ZIP_DEFLATED),
+        "bomb",
+    )
 
 
 def test_bomb_by_absolute_size(tmp_path):
@@ -78,7 +83,7 @@ def test_bomb_by_absolute_size(tmp_path):
 
 
 def test_small_declared_size_of_a_large_stream(tmp_path):
-    """The directory says 10 bytes, the deflate stream holds 8 MB: never more than 10 are inflated, then the sum is wrong."""
+    """10 bytes in the directory, 8 MB in the stream: no more than 10 are inflated, their sum is wrong."""
     path = make(tmp_path / "a", [("model.weights.h5", bytes(8 << 20))], zipfile.ZIP_DEFLATED)
     data = path.read_bytes().replace((8 << 20).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     path.write_bytes(data)

@@ -29,9 +29,9 @@ def japanese_vowels(return_lengths: Literal[True]) -> _DataAndLengths: ...
 def japanese_vowels(return_lengths: bool = False) -> _Data | _DataAndLengths:
     """Who speaks? 640 utterances of the vowels /ae/ by nine male Japanese speakers.
 
-    Each utterance is a sequence of 7 to 29 frames (25.6 ms long, every 6.4 ms) of 12 linear-prediction cepstrum coefficients,
-    as published. The split into training and test data is the authors' own: 30 utterances of each speaker to train with, 24 to
-    88 of each, recorded on other occasions, to test with.
+    Each utterance is a sequence of 7 to 29 frames (25.6 ms long, every 6.4 ms) of 12 linear-prediction
+    cepstrum coefficients, as published. The split into training and test data is the authors' own: 30
+    utterances of each speaker to train with, 24 to 88 of each, recorded on other occasions, to test with.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ def japanese_vowels(return_lengths: bool = False) -> _Data | _DataAndLengths:
         speakers = file["speakers"].astype(np.int64)
         planes = file["planes"]
         n_train = int(file["n_train"])
-    # Bytes of equal rank stand together in the file, which compresses better; each column of four makes an integer.
+    # Bytes of equal rank stand together in the file, which compresses better; each column of four makes an
+    # integer.
     integers = np.ascontiguousarray(planes.reshape(4, -1).T).view("<i4").reshape(12, -1)
     frames = (integers.T / _SCALE).astype(np.float32)
     x = np.zeros((lengths.size, _FRAMES, 12), np.float32)

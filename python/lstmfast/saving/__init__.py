@@ -8,8 +8,8 @@ File                Written by                              Read by
 ``*.keras``         lstmfast and Keras 3, through h5py      both
 =================== ======================================= ============================================
 
-No file can make lstmfast run, import or unpickle anything: names in it are looked up among lstmfast's own classes, the caller's
-`custom_objects` and the classes that the running program registered.
+No file can make lstmfast run, import or unpickle anything: names in it are looked up among lstmfast's own
+classes, the caller's `custom_objects` and the classes that the running program registered.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool =
     model : Model
         A `Sequential` or functional model.
     filepath : str or path-like
-        Where to. A path ending in ``.keras`` gets Keras 3's format (needs h5py: ``pip install 'lstmfast[keras]'``), one ending
-        in ``.safetensors``, or without an ending, the native one.
+        Where to. A path ending in ``.keras`` gets Keras 3's format (needs h5py: ``pip install
+        'lstmfast[keras]'``), one ending in ``.safetensors``, or without an ending, the native one.
     overwrite : bool
         Whether an existing file may be replaced.
 
     Raises
     ------
     ValueError
-        If the ending stands for a format that is not written, the file exists and `overwrite` is False, or the model holds
-        something that no file can name (a lambda).
+        If the ending stands for a format that is not written, the file exists and `overwrite` is False, or
+        the model holds something that no file can name (a lambda).
     ImportError
         If h5py is needed and missing.
 
@@ -128,17 +128,21 @@ def load_model(
     Raises
     ------
     ValueError
-        If the file is of no known format, damaged, hostile, or names a class that is neither lstmfast's nor in
-        `custom_objects`.
+        If the file is of no known format, damaged, hostile, or names a class that is neither lstmfast's nor
+        in `custom_objects`.
     FileNotFoundError
         If there is no such file.
     ImportError
         If the file is Keras's and h5py is missing.
     """
     if not safe_mode:
-        raise ValueError("safe_mode=False is not supported: lstmfast never runs code from a file; use custom_objects")
+        raise ValueError(
+            "safe_mode=False is not supported: lstmfast never runs code from a file; use custom_objects"
+        )
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
-        raise TypeError(f"custom_objects must be a mapping of names to classes, got {type(custom_objects).__name__}")
+        raise TypeError(
+            f"custom_objects must be a mapping of names to classes, got {type(custom_objects).__name__}"
+        )
     path = _path(filepath)
     if os.path.isdir(path):
         raise ValueError(f"filepath must name a model file, got the directory {path!r}")
@@ -149,12 +153,16 @@ def load_model(
 
         return load_keras(path, custom_objects, compile)
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
-        raise ValueError(f"{path!r} is an HDF5 file; of Keras's formats lstmfast reads .keras: save it as that with Keras 3")
+        raise ValueError(
+            f"{path!r} is an HDF5 file; lstmfast reads Keras's .keras files: save it as one with Keras 3"
+        )
     if start[8:9] == b"{":
         from .native import load_native
 
         return load_native(path, custom_objects, compile)
-    raise ValueError(f"{path!r} is not a model file: it begins neither like a .safetensors nor like a .keras file")
+    raise ValueError(
+        f"{path!r} is not a model file: it begins neither like a .safetensors nor like a .keras file"
+    )
 
 
 def _path(filepath: Any) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Files that appear whole or not at all: written under a temporary name, then renamed.
 
-A full disk, a crash or an interrupt leaves the old file as it was. The temporary file stands in the same directory, since a
-rename is atomic only within one file system.
+A full disk, a crash or an interrupt leaves the old file as it was. The temporary file stands in the same
+directory, since a rename is atomic only within one file system.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     if os.path.isdir(target):
         raise ValueError(f"path must name a file, got the directory {os.fspath(path)!r}")
     if not os.path.isdir(directory):
-        raise ValueError(f"path must be in an existing directory, got {os.fspath(path)!r}: no directory {directory!r}")
+        raise ValueError(
+            f"path must be in an existing directory, got {os.fspath(path)!r}: no directory {directory!r}"
+        )
     temporary = os.path.join(directory, f".{name[:100]}.{secrets.token_hex(6)}.tmp")
-    # "x": never through a file or link that somebody put there; "+": h5py and zipfile read back what they wrote.
-    file = open(temporary, "xb+")
+    # "x": never through a file or link that somebody put there; "+": zipfile reads back what it wrote.
+    file = open(temporary, "xb+")  # noqa: SIM115
     try:
         with file:
             yield file

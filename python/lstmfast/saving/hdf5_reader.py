@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Arrays out of an HDF5 file that may be hostile, through h5py.
 
-HDF5 can point outside of itself (external links and storage, virtual data sets), load plug-ins for filters, and declare shapes
-that have nothing to do with the file's size. Keras's weight files need none of that: plain groups, hard links, contiguous
-unfiltered arrays. Everything else is refused before it is opened or read.
+HDF5 can point outside of itself (external links and storage, virtual data sets), load plug-ins for filters,
+and declare shapes that have nothing to do with the file's size. Keras's weight files need none of that: plain
+groups, hard links, contiguous unfiltered arrays. Everything else is refused before it is opened or read.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ __all__ = ["WeightFile", "import_h5py"]
 
 Array = npt.NDArray[Any]
 
+#: What h5py raises for damaged files.
+_DAMAGE = (OSError, RuntimeError, KeyError, TypeError, UnicodeError, OverflowError)
+
 
 def import_h5py() -> Any:
     """h5py, or an ImportError that says how to get it."""
@@ -26,8 +29,8 @@ def import_h5py() -> Any:
         import h5py
     except ImportError as error:
         raise ImportError(
-            "Keras model files need h5py: pip install 'lstmfast[keras]'. The native format needs nothing: save to a path that "
-            "ends in .safetensors."
+            "Keras model files need h5py: pip install 'lstmfast[keras]'. The native format "
+            "needs nothing: save to a path that ends in .safetensors."
         ) from error
     return h5py
 
@@ -40,7 +43,7 @@ class WeightFile:
         self._size = len(data)
         try:
             self._file = self._h5py.File(io.BytesIO(data), "r")
-        except (OSError, RuntimeError, ValueError, OverflowError) as error:
+        except (*_DAMAGE, ValueError) as error:
             raise ValueError(f"model.weights.h5 is not an HDF5 file or is damaged: {error}") from None
 
     def __enter__(self) -> WeightFile:
@@ -57,7 +60,7 @@ class WeightFile:
                 return []
             names = [str(number) for number in range(len(group))]
             return [self._read(group, name, f"{path}/{name}") for name in names]
-        except (OSError, RuntimeError, KeyError, TypeError, UnicodeError, OverflowError) as error:  # what h5py raises for damaged files
+        except _DAMAGE as error:
             raise ValueError(f"model.weights.h5 is damaged at {path!r}: {error}") from None
 
     def has(self, name: str) -> bool:
@@ -86,7 +89,9 @@ class WeightFile:
 
     def _read(self, group: Any, name: str, path: str) -> Array:
         if self._link(group, name) is None:
-            raise ValueError(f"{path!r} is missing in model.weights.h5: arrays must be numbered from 0 without gaps")
+            raise ValueError(
+                f"{path!r} is missing in model.weights.h5: arrays must be numbered from 0 without gaps"
+            )
         self._require_hard_link(group, name, path)
         dataset = group[name]
         if not isinstance(dataset, self._h5py.Dataset):
@@ -97,9 +102,13 @@ class WeightFile:
         if properties.get_external_count():
             raise ValueError(f"{path!r} in model.weights.h5 is stored in another file: that is refused")
         if properties.get_nfilters():
-            raise ValueError(f"{path!r} in model.weights.h5 has filters (compression): Keras writes none, and they are refused")
+            raise ValueError(
+                f"{path!r} in model.weights.h5 has filters (compression), which Keras never writes: refused"
+            )
         if dataset.chunks is not None:
-            raise ValueError(f"{path!r} in model.weights.h5 is chunked: Keras writes contiguous arrays, others are refused")
+            raise ValueError(
+                f"{path!r} in model.weights.h5 is chunked: Keras writes contiguous arrays, others are refused"
+            )
         dtype = dataset.dtype
         if dtype.kind not in "fiu" or dtype.itemsize > 8:
             raise ValueError(f"{path!r} in model.weights.h5 has dtype {dtype}, expected numbers")
@@ -107,5 +116,7 @@ class WeightFile:
             raise ValueError(f"{path!r} in model.weights.h5 is empty")
         nbytes = math.prod(dataset.shape) * dtype.itemsize
         if nbytes > self._size or nbytes > dataset.id.get_storage_size():
-            raise ValueError(f"{path!r} in model.weights.h5 declares shape {dataset.shape}, more than the file holds")
+            raise ValueError(
+                f"{path!r} in model.weights.h5 declares shape {dataset.shape}, more than the file holds"
+            )
         return np.asarray(dataset[()])

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Keras 3's model file: a zip of config.json, metadata.json and model.weights.h5.
 
-Written as keras/src/saving/saving_lib.py (3.15) writes it, so that the real Keras opens it; read strictly, see `zip_reader`,
-`hdf5_reader` and `registry` for what is refused. In the weights file a layer stands under ``layers/<class>[_<n>]``, counted per
-class in model order, its arrays under ``vars/0``, ``vars/1``...; a recurrent layer's belong to its ``cell``; the optimizer's are
-``optimizer/vars/<n>``.
+Written as keras/src/saving/saving_lib.py (3.15) writes it, so that the real Keras opens it; read strictly,
+see `zip_reader`, `hdf5_reader` and `registry` for what is refused. In the weights file a layer stands under
+``layers/<class>[_<n>]``, counted per class in model order, its arrays under ``vars/0``, ``vars/1``...; a
+recurrent layer's belong to its ``cell``; the optimizer's are ``optimizer/vars/<n>``.
 """
 
 from __future__ import annotations
@@ -45,15 +45,20 @@ _KERAS_VERSION = "3.15.1"
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 #: Arguments that Keras's layers lack, with the value that keeps Keras's meaning.
 _NOT_IN_KERAS: dict[str, Any] = {
-    "peephole": False, "projection": None, "layer_norm": False, "zoneout": 0.0, "variational": False, "remat": False,
-}  # fmt: skip
+    "peephole": False,
+    "projection": None,
+    "layer_norm": False,
+    "zoneout": 0.0,
+    "variational": False,
+    "remat": False,
+}
 
 
-# ---- saving ---------------------------------------------------------------------------------------------------------------------
+# ---- saving ------------------------------------------------------------------------------------------------
 
 
 def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a model, its compile state and its optimizer's state as Keras 3 does (see `lstmfast.saving.save_model`)."""
+    """Write a model, its compile state and optimizer state as Keras 3 does (see `saving.save_model`)."""
     from .._version import version
 
     h5py = import_h5py()
@@ -94,7 +99,9 @@ def _for_keras(config: Any) -> Any:
     for key, value in config.items():
         if key in _NOT_IN_KERAS and "units" in config:
             if value != _NOT_IN_KERAS[key]:
-                raise ValueError(f"Keras has no {key}={value!r}: this model can only be saved natively (.safetensors)")
+                raise ValueError(
+                    f"Keras has no {key}={value!r}: this model can only be saved natively (.safetensors)"
+                )
         else:
             result[key] = _for_keras(value)
     if "output_layers" in result and "layers" in result:
@@ -103,18 +110,22 @@ def _for_keras(config: Any) -> Any:
     return result
 
 
-# ---- loading --------------------------------------------------------------------------------------------------------------------
+# ---- loading -----------------------------------------------------------------------------------------------
 
 
-def load_keras(path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None, compile: bool) -> Model:
-    """Read a model that Keras 3 or `save_keras` wrote; ValueError for anything else (see `lstmfast.saving.load_model`)."""
+def load_keras(
+    path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None, compile: bool
+) -> Model:
+    """Read a model that Keras 3 or `save_keras` wrote; else ValueError (see `saving.load_model`)."""
     import_h5py()
     try:
         members = read_members(path, {_CONFIG: MAX_CONFIG_BYTES, _WEIGHTS: None})
         if _CONFIG not in members:
             raise ValueError("the archive has no config.json: not a .keras file")
         if _WEIGHTS not in members:
-            raise ValueError("the archive has no model.weights.h5 (lstmfast does not read weights stored as .npz)")
+            raise ValueError(
+                "the archive has no model.weights.h5 (lstmfast does not read weights stored as .npz)"
+            )
         config = _from_keras(json_to_config(members[_CONFIG]))
         with WeightFile(members[_WEIGHTS]) as weights:
             model = make_model(config, custom_objects, len(members[_WEIGHTS]))
@@ -147,7 +158,9 @@ def _assign_weights(model: Model, config: dict[str, Any], weights: WeightFile) -
             group = group.replace("layers/", "_layer_checkpoint_dependencies/", 1)
         arrays = weights.arrays(group) if variables else []
         if len(arrays) != len(variables):
-            raise ValueError(f"layer {layer.name!r} has {len(variables)} weights, the file has {len(arrays)} in {group!r}")
+            raise ValueError(
+                f"layer {layer.name!r} has {len(variables)} weights, the file has {len(arrays)} in {group!r}"
+            )
         values += [(f"{layer.name}/{v.name}", v, array) for v, array in zip(variables, arrays, strict=True)]
     assign_all(values)
 
@@ -157,17 +170,21 @@ def _assign_optimizer(model: Model, weights: WeightFile) -> None:
     arrays = weights.arrays("optimizer/vars") if variables else []
     if arrays and len(arrays) != len(variables):
         warnings.warn(
-            f"The optimizer starts afresh: it has {len(variables)} variables, the file's optimizer has {len(arrays)}.", stacklevel=5
+            f"The optimizer starts afresh: it has {len(variables)} variables, "
+            f"the file's optimizer has {len(arrays)}.",
+            stacklevel=5,
         )
     elif arrays:
         assign_all([(f"optimizer/{v.name}", v, array) for v, array in zip(variables, arrays, strict=True)])
 
 
-# ---- both -----------------------------------------------------------------------------------------------------------------------
+# ---- both --------------------------------------------------------------------------------------------------
 
 
-def _layer_groups(model: Model, config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, list[Variable]]]:
-    """(group, layer, its variables), layers in the configuration's order: in a file from Keras that is the order of its names."""
+def _layer_groups(
+    model: Model, config: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, list[Variable]]]:
+    """(group, layer, its variables), in the configuration's order: in Keras's files that of the names."""
     from ..models import Model
 
     layers = {layer.name: layer for layer in model.layers}
@@ -193,7 +210,7 @@ def _layer_groups(model: Model, config: dict[str, Any], prefix: str = "") -> Ite
 
 
 def _snake_case(name: str) -> str:
-    """A class name as Keras spells it in paths (keras/src/utils/naming.py): SimpleRNN is simple_rnn, LSTM is lstm."""
+    """A class name as Keras spells it in paths (keras/src/utils/naming.py): SimpleRNN is simple_rnn."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

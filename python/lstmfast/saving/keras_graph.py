@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The order in which Keras 3 lists the layers of a functional model, and the mask operations it lists among them.
+"""The order in which Keras 3 lists a functional model's layers, and the mask operations among them.
 
-In ``model.weights.h5`` a layer is named by its class and its place in ``model.layers`` (``dense``, ``dense_1``), not by its own
-name. Two dense layers that Keras puts in another order than we do would silently exchange their weights, so the order is
-computed here as Keras does it (keras/src/ops/function.py, `map_graph`): by distance from the outputs, then by a depth-first
-walk. Keras also makes graph operations of masks (NotEqual, Any), which shift these distances; the walk inserts them.
+In ``model.weights.h5`` a layer is named by its class and its place in ``model.layers`` (``dense``,
+``dense_1``), not by its own name. Two dense layers that Keras puts in another order than we do would silently
+exchange their weights, so the order is computed here as Keras does it (keras/src/ops/function.py,
+`map_graph`): by distance from the outputs, then by a depth-first walk. Keras also makes graph operations of
+masks (NotEqual, Any), which shift these distances; the walk inserts them.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _history(value: Any) -> Reference:
 
 
 def _ends(value: Any) -> Iterator[Reference]:
-    """The tensors named by input_layers or output_layers: [name, node, index], or lists and dicts of these."""
+    """The tensors that input_layers or output_layers name: [name, node, index], lists and dicts of these."""
     if isinstance(value, (list, tuple)) and len(value) == 3 and isinstance(value[0], str):
         yield _history(value)
     elif isinstance(value, dict):
@@ -74,7 +75,9 @@ class _Graph:
         if not calls:
             return [], {}
         if node[1] >= len(calls):
-            raise ValueError(f"the model's configuration refers to call {node[1]} of layer {node[0]!r}, which it lacks")
+            raise ValueError(
+                f"the model's configuration refers to call {node[1]} of layer {node[0]!r}, which it lacks"
+            )
         return calls[node[1]]["args"], calls[node[1]]["kwargs"]
 
     def parents_of(self, node: Node) -> list[Reference]:
@@ -84,7 +87,10 @@ class _Graph:
             if self.layers[node[0]]["class_name"] in _RECURRENT and kwargs.get("mask") is None:
                 mask = self.mask_of(next(_references(args)))
                 if mask is not None:
-                    kwargs = {**kwargs, "mask": {"class_name": "__keras_tensor__", "config": {"keras_history": mask}}}
+                    kwargs = {
+                        **kwargs,
+                        "mask": {"class_name": "__keras_tensor__", "config": {"keras_history": mask}},
+                    }
             self.parents[node] = [*_references(args), *_references(kwargs)]
         return self.parents[node]
 
@@ -115,7 +121,9 @@ class _Graph:
             return None
         return masks[0]
 
-    def _concatenated(self, tensor: Reference, inputs: list[Reference], masks: list[Reference | None]) -> Reference | None:
+    def _concatenated(
+        self, tensor: Reference, inputs: list[Reference], masks: list[Reference | None]
+    ) -> Reference | None:
         if not any(masks):
             return None
         parts = []
@@ -129,7 +137,8 @@ class _Graph:
         return self._operation("any", tensor, [self._operation("concatenate", tensor, parts)])
 
     def _operation(self, kind: str, tensor: Reference, parents: list[Reference]) -> Reference:
-        name = f"\0{kind}\0{tensor[0]}\0{tensor[1]}"  # no layer's name can hold this, and one per call of the layer
+        # No layer's name can hold a NUL; one operation for each call of the layer.
+        name = f"\0{kind}\0{tensor[0]}\0{tensor[1]}"
         self.layers.setdefault(name, {"name": name, "class_name": "", "config": {}})
         self.parents.setdefault((name, 0), parents)
         return name, 0, 0
@@ -179,11 +188,13 @@ def layer_order(config: dict[str, Any]) -> list[str]:
     for name, _, _ in _ends(config["input_layers"]):  # an input that no output needs
         if name not in depth:
             depth[name], first_seen[name] = 0, -1
-    return sorted((name for name in depth if name in names), key=lambda name: (-depth[name], first_seen[name]))
+    return sorted(
+        (name for name in depth if name in names), key=lambda name: (-depth[name], first_seen[name])
+    )
 
 
 def without_mask_operations(config: dict[str, Any]) -> dict[str, Any]:
-    """A functional configuration from Keras without the operations it made for masks: our layers pass masks on themselves.
+    """A configuration from Keras without its operations for masks: our layers pass masks on themselves.
 
     Raises
     ------
@@ -198,7 +209,9 @@ def without_mask_operations(config: dict[str, Any]) -> dict[str, Any]:
     for layer in layers:
         if layer.get("name") in operations:
             if layer.get("class_name") not in _MASK_OPERATIONS:
-                raise ValueError(f"the operation {layer.get('class_name')!r} in the model's graph is not supported")
+                raise ValueError(
+                    f"the operation {layer.get('class_name')!r} in the model's graph is not supported"
+                )
             continue
         calls = []
         for call in layer.get("inbound_nodes") or []:
@@ -212,12 +225,16 @@ def without_mask_operations(config: dict[str, Any]) -> dict[str, Any]:
             for name, _, _ in [*_references(args), *_references(kwargs)]:
                 if name in operations:
                     kind = operations[name]["class_name"]
-                    raise ValueError(f"the operation {kind!r} feeding layer {layer.get('name')!r} is not supported")
+                    raise ValueError(
+                        f"the operation {kind!r} feeding layer {layer.get('name')!r} is not supported"
+                    )
             calls.append({"args": args, "kwargs": kwargs})
         kept.append({**layer, "inbound_nodes": calls})
     for name, _, _ in _ends(config.get("output_layers")):
         if name in operations:
-            raise ValueError(f"the operation {operations[name]['class_name']!r} as a model output is not supported")
+            raise ValueError(
+                f"the operation {operations[name]['class_name']!r} as a model output is not supported"
+            )
     return {**config, "layers": kept}
 
 

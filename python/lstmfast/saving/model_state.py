@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What both model formats share: a model's configuration as JSON, a model made from it, and its arrays put in, all or nothing."""
+"""What both model formats share: configurations as JSON, a model made from one, its arrays put in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from ..models import Model
     from ..variables import Variable
 
-__all__ = ["assign_all", "compile_model", "config_to_json", "json_to_config", "make_model", "optimizer_variables"]
+__all__ = [
+    "assign_all",
+    "compile_model",
+    "config_to_json",
+    "json_to_config",
+    "make_model",
+    "optimizer_variables",
+]
 
 Array = npt.NDArray[Any]
 
@@ -34,9 +41,13 @@ def config_to_json(model: Model) -> str:
 def json_to_config(text: str | bytes) -> dict[str, Any]:
     """Parse a configuration; a ValueError for whatever is not a JSON object of a sane size and depth."""
     if len(text) > MAX_CONFIG_BYTES:
-        raise ValueError(f"the model's configuration takes {len(text)} bytes, at most {MAX_CONFIG_BYTES} are accepted")
+        raise ValueError(
+            f"the model's configuration takes {len(text)} bytes, at most {MAX_CONFIG_BYTES} are accepted"
+        )
     try:
-        config = json.loads(text if isinstance(text, str) else text.decode("utf-8"), object_pairs_hook=_unique)
+        config = json.loads(
+            text if isinstance(text, str) else text.decode("utf-8"), object_pairs_hook=_unique
+        )
     except RecursionError:
         raise ValueError("the model's configuration is nested too deeply") from None
     except UnicodeDecodeError as error:
@@ -65,8 +76,8 @@ def make_model(config: dict[str, Any], custom_objects: Mapping[str, Any] | None,
     custom_objects : mapping, optional
         The caller's own names.
     data_bytes : int
-        Bytes of arrays in the file. A configuration whose weights take more is refused before they are allocated: otherwise a
-        file of one kilobyte could ask for a terabyte.
+        Bytes of arrays in the file. A configuration whose weights take more is refused before they are
+        allocated: otherwise a file of one kilobyte could ask for a terabyte.
     """
     from ..models import Model
 
@@ -94,7 +105,7 @@ def _build_shape(config: Mapping[str, Any]) -> tuple[int | None, ...] | None:
 
 @contextlib.contextmanager
 def _weight_budget(data_bytes: int) -> Iterator[None]:
-    """While it lasts, `add_weight` asks here instead of its initializer: no work for values that the file replaces."""
+    """While it lasts, `add_weight` takes its memory from here, uninitialised: the file's values follow."""
     from ..variables import weight_supplier
 
     left = data_bytes
@@ -104,8 +115,8 @@ def _weight_budget(data_bytes: int) -> Iterator[None]:
         left -= math.prod(shape) * np.dtype(dtype).itemsize
         if left < 0:
             raise ValueError(
-                f"the configuration describes weights that take more than the {data_bytes} bytes of arrays in the file "
-                f"(at a weight of shape {tuple(shape)})"
+                f"the configuration describes weights that take more than the {data_bytes} bytes of arrays "
+                f"in the file (at a weight of shape {tuple(shape)})"
             )
         return np.empty(tuple(shape), dtype)
 
@@ -120,9 +131,13 @@ def assign_all(values: Sequence[tuple[str, Variable, Array]]) -> None:
     """Put every array into its variable, having checked all of them first."""
     for label, variable, array in values:
         if tuple(array.shape) != tuple(variable.shape):
-            raise ValueError(f"{label} has shape {tuple(array.shape)} in the file, the model expects {tuple(variable.shape)}")
+            raise ValueError(
+                f"{label} has shape {array.shape} in the file, the model expects {tuple(variable.shape)}"
+            )
         if np.dtype(variable.dtype).kind != array.dtype.kind:
-            raise ValueError(f"{label} has dtype {array.dtype} in the file, the model expects {variable.dtype}")
+            raise ValueError(
+                f"{label} has dtype {array.dtype} in the file, the model expects {variable.dtype}"
+            )
     for _, variable, array in values:
         variable.assign(array.astype(variable.dtype, copy=False))
 
@@ -140,7 +155,9 @@ def compile_model(model: Model, config: Mapping[str, Any], custom_objects: Mappi
         try:
             model.compile_from_config(compile_config)
         except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
-            raise ValueError(f"the model's compile state cannot be restored (compile=False skips it): {error}") from error
+            raise ValueError(
+                f"the model's compile state cannot be restored (compile=False skips it): {error}"
+            ) from error
 
 
 def optimizer_variables(model: Model) -> list[Variable]:

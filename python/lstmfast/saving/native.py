@@ -3,13 +3,13 @@
 
 Arrays, all float32 in Keras's layout but for the step counter:
 
-- ``layers/<layer name>/<weight name>``: the weights (``layers/lstm/kernel``); a model inside a model adds its own name
-  (``layers/encoder/lstm/kernel``);
+- ``layers/<layer name>/<weight name>``: the weights (``layers/lstm/kernel``); a model inside a model adds its
+  own name (``layers/encoder/lstm/kernel``);
 - ``optimizer/<index>/<name>``: the optimizer's state, if the model was compiled, in Keras's order;
 - ``states/<layer name>/<index>``: the states of stateful layers, if any are set.
 
-Metadata: ``format`` = "lstmfast", ``format_version`` = "1", ``lstmfast_version``, and ``model``: the configuration, build and
-compile state as JSON in Keras 3's form. Any safetensors reader can get at the arrays.
+Metadata: ``format`` = "lstmfast", ``format_version`` = "1", ``lstmfast_version``, and ``model``: the
+configuration, build and compile state as JSON in Keras 3's form. Any safetensors reader gets at the arrays.
 """
 
 from __future__ import annotations
@@ -62,8 +62,10 @@ def save_native(model: Model, path: str | os.PathLike[str]) -> None:
     safetensors.save_file(arrays, path, metadata)
 
 
-def load_native(path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None, compile: bool) -> Model:
-    """Read a model that `save_native` wrote; ValueError for anything else (see `lstmfast.saving.load_model`)."""
+def load_native(
+    path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None, compile: bool
+) -> Model:
+    """Read a model that `save_native` wrote; else ValueError (see `saving.load_model`)."""
     arrays, metadata = safetensors.load_file(path)
     try:
         return _model_of(arrays, metadata, custom_objects, compile)
@@ -72,13 +74,20 @@ def load_native(path: str | os.PathLike[str], custom_objects: Mapping[str, Any] 
 
 
 def _model_of(
-    arrays: dict[str, Array], metadata: dict[str, str], custom_objects: Mapping[str, Any] | None, compile: bool
+    arrays: dict[str, Array],
+    metadata: dict[str, str],
+    custom_objects: Mapping[str, Any] | None,
+    compile: bool,
 ) -> Model:
     if metadata.get("format") != "lstmfast" or "model" not in metadata:
-        raise ValueError("it holds arrays but no lstmfast model; lstmfast.saving.safetensors.load_file reads the arrays")
+        raise ValueError(
+            "it holds arrays but no lstmfast model; lstmfast.saving.safetensors.load_file reads the arrays"
+        )
     version = metadata.get("format_version", "")
     if not version.isdecimal() or len(version) > 9 or int(version) > FORMAT_VERSION:
-        raise ValueError(f"it has format version {version!r}, this lstmfast reads up to {FORMAT_VERSION}: upgrade lstmfast")
+        raise ValueError(
+            f"it has format version {version!r}, this lstmfast reads up to {FORMAT_VERSION}: upgrade lstmfast"
+        )
     config = json_to_config(metadata["model"])
     weights = {name: array for name, array in arrays.items() if name.startswith("layers/")}
     model = make_model(config, custom_objects, sum(array.nbytes for array in weights.values()))
@@ -86,7 +95,9 @@ def _model_of(
     variables = dict(_named_weights(model))
     missing, surplus = sorted(variables.keys() - weights.keys()), sorted(weights.keys() - variables.keys())
     if missing or surplus:
-        raise ValueError(f"its arrays do not fit its configuration: missing {missing[:5]}, not expected {surplus[:5]}")
+        raise ValueError(
+            f"its arrays do not fit its configuration: missing {missing[:5]}, not expected {surplus[:5]}"
+        )
     assign_all([(name, variable, weights[name]) for name, variable in variables.items()])
     for name, layer in _stateful_layers(model):
         _restore_states(name, layer, arrays)
@@ -100,9 +111,13 @@ def _restore_optimizer(model: Model, arrays: dict[str, Array]) -> None:
     saved = {name: array for name, array in arrays.items() if name.startswith("optimizer/")}
     if not saved:  # saved before the first step
         return
-    expected = {f"optimizer/{i}/{variable.name}": variable for i, variable in enumerate(optimizer_variables(model))}
+    expected = {
+        f"optimizer/{i}/{variable.name}": variable for i, variable in enumerate(optimizer_variables(model))
+    }
     if expected.keys() != saved.keys():
-        raise ValueError(f"the optimizer's state does not fit the optimizer: {sorted(expected.keys() ^ saved.keys())[:5]}")
+        raise ValueError(
+            f"the optimizer's state does not fit the optimizer: {sorted(expected.keys() ^ saved.keys())[:5]}"
+        )
     assign_all([(name, variable, saved[name]) for name, variable in expected.items()])
 
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Objects to configurations and back, in the dict form of Keras 3, without ever trusting a name from a file.
 
-``{"module", "class_name", "config", "registered_name"}`` describes an object. Keras imports what `module` says when it knows no
-better; here `module` only chooses between our own tables ("keras.losses" and "keras.metrics" both have a MeanSquaredError), and
-a name is looked up there, in the caller's `custom_objects` and among the classes that the running program registered. A name that
-is in none of these is an error; nothing is imported, unpickled or unmarshalled.
+``{"module", "class_name", "config", "registered_name"}`` describes an object. Keras imports what `module`
+says when it knows no better; here `module` only chooses between our own tables ("keras.losses" and
+"keras.metrics" both have a MeanSquaredError), and a name is looked up there, in the caller's `custom_objects`
+and among the classes that the running program registered. A name that is in none of these is an error;
+nothing is imported, unpickled or unmarshalled.
 """
 
 from __future__ import annotations
@@ -14,11 +15,21 @@ import functools
 import importlib
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+
+from .custom_objects import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    is_registered,
+    register_keras_serializable,
+)
 
 __all__ = [
     "CustomObjectScope",
@@ -32,108 +43,34 @@ __all__ = [
     "serialize_keras_object",
 ]
 
-T = TypeVar("T")
-
-#: Our modules that hold serializable things, by the word that stands for them in Keras's module names. The order decides where a
-#: bare name is searched first. A fixed list: no text from a file ever becomes part of an import.
+#: Our modules that hold serializable things, by the word that stands for them in Keras's module names. The
+#: order decides where a bare name is searched first. A fixed list: no text from a file ever becomes part of
+#: an import.
 _KINDS = (
-    "layers", "models", "optimizers.schedules", "optimizers", "losses", "metrics", "initializers", "regularizers", "constraints",
+    "layers",
+    "models",
+    "optimizers.schedules",
+    "optimizers",
+    "losses",
+    "metrics",
+    "initializers",
+    "regularizers",
+    "constraints",
     "activations",
-)  # fmt: skip
+)
 _FUNCTION_KINDS = ("activations", "losses", "metrics", "initializers")
 
-_GLOBAL_OBJECTS: dict[str, Any] = {}
-_GLOBAL_NAMES: dict[Any, str] = {}
-_scoped_objects: ContextVar[Mapping[str, Any]] = ContextVar("scoped_objects", default=types.MappingProxyType({}))
+_ARRAY_DTYPES = (
+    *("bool", "float16", "float32", "float64"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+)
+
 _shared_objects: ContextVar[dict[int, Any] | None] = ContextVar("shared_objects", default=None)
-
-
-# ---- custom objects -------------------------------------------------------------------------------------------------------------
-
-
-def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[T], T]:
-    """Decorator: let `load_model` find this class or function under ``package>name`` without `custom_objects`.
-
-    Parameters
-    ----------
-    package : str
-        First part of the registered name.
-    name : str, optional
-        Second part; the class's own name by default.
-
-    Returns
-    -------
-    callable
-        The decorator, which returns its argument.
-
-    Examples
-    --------
-    >>> @register_keras_serializable("my_package")
-    ... class Doubler:
-    ...     def get_config(self):
-    ...         return {}
-    >>> serialize_keras_object(Doubler())["registered_name"]
-    'my_package>Doubler'
-    """
-
-    def decorator(obj: T) -> T:
-        if inspect.isclass(obj) and not hasattr(obj, "get_config"):
-            raise ValueError(f"Cannot register {obj.__name__}: the class has no get_config() method.")
-        registered = f"{package}>{name if name is not None else obj.__name__}"  # type: ignore[attr-defined]
-        _GLOBAL_OBJECTS[registered] = obj
-        _GLOBAL_NAMES[obj] = registered
-        return obj
-
-    return decorator
-
-
-def get_registered_name(obj: Any) -> str:
-    """The name an object is registered under, or else its Python name."""
-    return _GLOBAL_NAMES.get(obj, obj.__name__)
-
-
-def get_registered_object(
-    name: str | None, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
-) -> Any:
-    """The custom object with this name, or None; the caller's own mapping counts before scopes and registrations."""
-    for table in (custom_objects, _scoped_objects.get(), _GLOBAL_OBJECTS, module_objects):
-        if table and isinstance(name, str) and name in table:
-            return table[name]
-    return None
-
-
-def get_custom_objects() -> dict[str, Any]:
-    """The live dict of everything registered with `register_keras_serializable`."""
-    return _GLOBAL_OBJECTS
-
-
-class CustomObjectScope:
-    """Context manager: inside it, names of `custom_objects` are known to deserialization.
-
-    Examples
-    --------
-    >>> with CustomObjectScope({"twice": lambda x: 2 * x}):
-    ...     get_registered_object("twice")(4)
-    8
-    """
-
-    def __init__(self, custom_objects: Mapping[str, Any] | None) -> None:
-        self.custom_objects = dict(custom_objects or {})
-
-    def __enter__(self) -> CustomObjectScope:
-        self._token = _scoped_objects.set({**_scoped_objects.get(), **self.custom_objects})
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        _scoped_objects.reset(self._token)
-
-
-custom_object_scope = CustomObjectScope
 
 
 @contextlib.contextmanager
 def object_sharing_scope() -> Iterator[None]:
-    """Inside it, configurations with the same ``shared_object_id`` give one object: a layer used twice stays one layer."""
+    """Inside it, equal ``shared_object_id`` give one object: a layer used twice stays one layer."""
     token = _shared_objects.set({})
     try:
         yield
@@ -141,7 +78,7 @@ def object_sharing_scope() -> Iterator[None]:
         _shared_objects.reset(token)
 
 
-# ---- our own tables -------------------------------------------------------------------------------------------------------------
+# ---- our own tables ----------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -155,12 +92,24 @@ def _table(kind: str) -> dict[str, Any]:
     for name in getattr(module, "__all__", dir(module)):
         obj = getattr(module, name, None)
         is_class = inspect.isclass(obj) and hasattr(obj, "from_config")
-        is_function = kind in _FUNCTION_KINDS and inspect.isfunction(obj) and name not in ("get", "serialize", "deserialize")
-        if not name.startswith("_") and (is_class or is_function):
+        is_function = (
+            kind in _FUNCTION_KINDS
+            and inspect.isfunction(obj)
+            and name not in ("get", "serialize", "deserialize")
+        )
+        if (is_class or is_function) and obj.__module__.startswith("lstmfast.") and name[0] != "_":
             table[name] = obj
     if kind == "models" and "Model" in table:
         table.setdefault("Functional", table["Model"])
     return table
+
+
+def _names(kind: str) -> Mapping[str, Any]:
+    """The names that stand for losses and metrics in `compile`."""
+    if kind not in ("losses", "metrics"):
+        return {}
+    names: Mapping[str, Any] = getattr(importlib.import_module(f"lstmfast.{kind}"), "BY_NAME", {})
+    return names
 
 
 def _kind_of(module: Any) -> tuple[str, ...]:
@@ -184,7 +133,7 @@ def _home(cls: type) -> str | None:
     return None
 
 
-# ---- object -> config -----------------------------------------------------------------------------------------------------------
+# ---- object -> config --------------------------------------------------------------------------------------
 
 
 def serialize_keras_object(obj: Any) -> Any:
@@ -193,14 +142,14 @@ def serialize_keras_object(obj: Any) -> Any:
     Parameters
     ----------
     obj : object
-        A layer, model, optimizer, loss, metric, initializer...: anything with `get_config`; a named function; None, str, number,
-        bytes, NumPy array; lists, tuples and dicts of these.
+        A layer, model, optimizer, loss, metric, initializer...: anything with `get_config`; a named function;
+        None, str, number, bytes, NumPy array; lists, tuples and dicts of these.
 
     Returns
     -------
     object
-        For an object the dict ``{"module", "class_name", "config", "registered_name"}``, with ``build_config`` and
-        ``compile_config`` where it has them.
+        For an object the dict ``{"module", "class_name", "config", "registered_name"}``, with
+        ``build_config`` and ``compile_config`` where it has them.
 
     Raises
     ------
@@ -227,8 +176,8 @@ def serialize_keras_object(obj: Any) -> Any:
         return _serialize_function(obj)
     if not hasattr(obj, "get_config"):
         raise TypeError(
-            f"Cannot serialize object {obj!r} of type {type(obj)}. To be serializable, a class must implement the "
-            "`get_config()` method."
+            f"Cannot serialize object {obj!r} of type {type(obj)}. To be serializable, a class must "
+            "implement the `get_config()` method."
         )
     return _serialize_instance(obj)
 
@@ -251,7 +200,7 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise TypeError(f"The `get_config()` method of {obj!r} should return a dict. It returned: {config!r}")
     cls = type(obj)
-    kind = None if cls in _GLOBAL_NAMES else _home(cls)
+    kind = None if is_registered(cls) else _home(cls)
     result: dict[str, Any]
     if kind == "models":
         functional = cls.__name__ != "Sequential"
@@ -275,7 +224,7 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
     return result
 
 
-# ---- config -> object -----------------------------------------------------------------------------------------------------------
+# ---- config -> object --------------------------------------------------------------------------------------
 
 
 def deserialize_keras_object(
@@ -310,7 +259,9 @@ def deserialize_keras_object(
     {'units': 3, 'shape': [None, 2]}
     """
     if not safe_mode:
-        raise ValueError("safe_mode=False is not supported: lstmfast never runs code from a file; use custom_objects")
+        raise ValueError(
+            "safe_mode=False is not supported: lstmfast never runs code from a file; use custom_objects"
+        )
     if isinstance(config, str):
         custom = get_registered_object(config, custom_objects, module_objects)
         return config if custom is None else custom
@@ -342,11 +293,11 @@ def _deserialize_special(class_name: str, inner: Any) -> Any:
         return inner["value"].encode("utf-8")
     if class_name in ("__numpy__", "__tensor__") and isinstance(inner, dict):
         dtype = inner.get("dtype")
-        if isinstance(dtype, str) and dtype in ("bool", "float16", "float32", "float64") + tuple(
-            f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
-        ):
+        if isinstance(dtype, str) and dtype in _ARRAY_DTYPES:
             return np.array(inner.get("value"), dtype)
-    raise ValueError(f"The configuration holds {class_name!r}, which lstmfast does not know or not in this form.")
+    raise ValueError(
+        f"The configuration holds {class_name!r}, which lstmfast does not know or not in this form."
+    )
 
 
 def _find(
@@ -365,20 +316,24 @@ def _find(
         custom = get_registered_object(candidate, custom_objects)
         if custom is not None:
             return custom
-    # A registered name that differs from the class's own is a custom object's; a built-in does not stand in for it.
-    if registered is None or registered == name:
-        tables = [module_objects] if module_objects is not None else []
-        tables += [_table(kind) for kind in _kind_of(module) if not function or kind in _FUNCTION_KINDS]
-        for table in tables:
-            found = table.get(name) if table else None
+    # A registered name other than the class's own is a custom object's: a built-in does not stand in for it.
+    kinds = _kind_of(module)
+    if kinds and (registered is None or registered == name):
+        tables = [_table(kind) for kind in kinds if not function or kind in _FUNCTION_KINDS]
+        for table in tables if module_objects is None else [module_objects]:
+            found = table.get(name)
             if found is not None and inspect.isclass(found) != function:
                 return found
+        if function and module_objects is None and any(name in _names(kind) for kind in kinds):
+            return name  # one of Keras's functions that here is a class: compile() takes the name
     if name == "Lambda":
-        raise ValueError("The model has a Lambda layer: its Python byte code is never run. Write a Layer subclass instead.")
+        raise ValueError(
+            "The model has a Lambda layer: its Python byte code is never run. Write a Layer subclass instead."
+        )
     raise ValueError(
-        f"Could not locate {what} {name!r} (module {module!r}, registered name {registered!r}): it is not a part of lstmfast. "
-        "Nothing is imported because a file names it; pass your own classes and functions as "
-        f"custom_objects={{{str(registered or name)!r}: ...}}."
+        f"Could not locate {what} {name!r} (module {module!r}, registered name {registered!r}): it is "
+        "not a part of lstmfast. Nothing is imported because a file names it; pass your "
+        f"own classes and functions as custom_objects={{{str(registered or name)!r}: ...}}."
     )
 
 
@@ -398,13 +353,17 @@ def _deserialize_instance(
     if isinstance(cls, types.FunctionType):
         return cls
     if not hasattr(cls, "from_config"):
-        raise ValueError(f"Cannot make a {class_name} from its config: the class has no from_config() method.")
+        raise ValueError(
+            f"Cannot make a {class_name} from its config: the class has no from_config() method."
+        )
     with CustomObjectScope(custom_objects):
         try:
             instance = cls.from_config(_without_keras_extras(inner))
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             label = inner.get("name", class_name)
-            raise ValueError(f"The config of {class_name} {label!r} does not fit the class: {error}") from error
+            raise ValueError(
+                f"The config of {class_name} {label!r} does not fit the class: {error}"
+            ) from error
     if shared is not None and isinstance(shared_id, int):
         shared[shared_id] = instance
     return instance
@@ -413,11 +372,14 @@ def _deserialize_instance(
 def _dtype_name(config: Mapping[str, Any]) -> str:
     name = config.get("name")
     if name != "float32":
-        raise ValueError(f"The configuration asks for the dtype policy {name!r}; lstmfast computes in 'float32'.")
+        raise ValueError(
+            f"The configuration asks for the dtype policy {name!r}; lstmfast computes in 'float32'."
+        )
     return "float32"
 
 
-#: Keras's configuration entries that stand for features lstmfast does not have: accepted at the value that turns them off.
+#: Keras's configuration entries that stand for features lstmfast does not have: accepted at the value that
+#: turns them off.
 _KERAS_EXTRAS: dict[str, Any] = {
     "quantization_config": None,
     "lora_rank": None,

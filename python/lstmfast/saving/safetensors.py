@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A strict reader and writer of the safetensors format, over a mapped file.
 
-The format: 8 bytes, the header's length, little endian; the header, JSON: ``{name: {"dtype", "shape", "data_offsets"}}`` and
-optionally ``"__metadata__": {str: str}``; then the arrays' bytes, C order, little endian, without holes. Reference:
-https://github.com/huggingface/safetensors#format. No part of a file can name code to run.
+The format: 8 bytes, the header's length, little endian; the header, JSON: ``{name: {"dtype", "shape",
+"data_offsets"}}`` and optionally ``"__metadata__": {str: str}``; then the arrays' bytes, C order, little
+endian, without holes. Reference: https://github.com/huggingface/safetensors#format. No part of a file can
+name code to run.
 
-Why not the `safetensors` package: a dependency less, arrays that are views of the mapping instead of copies, and bfloat16 (read
-as float32) under NumPy. Every size that the file states is checked against the file's real size before anything is made from it.
+Why not the `safetensors` package: a dependency less, arrays that are views of the mapping instead of copies,
+and bfloat16 (read as float32) under NumPy. Every size that the file states is checked against the file's real
+size before anything is made from it.
 """
 
 from __future__ import annotations
@@ -27,14 +29,25 @@ __all__ = ["MAX_HEADER_BYTES", "load_file", "parse", "save_file"]
 
 Array = npt.NDArray[Any]
 
-#: Largest header read or written. A header of 10,000 arrays takes about 1 MB; parsed JSON may take 30 times its text's memory.
+#: Largest header read or written. A header of 10,000 arrays takes about 1 MB; parsed JSON may take 30 times
+#: its text's memory.
 MAX_HEADER_BYTES = 16 << 20
 
 _DTYPES: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype("bool"), "U8": np.dtype("u1"), "I8": np.dtype("i1"), "U16": np.dtype("<u2"), "I16": np.dtype("<i2"),
-    "F16": np.dtype("<f2"), "BF16": np.dtype("<u2"), "U32": np.dtype("<u4"), "I32": np.dtype("<i4"), "F32": np.dtype("<f4"),
-    "U64": np.dtype("<u8"), "I64": np.dtype("<i8"), "F64": np.dtype("<f8"),
-}  # fmt: skip
+    "BOOL": np.dtype("bool"),
+    "U8": np.dtype("u1"),
+    "I8": np.dtype("i1"),
+    "U16": np.dtype("<u2"),
+    "I16": np.dtype("<i2"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "U32": np.dtype("<u4"),
+    "I32": np.dtype("<i4"),
+    "F32": np.dtype("<f4"),
+    "U64": np.dtype("<u8"),
+    "I64": np.dtype("<i8"),
+    "F64": np.dtype("<f8"),
+}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
 
 
@@ -69,7 +82,9 @@ def load_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
-            raise ValueError(f"{os.fspath(path)!r} is not a safetensors file: {size} bytes, at least 8 are needed")
+            raise ValueError(
+                f"{os.fspath(path)!r} is not a safetensors file: {size} bytes, at least 8 are needed"
+            )
         mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
     try:
         return parse(mapped)
@@ -78,7 +93,7 @@ def load_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
 
 
 def parse(buffer: bytes | mmap.mmap) -> tuple[dict[str, Array], dict[str, str]]:
-    """Check a whole safetensors file in `buffer`; return views of its arrays, and its metadata (see `load_file`)."""
+    """Check a whole file in `buffer`; return views of its arrays, and its metadata (see `load_file`)."""
     size = len(buffer)
     if size < 8:
         raise ValueError(f"{size} bytes, at least 8 are needed")
@@ -107,7 +122,9 @@ def parse(buffer: bytes | mmap.mmap) -> tuple[dict[str, Array], dict[str, str]]:
     arrays = {}
     for name, kind, shape, begin, end in entries:
         dtype = _DTYPES[kind]
-        array: Array = np.frombuffer(buffer, dtype, (end - begin) // dtype.itemsize, start + begin).reshape(shape)
+        array: Array = np.frombuffer(buffer, dtype, (end - begin) // dtype.itemsize, start + begin).reshape(
+            shape
+        )
         if kind == "BF16":
             array = (array.astype("<u4") << 16).view("<f4")
         arrays[name] = array
@@ -115,7 +132,7 @@ def parse(buffer: bytes | mmap.mmap) -> tuple[dict[str, Array], dict[str, str]]:
 
 
 def _parse_header(raw: bytes) -> dict[str, Any]:
-    """The header's JSON object; refuses other encodings, duplicate names, NaN and nesting too deep for the parser."""
+    """The header's JSON object; refuses other encodings, duplicate names, NaN and deep nesting."""
     if not raw.startswith(b"{"):
         raise ValueError("the header must begin with '{'")
     try:
@@ -151,17 +168,28 @@ def _check_entry(name: str, entry: Any, data_size: int) -> tuple[str, str, tuple
     if not isinstance(kind, str) or kind not in _DTYPES:
         raise ValueError(f"array {name!r} has dtype {kind!r}, known are {', '.join(_DTYPES)}")
     # type(..) is int: True is an int to isinstance, and 3.0 equals 3.
-    if not isinstance(shape, list) or len(shape) > 32 or not all(type(n) is int and 0 <= n < 2**63 for n in shape):
+    if (
+        not isinstance(shape, list)
+        or len(shape) > 32
+        or not all(type(n) is int and 0 <= n < 2**63 for n in shape)
+    ):
         raise ValueError(f"array {name!r} has shape {_short(shape)}, expected at most 32 sizes from 0 on")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(n) is int for n in offsets):
         raise ValueError(f"array {name!r} has data_offsets {_short(offsets)}, expected [begin, end]")
     begin, end = offsets
     if not 0 <= begin <= end <= data_size:
-        raise ValueError(f"array {name!r} has data_offsets [{begin}, {end}] outside of the file's {data_size} data bytes")
+        raise ValueError(
+            f"array {name!r} has data_offsets [{begin}, {end}] outside of the file's {data_size} data bytes"
+        )
     nbytes = math.prod(shape) * _DTYPES[kind].itemsize
     if nbytes != end - begin:
-        raise ValueError(f"array {name!r} of shape {_short(shape)} and dtype {kind} takes {nbytes} bytes, has {end - begin}")
-    if math.prod(n for n in shape if n) * _DTYPES[kind].itemsize >= 2**63:  # an empty array that NumPy cannot describe
+        raise ValueError(
+            f"array {name!r} of shape {_short(shape)} and dtype {kind} takes {nbytes} bytes, "
+            f"has {end - begin}"
+        )
+    if (
+        math.prod(n for n in shape if n) * _DTYPES[kind].itemsize >= 2**63
+    ):  # an empty array that NumPy cannot describe
         raise ValueError(f"array {name!r} has the impossible shape {_short(shape)}")
     return name, kind, tuple(shape), begin, end
 
@@ -174,7 +202,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 100 else text[:100] + "..."
 
 
-def save_file(arrays: Mapping[str, Array], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+def save_file(
+    arrays: Mapping[str, Array], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write arrays to a safetensors file, which appears whole or not at all.
 
     Parameters
@@ -203,11 +233,15 @@ def save_file(arrays: Mapping[str, Array], path: str | os.PathLike[str], metadat
         array = np.asarray(value)
         kind = _NAMES.get(array.dtype.newbyteorder("<"))
         if kind is None or name == "__metadata__":
-            raise ValueError(f"array {name!r} with dtype {array.dtype} cannot be stored in a safetensors file")
+            raise ValueError(
+                f"array {name!r} with dtype {array.dtype} cannot be stored in a safetensors file"
+            )
         array = np.ascontiguousarray(array, _DTYPES[kind]).reshape(array.shape)
         header[name] = {
-            "dtype": kind, "shape": list(array.shape), "data_offsets": [position, position + array.nbytes]
-        }  # fmt: skip
+            "dtype": kind,
+            "shape": list(array.shape),
+            "data_offsets": [position, position + array.nbytes],
+        }
         position += array.nbytes
         ordered.append(array)
     raw = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
@@ -219,5 +253,3 @@ def save_file(arrays: Mapping[str, Array], path: str | os.PathLike[str], metadat
         file.write(raw)
         for array in ordered:
             file.write(array.reshape(-1).view("u1").data if array.size else b"")
-
-

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Configurations that name code: nothing is imported, called or unmarshalled because a file says so."""
+
+import builtins
+import importlib
+import json
+import marshal
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import lstmfast as lf
+from lstmfast import layers, saving
+from lstmfast.saving import safetensors
+from lstmfast.saving.registry import deserialize_keras_object, serialize_keras_object
+
+
+@pytest.fixture
+def no_side_effects(monkeypatch, tmp_path):
+    """Ways from a name to code raise AssertionError, which nothing in lstmfast turns into ValueError."""
+    lf.Sequential([layers.Input((2,)), layers.Dense(1)]).compile(
+        "sgd", "mse"
+    )  # imports what is imported lazily
+    saving.deserialize_keras_object(serialize_keras_object(layers.LSTM(2)))
+    json.dumps({}), json.loads("{}")
+
+    def forbidden(*args, **kwargs):
+        raise AssertionError(f"called with {args}")
+
+    for module, names in (
+        (importlib, ("import_module",)),
+        (os, ("system", "popen", "remove")),
+        (subprocess, ("Popen",)),
+        (pickle, ("load", "loads")),
+        (marshal, ("load", "loads")),
+        (builtins, ("eval", "exec")),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, forbidden)
+    modules = set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('pwned', 'w')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    assert "evil" not in sys.modules
+    assert not (tmp_path / "pwned").exists()
+    assert not {m for m in set(sys.modules) - modules if not m.startswith(("lstmfast", "numpy"))}
+
+
+def obj(class_name, config, module="keras.layers", registered_name=None):
+    return {"module": module, "class_name": class_name, "config": config, "registered_name": registered_name}
+
+
+HOSTILE_OBJECTS = {
+    "function of os": obj("function", "system", "os", "system"),
+    "class of a module on the path": obj("Evil", {}, "evil", "evil>Evil"),
+    "module on the path, registered name of ours": obj("Evil", {}, "evil", "LSTM"),
+    "our name, foreign module": obj("LSTM", {"units": 2}, "evil"),
+    "our name, foreign registered name": obj("LSTM", {"units": 2}, "keras.layers", "evil>LSTM"),
+    "subprocess": obj("Popen", {"args": ["touch", "pwned"]}, "subprocess"),
+    "numpy function": obj("function", "load", "numpy", "load"),
+    "builtin function": obj("function", "eval", "builtins", "eval"),
+    "Keras utility": obj("function", "get_file", "keras.utils", "get_file"),
+    "our own saver": obj("function", "load_model", "lstmfast.saving", "load_model"),
+    "our own demo": obj("function", "run", "lstmfast.demo", "run"),
+    "dunder": obj("__builtins__", {}, "lstmfast.layers"),
+    "module attribute": obj("np", {}, "lstmfast.layers"),
+    "dotted name": obj("base.Layer", {}, "lstmfast.layers"),
+    "lambda marker": {"class_name": "__lambda__", "config": {"value": ["4wAAAAA=", None, None]}},
+    "type spec": {
+        "class_name": "__typespec__",
+        "spec_name": "Evil",
+        "module": "evil",
+        "config": [],
+        "registered_name": None,
+    },
+    "Lambda layer": obj(
+        "Lambda", {"name": "x", "function": {"class_name": "__lambda__", "config": {"code": "4wAAAAA="}}}
+    ),
+    "object array": {"class_name": "__numpy__", "config": {"value": ["x"], "dtype": "object"}},
+    "structured array": {"class_name": "__numpy__", "config": {"value": [1], "dtype": "O,O"}},
+    "class name is a list": obj(["LSTM"], {}),
+    "function name is a dict": obj("function", {"a": 1}),
+    "config is a list": obj("LSTM", [1]),
+    "surplus argument": obj("LSTM", {"units": 2, "evil": 1}),
+    "missing argument": obj("LSTM", {}),
+    "other dtype policy": obj(
+        "LSTM", {"units": 2, "dtype": obj("DTypePolicy", {"name": "mixed_float16"}, "keras")}
+    ),
+    "quantized": obj("Dense", {"units": 2, "quantization_config": {"a": 1}}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_OBJECTS)
+def test_hostile_object(no_side_effects, name):
+    with pytest.raises(ValueError):
+        deserialize_keras_object(HOSTILE_OBJECTS[name])
+
+
+@pytest.mark.parametrize("name", HOSTILE_OBJECTS)
+def test_hostile_layer_in_a_model_file(no_side_effects, tmp_path, name):
+    """The same objects as a layer of a native model file."""
+    config = obj(
+        "Sequential",
+        {"name": "s", "layers": [obj("InputLayer", {"batch_shape": [None, 3]}), HOSTILE_OBJECTS[name]]},
+        "keras",
+    )
+    metadata = {"format": "lstmfast", "format_version": "1", "model": json.dumps(config)}
+    safetensors.save_file({}, tmp_path / "m", metadata)
+    with pytest.raises(ValueError):
+        saving.load_model(tmp_path / "m")
+
+
+SLOTS = [
+    "activation",
+    "recurrent_activation",
+    "kernel_initializer",
+    "recurrent_initializer",
+    "bias_initializer",
+    "kernel_regularizer",
+    "recurrent_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "kernel_constraint",
+]
+VALUES = [
+    "system",
+    "os.system",
+    "evil",
+    "evil.Evil",
+    "__import__",
+    "__builtins__",
+    "np",
+    "numpy",
+    "get",
+    "__class__",
+    "_core",
+    "Any",
+    obj("function", "system", "os", "system"),
+    obj("Evil", {}, "evil", "evil>Evil"),
+    obj("Popen", {"args": ["touch", "pwned"]}, "subprocess"),
+    obj("function", "eval", "builtins", "eval"),
+    {"class_name": "__lambda__", "config": {"value": ["4wAAAAA=", None, None]}},
+    obj("Sequential", {"layers": []}, "keras"),
+    {"class_name": "GlorotUniform"},
+    ["relu"],
+    3,
+]
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+@pytest.mark.parametrize("value", VALUES, ids=[json.dumps(v)[:40] for v in VALUES])
+def test_hostile_value_in_a_layer(no_side_effects, slot, value):
+    with pytest.raises(ValueError):
+        deserialize_keras_object(obj("LSTM", {"units": 2, slot: value}))
+
+
+@pytest.mark.parametrize("slot", ["optimizer", "loss", "metrics", "weighted_metrics", "loss_weights"])
+@pytest.mark.parametrize("value", VALUES, ids=[json.dumps(v)[:40] for v in VALUES])
+def test_hostile_compile_state(no_side_effects, tmp_path, slot, value):
+    if slot == "loss_weights" and value in (3,):
+        pytest.skip("a number is a loss weight")
+    model = lf.Sequential([layers.Input((3,)), layers.Dense(2)])
+    config = serialize_keras_object(model)
+    config["compile_config"] = {"optimizer": "sgd", "loss": "mse", "metrics": None}
+    config["compile_config"][slot] = (
+        [value] if slot.endswith("metrics") and isinstance(value, (str, dict)) else value
+    )
+    arrays = {f"layers/{model.layers[-1].name}/{v.name}": v.numpy() for v in model.weights}
+    safetensors.save_file(
+        arrays, tmp_path / "m", {"format": "lstmfast", "format_version": "1", "model": json.dumps(config)}
+    )
+    with pytest.raises(ValueError):
+        saving.load_model(tmp_path / "m")
+    assert saving.load_model(tmp_path / "m", compile=False).count_params() == 8
+
+
+@pytest.mark.parametrize(
+    "module", [None, "lstmfast.layers", "keras.layers", "keras.src.layers.rnn.lstm", "lstmfast.layers.lstm"]
+)
+def test_our_own_names_in_every_spelling(module):
+    config = {"module": module, "class_name": "LSTM", "config": {"units": 3, "name": "l"}}
+    for registered_name in (None, "LSTM"):
+        assert deserialize_keras_object({**config, "registered_name": registered_name}).units == 3
+    del config["module"]
+    assert deserialize_keras_object(config).units == 3
+
+
+def test_loss_and_metric_of_one_name():
+    loss = deserialize_keras_object(obj("MeanSquaredError", {}, "keras.losses"))
+    metric = deserialize_keras_object(obj("MeanSquaredError", {}, "keras.metrics"))
+    assert isinstance(loss, lf.losses.Loss)
+    assert isinstance(metric, lf.metrics.Metric)
+
+
+def test_keras_names_optimizers_by_their_backend():
+    config = obj("Adam", {"learning_rate": 0.5}, "keras.src.backend.torch.optimizers.torch_adam", "Adam")
+    assert float(np.asarray(deserialize_keras_object(config).learning_rate)) == 0.5
+
+
+def test_plain_values():
+    value = {"a": [1, 2.5, None, True, "x"], "b": {"c": []}}
+    assert deserialize_keras_object(serialize_keras_object(value)) == value
+    array = np.arange(6, dtype="f4").reshape(2, 3)
+    np.testing.assert_array_equal(deserialize_keras_object(serialize_keras_object(array)), array)
+    assert deserialize_keras_object(serialize_keras_object(b"xy")) == b"xy"
+    assert serialize_keras_object(np.float32(1.5)) == 1.5
+
+
+def test_objects_without_a_configuration():
+    with pytest.raises(TypeError, match="get_config"):
+        serialize_keras_object(object())
+    with pytest.raises(ValueError, match="lambda"):
+        serialize_keras_object(lambda x: x)
+    with pytest.raises(TypeError, match="Could not parse"):
+        deserialize_keras_object({1, 2})
+    with pytest.raises(ValueError, match="safe_mode"):
+        deserialize_keras_object({}, safe_mode=False)
