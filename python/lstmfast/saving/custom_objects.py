@@ -67,7 +67,7 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 
 def get_registered_name(obj: Any) -> str:
     """The name an object is registered under, or else its Python name."""
-    return _GLOBAL_NAMES.get(obj, obj.__name__)
+    return _GLOBAL_NAMES.get(obj) or str(obj.__name__)
 
 
 def is_registered(obj: Any) -> bool:

@@ -29,6 +29,7 @@ from .model_state import (
     json_to_config,
     make_model,
     optimizer_variables,
+    restore_optimizer,
 )
 from .registry import serialize_keras_object
 from .zip_reader import read_members
@@ -68,7 +69,7 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
         _write_group(file, "vars", model.name, [])
         for group, layer, variables in _layer_groups(model, config):
             _write_group(file, group, layer.name, variables)
-        state = optimizer_variables(model)
+        state = _optimizer_in_keras_order(model, config)
         if state:
             _write_group(file, "optimizer/vars", model.optimizer.name, state)
     metadata = {
@@ -132,7 +133,7 @@ def load_keras(
             _assign_weights(model, config, weights)
             if compile:
                 compile_model(model, config, custom_objects)
-                _assign_optimizer(model, weights)
+                _assign_optimizer(model, config, weights)
             return model
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
@@ -165,8 +166,8 @@ def _assign_weights(model: Model, config: dict[str, Any], weights: WeightFile) -
     assign_all(values)
 
 
-def _assign_optimizer(model: Model, weights: WeightFile) -> None:
-    variables = optimizer_variables(model)
+def _assign_optimizer(model: Model, config: dict[str, Any], weights: WeightFile) -> None:
+    variables = _optimizer_in_keras_order(model, config)
     arrays = weights.arrays("optimizer/vars") if variables else []
     if arrays and len(arrays) != len(variables):
         warnings.warn(
@@ -175,7 +176,8 @@ def _assign_optimizer(model: Model, weights: WeightFile) -> None:
             stacklevel=5,
         )
     elif arrays:
-        assign_all([(f"optimizer/{v.name}", v, array) for v, array in zip(variables, arrays, strict=True)])
+        values = [(f"optimizer/{v.name}", v, array) for v, array in zip(variables, arrays, strict=True)]
+        restore_optimizer(model, values)
 
 
 # ---- both --------------------------------------------------------------------------------------------------
@@ -207,6 +209,28 @@ def _layer_groups(
             yield f"{group}/cell/vars", layer, list(layer.weights)
         else:
             yield f"{group}/vars", layer, list(layer.weights)
+
+
+def _optimizer_in_keras_order(model: Model, config: dict[str, Any]) -> list[Variable]:
+    """The optimizer's variables as Keras lists them.
+
+    Slots follow the trainable variables, and these the layers, which Keras may order in another way (see
+    `keras_graph`). A slot is named by its variable's path and its kind.
+    """
+    variables = optimizer_variables(model)
+    ours = list(model.trainable_variables)
+    trainable = {id(variable) for variable in ours}
+    theirs = [v for _, _, group in _layer_groups(model, config) for v in group if id(v) in trainable]
+    if not variables or [id(v) for v in ours] == [id(v) for v in theirs]:
+        return variables
+    instead = {v.path.replace("/", "_"): w.path.replace("/", "_") for v, w in zip(ours, theirs, strict=True)}
+    slots = {slot.name: slot for slot in variables}
+    result = []
+    for slot in variables:
+        owner = max((path for path in instead if slot.name.startswith(f"{path}_")), key=len, default=None)
+        name = slot.name if owner is None else instead[owner] + slot.name[len(owner) :]
+        result.append(slots[name])
+    return result
 
 
 def _snake_case(name: str) -> str:

@@ -151,8 +151,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         seen: set[str] = set()
-        duplicate = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise ValueError(f"the name {duplicate!r} occurs twice in the header")
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the name {name!r} occurs twice in the header")
+            seen.add(name)
     return result
 
 
