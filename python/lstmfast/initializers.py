@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .random import SeedGenerator, check_seed, generator, make_default_seed
-from .utils.naming import snake_case
+from .utils.naming import to_snake_case
 
 __all__ = [
     "Constant",
@@ -37,9 +37,24 @@ __all__ = [
     "VarianceScaling",
     "Zeros",
     "compute_fans",
+    "constant",
     "deserialize",
     "get",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "lecun_normal",
+    "lecun_uniform",
+    "ones",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
     "serialize",
+    "truncated_normal",
+    "variance_scaling",
+    "zeros",
 ]
 
 Array = npt.NDArray[Any]
@@ -404,12 +419,18 @@ def _truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shap
     return mean + stddev * values
 
 
+zeros, ones, constant, identity = Zeros, Ones, Constant, Identity
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling, orthogonal = VarianceScaling, Orthogonal
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunUniform, LecunNormal
+
 _ALL = (
     Constant, Identity, Ones, Zeros, GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform,
     Orthogonal, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling,
 )  # fmt: skip
 _CLASSES: dict[str, type[Initializer]] = {cls.__name__: cls for cls in _ALL}
-_CLASSES.update({snake_case(cls.__name__): cls for cls in _ALL})
+_CLASSES.update({to_snake_case(cls.__name__): cls for cls in _ALL})
 _CLASSES.update(
     normal=RandomNormal,
     one=Ones,

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .utils.naming import unique_name
-
 __all__ = ["SeedGenerator", "check_seed", "generator", "global_generator", "make_default_seed", "set_random_seed"]
 
 _global = np.random.default_rng()
@@ -77,6 +75,8 @@ class SeedGenerator:
     """
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
+        from .utils.naming import unique_name  # utils imports this module
+
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
             raise ValueError(f"Argument `seed` must be an integer. Received: seed={seed!r}")
         self.name = name or unique_name(type(self).__name__)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .utils.naming import snake_case
+from .utils.naming import to_snake_case
 
 __all__ = [
     "L1",
@@ -165,7 +165,7 @@ l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 
 _CLASSES: dict[str, type[Regularizer]] = {}
 for _cls in (Regularizer, L1, L2, L1L2, OrthogonalRegularizer):
-    _CLASSES[_cls.__name__] = _CLASSES[snake_case(_cls.__name__)] = _cls
+    _CLASSES[_cls.__name__] = _CLASSES[to_snake_case(_cls.__name__)] = _cls
 _CLASSES["l1_l2"] = L1L2
 
 

@@ -3,32 +3,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from . import schedules
-from .adam import Adam, AdamW
+from .adam import Adam, Adamax, AdamW, Lamb, Lion, Nadam
+from .adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from .base import Optimizer
-from .rmsprop import Adagrad, RMSprop
+from .schedules import LearningRateSchedule
 from .sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "LearningRateSchedule",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "deserialize",
+    "get",
+    "schedules",
+    "serialize",
+]
 
-_CLASSES: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, RMSprop, Adagrad)
-BY_NAME: dict[str, type[Optimizer]] = {c.__name__: c for c in _CLASSES} | {c.__name__.lower(): c for c in _CLASSES}
+_BY_NAME: dict[str, Any] = {
+    cls.__name__.lower(): cls
+    for cls in (Optimizer, SGD, Adam, AdamW, Adamax, Nadam, Lamb, Lion, RMSprop, Adagrad, Adadelta, Ftrl)
+}
 
 
-def get(identifier: Any) -> Optimizer:
-    """The optimizer that a name, a config, an instance or a class stands for."""
-    if isinstance(identifier, Optimizer):
-        return identifier
+def serialize(optimizer: Optimizer) -> Any:
+    """Configuration of an optimizer, in Keras 3's dict form."""
+    from ..saving.registry import serialize_keras_object
+
+    return serialize_keras_object(optimizer)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The optimizer that a configuration describes; built-in names in any case."""
+    from ..saving.registry import deserialize_keras_object
+
+    name = config.get("class_name") if isinstance(config, Mapping) else None
+    if isinstance(name, str) and name.lower() in _BY_NAME:
+        config = {**config, "class_name": name.lower(), "registered_name": None}
+    return deserialize_keras_object(config, custom_objects, module_objects=_BY_NAME)
+
+
+def get(identifier: Any) -> Optimizer | None:
+    """An optimizer from a name in any case, a configuration, a class or itself; None for None.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or `identifier` is none of these.
+
+    Examples
+    --------
+    >>> from lstmfast import optimizers
+    >>> float(optimizers.get("sgd").learning_rate)
+    0.009999999776482582
+    """
+    if identifier is None:
+        return None
+    found = identifier
     if isinstance(identifier, str):
-        if identifier.lower() in BY_NAME:
-            return BY_NAME[identifier.lower()]()
-        raise ValueError(f"optimizer: nothing is called {identifier!r}; known: {', '.join(c.__name__ for c in _CLASSES)}")
-    if isinstance(identifier, dict):
-        from ..saving.registry import deserialize_keras_object
-
-        return get(deserialize_keras_object(identifier))
-    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        return identifier()
-    raise ValueError(f"optimizer: expected a name, a config or an Optimizer, got {identifier!r}")
+        found = deserialize({"class_name": identifier, "config": {}})
+    elif isinstance(identifier, dict):
+        found = deserialize(identifier)
+    elif isinstance(identifier, type) and issubclass(identifier, Optimizer):
+        found = identifier()
+    if isinstance(found, Optimizer):
+        return found
+    raise ValueError(f"Could not interpret optimizer identifier: {identifier}")

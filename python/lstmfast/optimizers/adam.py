@@ -1,14 +1,56 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Adam and AdamW."""
+"""Adam, AdamW, and what came of Adam: Adamax, Nadam, Lamb, Lion."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from .base import Optimizer
+import numpy as np
+
+from ..variables import Variable
+from .base import Array, Optimizer
+
+__all__ = ["Adam", "AdamW", "Adamax", "Lamb", "Lion", "Nadam"]
 
 
-class Adam(Optimizer):
+class _Moments(Optimizer):
+    """Adam's arguments and its count of steps."""
+
+    def __init__(
+        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **kwargs: Any
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
+            if not 0 <= beta < 1:
+                raise ValueError(f"{name}: expected a number from 0 to below 1, got {beta!r}")
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(self._trainable, ["momentum", "velocity"])
+
+    def _next_step(self) -> int:
+        return int(self.iterations) + 1
+
+    def _update_moments(self, gradient: Array, variable: Variable) -> tuple[Array, Array]:
+        i = self._index[id(variable)]
+        m, v = self._momentums[i]._data, self._velocities[i]._data
+        m += (gradient - m) * np.float32(1 - self.beta_1)
+        v += (np.square(gradient) - v) * np.float32(1 - self.beta_2)
+        return m, v
+
+    def get_config(self) -> dict[str, Any]:
+        extra = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        return {**super().get_config(), **extra}
+
+
+class Adam(_Moments):
     """Running means of the gradient and its square (Kingma and Ba 2015), in Keras's form.
 
     ``m += (1 - beta_1)(g - m)``, ``v += (1 - beta_2)(g*g - v)``,
@@ -16,18 +58,28 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or LearningRateSchedule
+    learning_rate : float, LearningRateSchedule or callable
     beta_1, beta_2 : float
         Decay of the two means, from 0 to below 1.
     epsilon : float
         Keras's 1e-7 (PyTorch has 1e-8, and adds it after the correction).
     amsgrad : bool
-        Only False.
+        Divide by the largest v so far (Reddi et al. 2018).
     **kwargs
-        See :class:`Optimizer`.
+        See `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.optimizers import Adam
+    >>> from lstmfast.variables import Variable
+    >>> w = Variable(np.ones(2), name="w")
+    >>> Adam(0.1).apply([np.array([1.0, -1.0])], [w])
+    >>> w.numpy().round(3)
+    array([0.9, 1.1], dtype=float32)
     """
 
-    slot_names = ("momentum", "velocity")
+    _group_slots = 2
 
     def __init__(
         self,
@@ -37,30 +89,38 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         **kwargs: Any,
-    ):
-        super().__init__(learning_rate, **kwargs)
-        for what, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= beta < 1:
-                raise ValueError(f"{what}: expected a number from 0 to below 1, got {beta!r}")
-        if amsgrad:
-            raise ValueError("amsgrad: not supported by this version, got True")
-        self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
+    ) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
+        self.amsgrad = amsgrad
 
-    def update(self, rate: float) -> None:
-        self._group.adam(rate, self.beta_1, self.beta_2, self.epsilon, self._step)
+    def build(self, variables: Sequence[Variable]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._share_slots(self._momentums, self._velocities)
+        if self.amsgrad:
+            self._velocity_hats = self.add_optimizer_variables(self._trainable, "velocity_hat")
+
+    def update_all(self, learning_rate: float) -> None:
+        if self.amsgrad:
+            super().update_all(learning_rate)
+        else:
+            self._group.adam(learning_rate, self.beta_1, self.beta_2, self.epsilon, self._next_step())
+
+    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
+        m, v = self._update_moments(gradient, variable)
+        v_hat = self._velocity_hats[self._index[id(variable)]]._data
+        np.maximum(v_hat, v, out=v_hat)
+        step = self._next_step()
+        alpha = learning_rate * math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        variable._data -= m * np.float32(alpha) / (np.sqrt(v_hat) + np.float32(self.epsilon))
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-            "amsgrad": self.amsgrad,
-        }
+        return {**super().get_config(), "amsgrad": self.amsgrad}
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    """Adam with weight decay beside the gradient (Loshchilov and Hutter 2019). Arguments as for `Adam`."""
 
     def __init__(
         self,
@@ -71,7 +131,104 @@ class AdamW(Adam):
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         **kwargs: Any,
-    ):
-        if weight_decay is None:
-            raise ValueError("weight_decay: AdamW needs a number, got None")
+    ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **kwargs)
+        if self.weight_decay is None:
+            raise ValueError("Argument `weight_decay` must be a float. Received: weight_decay=None")
+
+
+class Adamax(_Moments):
+    """Adam by the largest gradient instead of the mean square (Kingma and Ba 2015, section 7). Arguments as for `Adam`."""
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        if self.built:
+            return
+        Optimizer.build(self, variables)
+        self._m, self._u = self.add_optimizer_variables(self._trainable, ["momentum", "norm"])
+
+    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
+        i = self._index[id(variable)]
+        m, u = self._m[i]._data, self._u[i]._data
+        m += (gradient - m) * np.float32(1 - self.beta_1)
+        u *= np.float32(self.beta_2)
+        np.maximum(u, np.abs(gradient), out=u)
+        rate = np.float32(learning_rate / (1 - self.beta_1 ** self._next_step()))
+        variable._data -= rate * m / (u + np.float32(self.epsilon))
+
+
+class Nadam(_Moments):
+    """Adam with Nesterov's momentum (Dozat 2016). Arguments as for `Adam`."""
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._u_product = self._own(Variable(np.float32(1), name="variable", trainable=False))
+
+    def update_all(self, learning_rate: float) -> None:
+        self._u_product._data *= np.float32(self.beta_1 * (1.0 - 0.5 * 0.96 ** self._next_step()))
+        super().update_all(learning_rate)
+
+    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
+        step = self._next_step()
+        u_t = self.beta_1 * (1.0 - 0.5 * 0.96**step)
+        u_next = self.beta_1 * (1.0 - 0.5 * 0.96 ** (step + 1))
+        product = float(self._u_product._data)
+        m, v = self._update_moments(gradient, variable)
+        m_hat = m * np.float32(u_next / (1 - product * u_next)) + gradient * np.float32((1 - u_t) / (1 - product))
+        v_hat = v / np.float32(1 - self.beta_2**step)
+        variable._data -= m_hat * np.float32(learning_rate) / (np.sqrt(v_hat) + np.float32(self.epsilon))
+
+
+class Lamb(_Moments):
+    """Adam's step scaled to each variable's norm (You et al. 2020). Arguments as for `Adam`."""
+
+    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
+        step = self._next_step()
+        m, v = self._update_moments(gradient, variable)
+        size = np.sqrt(v / np.float32(1 - self.beta_2**step)) + np.float32(self.epsilon)
+        update = m / np.float32(1 - self.beta_1**step) / size
+        norm, update_norm = np.linalg.norm(variable._data), np.linalg.norm(update)
+        ratio = float(norm / update_norm) if norm > 0 and update_norm > 0 else 1.0
+        variable._data -= update * np.float32(ratio * learning_rate)
+
+
+class Lion(Optimizer):
+    """Steps of one size in the direction of the momentum's sign (Chen et al. 2023).
+
+    Parameters
+    ----------
+    learning_rate : float, LearningRateSchedule or callable
+    beta_1, beta_2 : float
+        How much of the momentum is in a step, and stays in the momentum.
+    **kwargs
+        See `Optimizer`.
+    """
+
+    def __init__(
+        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        if not 0 < beta_1 <= 1:
+            raise ValueError(
+                "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates to SignSGD. "
+                f"Received: beta_1={beta_1}."
+            )
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums = self.add_optimizer_variables(self._trainable, "momentum")
+
+    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
+        m = self._momentums[self._index[id(variable)]]._data
+        direction = np.sign(m * np.float32(self.beta_1) + gradient * np.float32(1 - self.beta_1))
+        variable._data -= np.float32(learning_rate) * direction
+        m *= np.float32(self.beta_2)
+        m += gradient * np.float32(1 - self.beta_2)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2}

@@ -1,51 +1,65 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all optimizers share: variables, clipping, weight decay, learning rate, configuration."""
+"""What all optimizers share: state, learning rate, clipping, weight decay, averages, and one step over all variables."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .. import _core
-from ..utils.naming import to_snake_case, unique_name
+from .. import _core, initializers
+from ..utils.naming import unique_name
 from ..variables import Variable
+from .scalar import ScalarVariable
 from .schedules import LearningRateSchedule
 
-Array = np.ndarray[Any, Any]
+__all__ = ["Optimizer"]
+
+Array = npt.NDArray[Any]
 
 
 class Optimizer:
-    """Base class of optimizers.
+    """Base of all optimizers.
+
+    A subclass makes its variables in `build` and writes `update_step`, as in Keras, or `update_all` for all variables at once.
 
     Parameters
     ----------
-    learning_rate : float or LearningRateSchedule
+    learning_rate : float, LearningRateSchedule or callable
+        A callable takes no argument.
     weight_decay : float, optional
-        Before each step weights shrink by ``learning_rate * weight_decay`` of themselves (decoupled decay).
+        Weights shrink by ``learning_rate * weight_decay`` of themselves before each step (Loshchilov and Hutter 2019).
     clipnorm : float, optional
         Each variable's gradient is scaled down to this norm.
     clipvalue : float, optional
-        Gradients are cut to [-clipvalue, clipvalue].
+        Gradients are cut to this range around 0.
     global_clipnorm : float, optional
         All gradients together are scaled down to this norm (Pascanu et al. 2013).
+    use_ema, ema_momentum, ema_overwrite_frequency
+        Keep a moving average of the weights, and put it in their place every so many steps, or at the end of training.
+    loss_scale_factor : float, optional
+        Gradients are divided by it.
+    gradient_accumulation_steps : int, optional
+        Step with the mean gradient of so many calls.
     name : str, optional
 
     Raises
     ------
     ValueError
-        If more than one way of clipping is given, a number is out of range, or `use_ema`, `loss_scale_factor` or
-        `gradient_accumulation_steps` ask for what is not there yet.
+        If an argument is out of its range, or more than one way of clipping is chosen.
     """
 
-    #: Names of the running means that each variable gets, in Keras's order.
-    slot_names: tuple[str, ...] = ()
+    #: How many running means the native `ParameterGroup` keeps for each variable.
+    _group_slots = 0
 
     def __init__(
         self,
-        learning_rate: float | LearningRateSchedule = 0.001,
+        learning_rate: Any,
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -56,199 +70,384 @@ class Optimizer:
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
-    ):
-        for what, given in (
-            ("use_ema", use_ema),
-            ("loss_scale_factor", loss_scale_factor),
-            ("gradient_accumulation_steps", gradient_accumulation_steps),
-        ):
-            if given:
-                raise ValueError(f"{what}: not supported by this version, got {given!r}")
-        clips = {"clipnorm": clipnorm, "global_clipnorm": global_clipnorm, "clipvalue": clipvalue}
-        given_clips = [k for k, v in clips.items() if v is not None]
-        if len(given_clips) > 1:
-            raise ValueError(f"only one of clipnorm, clipvalue and global_clipnorm may be set, got {' and '.join(given_clips)}")
-        for what, value in clips.items():
-            if value is not None and not value > 0:
-                raise ValueError(f"{what}: expected a positive number, got {value!r}")
-        self.name = name or unique_name(to_snake_case(type(self).__name__))
+        **kwargs: Any,
+    ) -> None:
+        if kwargs.pop("decay", None) is not None:
+            warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=3)
+        if kwargs:
+            raise ValueError(f"Argument(s) not recognized: {kwargs}")
+        if gradient_accumulation_steps and not gradient_accumulation_steps >= 2:
+            raise ValueError(
+                "`gradient_accumulation_steps` must be an integer >= 2. "
+                f"Received: gradient_accumulation_steps={gradient_accumulation_steps}"
+            )
+        if use_ema and not 0 <= ema_momentum <= 1:
+            raise ValueError(f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={ema_momentum}")
+        if use_ema and ema_overwrite_frequency:
+            if not isinstance(ema_overwrite_frequency, int) or ema_overwrite_frequency < 1:
+                raise ValueError(
+                    "`ema_overwrite_frequency` must be an integer >= 1 or None. "
+                    f"Received: ema_overwrite_frequency={ema_overwrite_frequency}"
+                )
+        if sum(limit is not None for limit in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. "
+                f"Received: clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
+            )
+        self.name = name or unique_name(type(self).__name__)
         self.weight_decay = weight_decay
-        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
-        self.ema_momentum, self.ema_overwrite_frequency = ema_momentum, ema_overwrite_frequency
-        self.iterations = Variable(np.zeros((), np.int64), name="iteration", trainable=False)
-        self._schedule: LearningRateSchedule | None = None
-        self._rate: Variable | None = None
-        if isinstance(learning_rate, LearningRateSchedule):
-            self._schedule = learning_rate
-        else:
-            self._rate = Variable(np.float32(0), name="learning_rate", trainable=False)
-            self.learning_rate = learning_rate
+        self.clipnorm = clipnorm
+        self.clipvalue = clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.built = False
+        self._variables: list[Variable] = []
         self._trainable: list[Variable] = []
-        self._slots: list[list[Variable]] = []  # [variable][slot]
-        self._no_decay: set[int] = set()
+        self._index: dict[int, int] = {}
+        self._slots_of: dict[int, list[Variable]] = {}
         self._group: Any = None
-        self._step = 0
+        self._averages: list[Variable] = []
+        self._accumulators: list[Variable] = []
+        self._excluded: tuple[set[int], re.Pattern[str] | None] = (set(), None)
+        self._constrained: list[Variable] = []
+        self._iterations = ScalarVariable(np.zeros((), np.int64), name="iteration", trainable=False)
+        self._own(self._iterations)
+        self._learning_rate: ScalarVariable | Callable[..., Any]
+        if callable(learning_rate):
+            self._learning_rate = learning_rate
+        else:
+            rate = np.float32(_rate(learning_rate))
+            self._learning_rate = ScalarVariable(rate, name="learning_rate", trainable=False)
+            self._own(self._learning_rate)
 
-    # ---- learning rate
+    # ---- learning rate and step count
 
     @property
     def learning_rate(self) -> Any:
-        """The current learning rate, a float; or the schedule's value at the current iteration."""
-        if self._schedule is not None:
-            return float(self._schedule(self._step))
-        assert self._rate is not None
-        return float(self._rate._data)
+        """The learning rate: a variable that can be used as a number, or what the schedule gives for the current step."""
+        return self._learning_rate if isinstance(self._learning_rate, Variable) else self._rate()
 
     @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        if isinstance(value, LearningRateSchedule):
-            self._schedule = value
-            return
-        if self._schedule is not None:
-            raise TypeError("learning_rate: a schedule sets it; construct the optimizer with a number to change it")
-        value = float(value)
-        if not (value >= 0 and math.isfinite(value)):
-            raise ValueError(f"learning_rate: expected a finite number of at least 0, got {value}")
-        assert self._rate is not None
-        self._rate.assign(np.float32(value))
+    def learning_rate(self, learning_rate: Any) -> None:
+        before = self._learning_rate
+        if callable(learning_rate):
+            self._learning_rate = learning_rate
+            if isinstance(before, Variable):
+                self._variables = [v for v in self._variables if v is not before]
+        elif not isinstance(before, Variable):
+            raise TypeError(
+                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` constructor argument, "
+                "hence its learning rate is not settable. If you need the learning rate to be settable, you should instantiate "
+                "the optimizer with a float `learning_rate` argument."
+            )
+        else:
+            before.assign(np.float32(_rate(learning_rate)))
+
+    def _rate(self) -> float:
+        rate = self._learning_rate
+        if isinstance(rate, Variable):
+            return float(rate._data)
+        if isinstance(rate, LearningRateSchedule):
+            return float(rate(int(self._iterations._data)))
+        return float(rate())
+
+    @property
+    def iterations(self) -> Any:
+        """How many steps were made: a variable that can be used as a number."""
+        if self.gradient_accumulation_steps:
+            return int(self._iterations._data) // self.gradient_accumulation_steps
+        return self._iterations
 
     # ---- variables
 
     @property
     def variables(self) -> list[Variable]:
-        """State in Keras's order: iteration, learning rate, then each trainable variable's slots."""
-        self.iterations.assign(np.int64(self._step))
-        rate = [] if self._rate is None else [self._rate]
-        return [self.iterations, *rate, *(slot for slots in self._slots for slot in slots)]
+        """The optimizer's own, in Keras's order: iteration, learning rate, then running means."""
+        return self._variables[:]
 
-    def set_state(self, step: int) -> None:
-        """Continue from this number of steps (after `variables` were assigned from a file)."""
-        self._step = int(step)
-        self.iterations.assign(np.int64(self._step))
+    def _own(self, variable: Variable) -> Variable:
+        variable.path = f"{self.name}/{variable.name}"
+        self._variables.append(variable)
+        return variable
 
-    def sync_iterations(self) -> None:
-        """Take the step count from `iterations`, after somebody assigned to it."""
-        self._step = int(self.iterations._data)
+    def add_variable(self, shape: Sequence[int], initializer: Any = "zeros", name: str | None = None) -> Variable:
+        """A new variable of the optimizer's own."""
+        make = initializers.get(initializer) or initializers.Zeros()
+        return self._own(Variable(make(tuple(shape)), name=name or "variable", trainable=False))
+
+    def add_variable_from_reference(
+        self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
+    ) -> Variable:
+        """One of the shape of a model's variable, named after it."""
+        name = f"{reference_variable.path.replace('/', '_')}_{name or 'var'}"
+        variable = self.add_variable(reference_variable.shape, initializer, name)
+        self._slots_of.setdefault(id(reference_variable), []).append(variable)
+        return variable
+
+    def add_optimizer_variables(
+        self, trainable_variables: Sequence[Variable], name: str | Sequence[str], initializer: Any = "zeros"
+    ) -> Any:
+        """One for each variable, or a list of such lists where `name` is a list of names."""
+        names = [name] if isinstance(name, str) else list(name)
+        makers = list(initializer) if isinstance(initializer, (list, tuple)) else [initializer] * len(names)
+        if len(names) != len(makers):
+            raise ValueError(
+                "The number of provided names must match the number of provided initializers. "
+                f"Received name='{name}', initializer='{initializer}'"
+            )
+        lists: tuple[list[Variable], ...] = tuple([] for _ in names)
+        for variable in trainable_variables:
+            for made, each, maker in zip(lists, names, makers, strict=True):
+                made.append(self.add_variable_from_reference(variable, each, maker))
+        return lists[0] if isinstance(name, str) else lists
 
     def build(self, variables: Sequence[Variable]) -> None:
-        """Make the slots of these trainable variables; a second call with the same ones does nothing."""
-        variables = list(variables)
+        """Make the state for these trainable variables. A second call does nothing."""
         if self.built:
-            if [id(v) for v in variables] != [id(v) for v in self._trainable]:
-                raise ValueError(
-                    f"{self.name} was built for other variables; create a new optimizer, or compile again, to train others"
-                )
             return
+        variables = list(variables)
+        if self.use_ema:
+            self._averages = self.add_optimizer_variables(variables, "average")
+        if self.gradient_accumulation_steps:
+            self._accumulators = self.add_optimizer_variables(variables, "gradient_accumulator")
+        self._trainable = variables
+        self._index = {id(v): i for i, v in enumerate(variables)}
+        self._constrained = [v for v in variables if v.constraint is not None]
         gradients = []
         for v in variables:
+            live = v.grad is not None
             gradients.append(v.grad_out()[0])
-            v.clear_grad()
-        self._group = _core.ParameterGroup([v._data for v in variables], gradients, len(self.slot_names))
-        self._trainable = variables
-        self._slots = [[] for _ in variables]
-        for k, slot_name in enumerate(self.slot_names):
-            for v, slots, array in zip(variables, self._slots, self._group.slot(k), strict=True):
-                array[...] = self.initial_slot(slot_name)
-                slot = Variable(np.zeros((), np.float32), name=f"{v.path.replace('/', '_')}_{slot_name}", trainable=False)
-                slot._data = array  # shared with the native group
-                slot.path = f"{self.name}/{slot.name}"
-                slots.append(slot)
+            if not live:
+                v.clear_grad()
+        self._group = _core.ParameterGroup([v._data for v in variables], gradients, self._group_slots)
         self.built = True
 
-    def initial_slot(self, slot_name: str) -> float:
-        """What a slot starts with."""
-        return 0.0
+    def _share_slots(self, *lists: list[Variable]) -> None:
+        """Let these variables' values be the running means that the native group updates."""
+        for k, made in enumerate(lists):
+            for variable, array in zip(made, self._group.slot(k), strict=True):
+                variable._data = array
 
-    def exclude_from_weight_decay(
-        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
-    ) -> None:
-        """Leave variables (themselves, or all whose path contains one of the names) out of weight decay."""
-        names = list(var_names or ())
-        chosen = [id(v) for v in var_list or ()]
-        self._no_decay.update(chosen)
-        self._no_decay.update(id(v) for v in self._trainable if any(n in v.path for n in names))
+    def _get_variable_index(self, variable: Variable) -> int:
+        return self._index[id(variable)]
 
     # ---- a step
 
     def step(self, variables: Sequence[Variable] | None = None) -> None:
-        """Apply the variables' current gradients (`Variable.grad`) and forget them."""
-        if not self.built:
-            if variables is None:
-                raise ValueError(f"{self.name} has not been built: call build(variables) first")
-            self.build(variables)
-        trainable = self._trainable
-        for v in trainable:
-            if v.grad is None:  # not reached by the backward pass
-                v.grad_out()[0].fill(0.0)
-        group = self._group
-        if self.clipnorm is not None:
-            group.clip_norm(self.clipnorm)
-        elif self.global_clipnorm is not None:
-            group.clip_global_norm(self.global_clipnorm)
-        elif self.clipvalue is not None:
-            group.clip_value(self.clipvalue)
-        rate = self.learning_rate
-        if self.weight_decay:
-            factor = np.float32(1 - rate * self.weight_decay)
-            for v in trainable:
-                if id(v) not in self._no_decay:
-                    v._data *= factor
-        self._step += 1
-        self.update(rate)
-        for v in trainable:
-            if v.constraint is not None:
-                v._data[...] = v.constraint(v._data)
-            v.version += 1
-            v.clear_grad()
+        """Change variables by their gradients of this step (`Variable.grad`), and forget those.
 
-    def update(self, rate: float) -> None:
-        """Change all variables by one step with this learning rate; ``self._step`` counts from 1."""
-        for v, slots in zip(self._trainable, self._slots, strict=True):
-            gradient = v.grad
-            assert gradient is not None
-            self.update_one(v._data, gradient, rate, *(s._data for s in slots))
-
-    def update_one(self, value: Array, gradient: Array, rate: float, *slots: Array) -> None:
-        """One variable's step, in place, in NumPy: for optimizers without a native kernel."""
-        raise NotImplementedError(f"{type(self).__name__} writes neither update nor update_one")
-
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
-        """Apply gradients, one for each variable.
+        Variables without a gradient stay as they are, their running means too.
 
         Raises
         ------
         ValueError
-            If their number or a shape does not fit; nothing is changed then.
+            If the optimizer was built for other variables, or none has a gradient.
         """
-        variables = list(trainable_variables) if trainable_variables is not None else self._trainable
+        if not self.built:
+            if variables is None:
+                raise ValueError("the optimizer has not been built: pass `variables`, or call build(variables) first")
+            self.build(variables)
+        trainable = self._trainable
+        if variables is not None and variables is not trainable and list(variables) != trainable:
+            self._check_known(variables)
+            wanted = {id(v) for v in variables}
+            skipped = [v for v in trainable if id(v) not in wanted or v.grad is None]
+        else:
+            skipped = [v for v in trainable if not v._grad_live]
+        if skipped:
+            self._step_without(skipped)
+        else:
+            self._apply_gradients()
+        self._iterations._data += 1
+        for v in trainable:
+            v.version += 1
+            v._grad_live = False
+
+    def _step_without(self, skipped: list[Variable]) -> None:
+        if len(skipped) == len(self._trainable):
+            if skipped:
+                raise ValueError("No gradients provided for any variable.")
+            return
+        kept = [(a, a.copy()) for v in skipped for a in (v._data, *(s._data for s in self._slots_of.get(id(v), ())))]
+        for v in skipped:
+            v.grad_out()[0].fill(0.0)
+        self._apply_gradients()
+        for array, value in kept:
+            array[...] = value
+
+    def _apply_gradients(self) -> None:
+        if self.loss_scale_factor is not None:
+            for v in self._trainable:
+                g = v.grad_out()[0]
+                g /= np.float32(self.loss_scale_factor)
+        if not self.gradient_accumulation_steps or self._accumulated(self.gradient_accumulation_steps):
+            group = self._group
+            if self.clipnorm and self.clipnorm > 0:
+                group.clip_norm(self.clipnorm)
+            elif self.global_clipnorm and self.global_clipnorm > 0:
+                group.clip_global_norm(self.global_clipnorm)
+            elif self.clipvalue and self.clipvalue > 0:
+                group.clip_value(self.clipvalue)
+            rate = self._rate()
+            if self.weight_decay is not None:
+                keep = np.float32(1.0 - self.weight_decay * rate)
+                for v in self._trainable:
+                    if self._decays(v):
+                        v._data *= keep
+            self.update_all(rate)
+        if self.use_ema:
+            self._update_averages()
+        for v in self._constrained:
+            constraint = v.constraint
+            assert constraint is not None
+            v._data[...] = constraint(v.value)
+
+    def _accumulated(self, steps: int) -> bool:
+        """Add gradients up; on every `steps`-th call make them the mean and start afresh."""
+        last = (int(self._iterations._data) + 1) % steps == 0
+        for v, total in zip(self._trainable, self._accumulators, strict=True):
+            g = v.grad_out()[0]
+            if last:
+                g += total._data
+                g /= np.float32(steps)
+                total._data.fill(0.0)
+            else:
+                total._data += g
+        return last
+
+    def update_all(self, learning_rate: float) -> None:
+        """Change all variables by their gradients, clipped already."""
+        for v in self._trainable:
+            self.update_step(v.grad_out()[0], v, learning_rate)
+
+    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
+        """Change one variable: what a subclass writes.
+
+        Parameters
+        ----------
+        gradient : ndarray of float32
+        variable : Variable
+            ``variable._data`` is its array, to be changed in place, or use `Variable.assign`.
+        learning_rate : float
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement update_step()")
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
+        """Change variables by gradients that the caller has; None leaves a variable as it is.
+
+        Raises
+        ------
+        ValueError
+            If number or shapes of gradients do not fit; nothing is changed then.
+        """
         grads = list(grads)
+        if not grads:
+            return
+        if trainable_variables is None:
+            if not self.built:
+                raise ValueError(
+                    "When passing `grads` without `variables`, the optimizer must already be built on a list of variables. "
+                    "Call `optimizer.build(trainable_variables)` first. "
+                )
+            variables = self._trainable
+        else:
+            variables = list(trainable_variables)
         if len(grads) != len(variables):
-            raise ValueError(f"grads: expected {len(variables)} gradients, one a variable, got {len(grads)}")
-        arrays = [None if g is None else np.asarray(g, np.float32) for g in grads]
-        for g, v in zip(arrays, variables, strict=True):
-            if g is not None and g.shape != v.shape:
-                raise ValueError(f"grads: expected shape {v.shape} for {v.path}, got {g.shape}")
+            raise ValueError(f"grads: expected one for each of the {len(variables)} variables, got {len(grads)}")
         self.build(variables)
-        for g, v in zip(arrays, variables, strict=True):
-            if g is v.grad:
-                continue
+        self._check_known(variables)
+        checked = [None if g is None else v.check(np.asarray(g)) for g, v in zip(grads, variables, strict=True)]
+        if all(g is None for g in checked):
+            raise ValueError("No gradients provided for any variable.")
+        missing = [v.path for g, v in zip(checked, variables, strict=True) if g is None]
+        if missing:
+            warnings.warn(f"Gradients do not exist for variables {missing} when minimizing the loss.", stacklevel=2)
+        for g, v in zip(checked, variables, strict=True):
             v.clear_grad()
             if g is not None:
-                v.grad_out()[0][...] = g
+                v.add_grad(g)
         self.step(variables)
 
-    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> None:
-        """Keras's older form: pairs of gradient and variable."""
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> ScalarVariable:
+        """`apply` for pairs of gradient and variable; returns the step count."""
         pairs = list(grads_and_vars)
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
+        return self._iterations
 
-    # ---- configuration
+    def _check_known(self, variables: Sequence[Variable]) -> None:
+        for v in variables:
+            if id(v) not in self._index:
+                raise ValueError(
+                    f"Unknown variable: {v}. This optimizer can only be called for the variables it was originally built with. "
+                    "When working with a new set of variables, you should recreate a new optimizer instance."
+                )
+
+    # ---- weight decay and averages
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Leave variables alone that are in `var_list` or whose name one of the patterns `var_names` is found in."""
+        names = set(var_names or ())
+        self._excluded = ({id(v) for v in var_list or ()}, re.compile("|".join(sorted(names))) if names else None)
+
+    def _decays(self, variable: Variable) -> bool:
+        ids, pattern = self._excluded
+        return id(variable) not in ids and (pattern is None or pattern.search(variable.name) is None)
+
+    def _update_averages(self) -> None:
+        step = int(self.iterations)
+        momentum = np.float32(self.ema_momentum if step else 0.0)
+        for v, average in zip(self._trainable, self._averages, strict=True):
+            average._data *= momentum
+            average._data += (1 - momentum) * v._data
+        if self.ema_overwrite_frequency and (step + 1) % self.ema_overwrite_frequency == 0:
+            self.finalize_variable_values(self._trainable)
+
+    def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
+        """At the end of training: with `use_ema`, put the averages in the variables' place."""
+        if self.use_ema and self.built:
+            for v in var_list:
+                v.assign(self._averages[self._index[id(v)]]._data)
+
+    # ---- state and configuration
+
+    def set_weights(self, weights: Sequence[npt.ArrayLike]) -> None:
+        """Set all of `variables`, having checked all shapes."""
+        if len(weights) != len(self._variables):
+            raise ValueError(f"weights: expected {len(self._variables)} arrays, got {len(weights)}")
+        checked = [v.check(np.asarray(w)) for v, w in zip(self._variables, weights, strict=True)]
+        for v, w in zip(self._variables, checked, strict=True):
+            v.assign(w)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Put `variables` into a mapping under "0", "1"..."""
+        for i, v in enumerate(self._variables):
+            store[str(i)] = v.numpy()
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Take them from there; a mapping of another size is left aside with a warning."""
+        if len(store) != len(self._variables):
+            warnings.warn(
+                f"Skipping variable loading for optimizer '{self.name}', because it has {len(self._variables)} variables whereas "
+                f"the saved optimizer has {len(store)} variables.",
+                stacklevel=2,
+            )
+            return
+        self.set_weights([np.asarray(store[str(i)]) for i in range(len(self._variables))])
 
     def get_config(self) -> dict[str, Any]:
-        from ..saving.registry import serialize_keras_object
+        rate: Any = self._learning_rate
+        if isinstance(rate, Variable):
+            rate = float(rate._data)
+        else:
+            from ..saving.registry import serialize_keras_object
 
-        rate = self.learning_rate if self._schedule is None else serialize_keras_object(self._schedule)
+            rate = serialize_keras_object(rate)
         return {
             "name": self.name,
             "learning_rate": rate,
@@ -256,18 +455,32 @@ class Optimizer:
             "clipnorm": self.clipnorm,
             "global_clipnorm": self.global_clipnorm,
             "clipvalue": self.clipvalue,
-            "use_ema": False,
+            "use_ema": self.use_ema,
             "ema_momentum": self.ema_momentum,
             "ema_overwrite_frequency": self.ema_overwrite_frequency,
-            "loss_scale_factor": None,
-            "gradient_accumulation_steps": None,
+            "loss_scale_factor": self.loss_scale_factor,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Optimizer:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Optimizer:
         config = dict(config)
         if isinstance(config.get("learning_rate"), dict):
             from ..saving.registry import deserialize_keras_object
 
-            config["learning_rate"] = deserialize_keras_object(config["learning_rate"], custom_objects=custom_objects)
+            config["learning_rate"] = deserialize_keras_object(config["learning_rate"], custom_objects)
         return cls(**config)
+
+
+def _rate(learning_rate: Any) -> float:
+    number = learning_rate
+    if isinstance(number, (Variable, np.ndarray)) and number.ndim == 0:
+        number = number.item() if isinstance(number, np.ndarray) else number._data.item()
+    if isinstance(number, bool) or not isinstance(number, (int, float, np.number)):
+        raise ValueError(
+            "Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a callable. "
+            f"Received instead: learning_rate={learning_rate!r}"
+        )
+    if not math.isfinite(number):
+        raise ValueError(f"learning_rate: expected a finite number, got {number}")
+    return float(number)

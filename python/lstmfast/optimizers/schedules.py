@@ -1,29 +1,52 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Learning rates that change with the step: Keras 3's schedules."""
+"""Learning rates that change with the step: Keras 3's schedules. ``schedule(step)`` gives the rate of a step, counted from 0."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+__all__ = [
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LearningRateSchedule",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "deserialize",
+    "serialize",
+]
 
 
 class LearningRateSchedule:
-    """Base class: ``schedule(step)`` is the learning rate of that step, counted from 0."""
+    """Base of all schedules. A subclass writes ``__call__(step)`` and `get_config`."""
 
     def __call__(self, step: int) -> float:
-        raise NotImplementedError(f"{type(self).__name__} has no __call__(step)")
+        raise NotImplementedError(
+            f"Learning rate schedule '{type(self).__name__}' must override `__call__(self, step)`."
+        )
 
     def get_config(self) -> dict[str, Any]:
-        raise NotImplementedError(f"{type(self).__name__} has no get_config()")
+        raise NotImplementedError(
+            f"Learning rate schedule '{type(self).__name__}' must override `get_config()` in order to be serializable."
+        )
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> LearningRateSchedule:
+    def from_config(cls, config: Mapping[str, Any]) -> LearningRateSchedule:
         return cls(**config)
 
 
 class ExponentialDecay(LearningRateSchedule):
-    """``initial_learning_rate * decay_rate ** (step / decay_steps)``; with `staircase` the exponent is floored."""
+    """``initial_learning_rate * decay_rate ** (step / decay_steps)``; `staircase` rounds the exponent down.
+
+    Examples
+    --------
+    >>> from lstmfast.optimizers.schedules import ExponentialDecay
+    >>> ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5)(20)
+    0.025
+    """
 
     def __init__(
         self,
@@ -32,44 +55,184 @@ class ExponentialDecay(LearningRateSchedule):
         decay_rate: float,
         staircase: bool = False,
         name: str = "ExponentialDecay",
-    ):
-        if decay_steps <= 0:
-            raise ValueError(f"decay_steps: expected a positive number, got {decay_steps}")
-        self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
-        self.decay_rate, self.staircase, self.name = decay_rate, staircase, name
+    ) -> None:
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive(decay_steps, "decay_steps")
+        self.decay_rate = decay_rate
+        self.staircase = staircase
+        self.name = name
 
     def __call__(self, step: int) -> float:
-        exponent = step / self.decay_steps
-        return self.initial_learning_rate * self.decay_rate ** (math.floor(exponent) if self.staircase else exponent)
+        exponent = int(step) / self.decay_steps
+        return float(self.initial_learning_rate * self.decay_rate ** (math.floor(exponent) if self.staircase else exponent))
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_steps": self.decay_steps,
-            "decay_rate": self.decay_rate,
-            "staircase": self.staircase,
-            "name": self.name,
-        }
+        return _attributes(self, "initial_learning_rate", "decay_steps", "decay_rate", "staircase", "name")
+
+
+class InverseTimeDecay(ExponentialDecay):
+    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``; `staircase` rounds the quotient down."""
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str = "InverseTimeDecay",
+    ) -> None:
+        super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
+
+    def __call__(self, step: int) -> float:
+        quotient = int(step) / self.decay_steps
+        return self.initial_learning_rate / (1 + self.decay_rate * (math.floor(quotient) if self.staircase else quotient))
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):
     """``values[i]`` up to and including step ``boundaries[i]``, the last value after all of them."""
 
-    def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant"):
+    def __init__(
+        self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant"
+    ) -> None:
         if len(boundaries) != len(values) - 1:
-            raise ValueError(f"values: expected one more than boundaries ({len(boundaries) + 1}), got {len(values)}")
-        self.boundaries, self.values, self.name = list(boundaries), list(values), name
+            raise ValueError(
+                "The length of boundaries should be 1 less than the length of values. "
+                f"Received: boundaries={boundaries} of length {len(boundaries)}, and values={values} of length {len(values)}."
+            )
+        self.boundaries = boundaries
+        self.values = values
+        self.name = name
 
     def __call__(self, step: int) -> float:
         for boundary, value in zip(self.boundaries, self.values, strict=False):
-            if step <= boundary:
+            if int(step) <= boundary:
                 return value
         return self.values[-1]
 
     def get_config(self) -> dict[str, Any]:
-        return {"boundaries": self.boundaries, "values": self.values, "name": self.name}
+        return _attributes(self, "boundaries", "values", "name")
 
 
-BY_NAME: dict[str, type[LearningRateSchedule]] = {
-    c.__name__: c for c in (ExponentialDecay, PiecewiseConstantDecay)
-}
+class PolynomialDecay(LearningRateSchedule):
+    """From the initial rate to `end_learning_rate` in `decay_steps`, by a power; `cycle` starts again with longer ones."""
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        end_learning_rate: float = 0.0001,
+        power: float = 1.0,
+        cycle: bool = False,
+        name: str = "PolynomialDecay",
+    ) -> None:
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive(decay_steps, "decay_steps")
+        self.end_learning_rate = end_learning_rate
+        self.power = power
+        self.cycle = cycle
+        self.name = name
+
+    def __call__(self, step: int) -> float:
+        step, length = int(step), self.decay_steps
+        if self.cycle:
+            length *= max(1, math.ceil(step / self.decay_steps))
+        part = min(step, length) / length
+        return (self.initial_learning_rate - self.end_learning_rate) * (1 - part) ** self.power + self.end_learning_rate
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("initial_learning_rate", "decay_steps", "end_learning_rate", "power", "cycle", "name")
+        return _attributes(self, *names)
+
+
+class CosineDecay(LearningRateSchedule):
+    """Half a cosine from the initial rate (or `warmup_target`, risen to in `warmup_steps`) to `alpha` times it
+    (Loshchilov and Hutter 2017)."""
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        alpha: float = 0.0,
+        name: str = "CosineDecay",
+        warmup_target: float | None = None,
+        warmup_steps: int = 0,
+    ) -> None:
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive(decay_steps, "decay_steps")
+        self.alpha = alpha
+        self.name = name
+        self.warmup_target = warmup_target
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step: int) -> float:
+        step, top = int(step), self.initial_learning_rate
+        if self.warmup_target is not None:
+            if step < self.warmup_steps:
+                return top + (self.warmup_target - top) * step / self.warmup_steps
+            step, top = step - self.warmup_steps, self.warmup_target
+        cosine = 0.5 * (1.0 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps))
+        return top * ((1 - self.alpha) * cosine + self.alpha)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("initial_learning_rate", "decay_steps", "alpha", "name", "warmup_target", "warmup_steps")
+        return _attributes(self, *names)
+
+
+class CosineDecayRestarts(LearningRateSchedule):
+    """`CosineDecay` again and again, each time `t_mul` as long and from `m_mul` of the height (Loshchilov and Hutter 2017)."""
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_decay_steps: int,
+        t_mul: float = 2.0,
+        m_mul: float = 1.0,
+        alpha: float = 0.0,
+        name: str = "SGDRDecay",
+    ) -> None:
+        self.initial_learning_rate = initial_learning_rate
+        self.first_decay_steps = _positive(first_decay_steps, "first_decay_steps")
+        self.t_mul = t_mul
+        self.m_mul = m_mul
+        self.alpha = alpha
+        self.name = name
+
+    def __call__(self, step: int) -> float:
+        done = int(step) / self.first_decay_steps
+        if self.t_mul == 1.0:
+            restarts = math.floor(done)
+            part = done - restarts
+        else:
+            restarts = math.floor(math.log(1.0 - done * (1.0 - self.t_mul)) / math.log(self.t_mul))
+            before = (1.0 - self.t_mul**restarts) / (1.0 - self.t_mul)
+            part = (done - before) / self.t_mul**restarts
+        cosine = 0.5 * self.m_mul**restarts * (1.0 + math.cos(math.pi * part))
+        return float(self.initial_learning_rate * ((1 - self.alpha) * cosine + self.alpha))
+
+    def get_config(self) -> dict[str, Any]:
+        return _attributes(self, "initial_learning_rate", "first_decay_steps", "t_mul", "m_mul", "alpha", "name")
+
+
+def _positive(value: int, name: str) -> int:
+    if value <= 0:
+        raise ValueError(f"Argument `{name}` must be > 0. Received: {name}={value}")
+    return value
+
+
+def _attributes(schedule: LearningRateSchedule, *names: str) -> dict[str, Any]:
+    return {name: getattr(schedule, name) for name in names}
+
+
+def serialize(learning_rate_schedule: LearningRateSchedule) -> Any:
+    """Configuration of a schedule, in Keras 3's dict form."""
+    from ..saving.registry import serialize_keras_object
+
+    return serialize_keras_object(learning_rate_schedule)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The schedule that a configuration describes."""
+    from ..saving.registry import deserialize_keras_object
+
+    own = {name: obj for name, obj in globals().items() if name in __all__ and isinstance(obj, type)}
+    return deserialize_keras_object(config, custom_objects, module_objects=own)

@@ -7,18 +7,18 @@ import re
 from collections import Counter
 from typing import Any
 
-__all__ = ["clear_session", "object_name", "snake_case", "unique_name"]
+__all__ = ["clear_session", "object_name", "to_snake_case", "unique_name"]
 
 _used: Counter[str] = Counter()
 
 
-def snake_case(name: str) -> str:
+def to_snake_case(name: str) -> str:
     """``"SimpleRNN"`` to ``"simple_rnn"``, by Keras's rule.
 
     Examples
     --------
-    >>> from lstmfast.utils.naming import snake_case
-    >>> snake_case("LSTM"), snake_case("SimpleRNN"), snake_case("TimeDistributed")
+    >>> from lstmfast.utils.naming import to_snake_case
+    >>> to_snake_case("LSTM"), to_snake_case("SimpleRNN"), to_snake_case("TimeDistributed")
     ('lstm', 'simple_rnn', 'time_distributed')
     """
     name = re.sub(r"\W+", "", name)
@@ -28,7 +28,7 @@ def snake_case(name: str) -> str:
 
 def unique_name(prefix: str) -> str:
     """`prefix` in snake case, with ``_1``, ``_2``... appended from its second use on."""
-    name = snake_case(prefix)
+    name = to_snake_case(prefix)
     count = _used[name]
     _used[name] += 1
     return f"{name}_{count}" if count else name
@@ -39,7 +39,7 @@ def object_name(obj: Any) -> str:
     name = getattr(obj, "name", None)
     if isinstance(name, str):
         return name
-    return snake_case(getattr(obj, "__name__", type(obj).__name__))
+    return to_snake_case(getattr(obj, "__name__", type(obj).__name__))
 
 
 def clear_session() -> None:

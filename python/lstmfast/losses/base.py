@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all losses share: pairing targets with predictions, weights and masks, reductions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..utils.naming import object_name, unique_name
+
+__all__ = ["FunctionLoss", "Loss", "RowLoss"]
+
+Array = npt.NDArray[Any]
+
+_REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+_AVERAGING = ("sum_over_batch_size", "mean")
+
+
+class Loss:
+    """Base of all losses.
+
+    A loss gives one value for each sample (and time step); `reduction` makes one number of them. A subclass writes
+    `call_and_grad`, and `get_config` if it has arguments of its own.
+
+    Parameters
+    ----------
+    name : str, optional
+        The class's name in snake case by default.
+    reduction : {"sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none"} or None
+        The first two are the same: the sum of weighted values over their number. "none" keeps them apart.
+    dtype : str, optional
+        Only "float32".
+
+    Raises
+    ------
+    ValueError
+        If `reduction` or `dtype` is none of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.losses import Loss
+    >>> class Quartic(Loss):
+    ...     def call_and_grad(self, y_true, y_pred):
+    ...         error = y_pred - y_true
+    ...         return (error**4).sum(axis=-1), 4 * error**3
+    >>> value, gradient = Quartic().value_and_grad(np.zeros((2, 1)), np.float32([[1], [2]]))
+    >>> float(value), gradient.ravel().tolist()
+    (8.5, [2.0, 16.0])
+    """
+
+    #: The output activation that the loss can take over: see `value_grad_and_pred` of those that have one.
+    fused_activation: str | None = None
+
+    def __init__(
+        self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
+    ) -> None:
+        if reduction not in _REDUCTIONS:
+            raise ValueError(
+                f"Invalid value for argument `reduction`. Expected one of {_REDUCTIONS}. Received: reduction={reduction}"
+            )
+        if dtype not in (None, "float32"):
+            raise ValueError(f"dtype: expected 'float32' or None, got {dtype!r}")
+        self.name = name or unique_name(type(self).__name__)
+        self.reduction = reduction
+        self._uniform: Array | None = None
+
+    @property
+    def dtype(self) -> str:
+        return "float32"
+
+    def call_and_grad(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        """The value of each sample, and the derivative of their sum by `y_pred`: what a subclass writes.
+
+        Parameters
+        ----------
+        y_true : ndarray
+            As the caller gave it.
+        y_pred : ndarray of float32
+
+        Returns
+        -------
+        values : ndarray
+            Of a shape that `y_pred`'s begins with.
+        gradient : ndarray, of the shape of `y_pred`
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement call_and_grad()")
+
+    def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
+        """The value of each sample, without weights and reduction."""
+        return self.call_and_grad(np.asarray(y_true), np.asarray(y_pred, np.float32))[0]
+
+    def __call__(
+        self,
+        y_true: npt.ArrayLike,
+        y_pred: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
+    ) -> Any:
+        """The loss: a float32, or an array with reduction "none". Arguments as for `value_and_grad`."""
+        return self.value_and_grad(y_true, y_pred, sample_weight, mask)[0]
+
+    def value_and_grad(
+        self,
+        y_true: npt.ArrayLike,
+        y_pred: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
+    ) -> tuple[Any, Array]:
+        """The loss and its derivative by `y_pred`.
+
+        Parameters
+        ----------
+        y_true : array_like
+            Targets.
+        y_pred : array_like
+            Predictions (B, ...).
+        sample_weight : array_like, optional
+            (B,), or one for each value: (B, T). Values are multiplied by it.
+        mask : array_like of bool, optional
+            Of the same shapes: values where it is False do not count, in the average neither.
+
+        Returns
+        -------
+        value : np.float32, or ndarray with reduction "none"
+        gradient : ndarray of float32
+            Of the shape of `y_pred`; with reduction "none" that of the values' sum.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, or targets are NaN or out of range.
+        TypeError
+            If targets are not numeric.
+        """
+        pred = np.ascontiguousarray(y_pred, np.float32)
+        values, grad = self.call_and_grad(np.asarray(y_true), pred)
+        values, grad = np.asarray(values, np.float32), np.asarray(grad, np.float32)
+        if grad.shape != pred.shape or values.shape != pred.shape[: values.ndim]:
+            raise ValueError(
+                f"loss {self.name!r}: expected values of a shape that {pred.shape} begins with and a gradient of that shape, "
+                f"got {values.shape} and {grad.shape}"
+            )
+        weights = self._weights(values.shape, sample_weight, mask)
+        grad = grad * weights.reshape(values.shape + (1,) * (grad.ndim - values.ndim))
+        return self._reduce(values.reshape(-1), weights, values.shape, y_true), grad
+
+    def _weights(self, shape: tuple[int, ...], sample_weight: Any, mask: Any) -> Array:
+        """What each value is multiplied by before they are added up, the average's divisor included: (prod(shape),)."""
+        count = math.prod(shape)
+        reduction = self.reduction
+        if sample_weight is None and mask is None:
+            weights = self._uniform
+            if weights is None or weights.size != count:
+                scale = 1.0 if reduction in ("sum", "none", None) else 1.0 / max(count, 1)
+                weights = self._uniform = np.full(count, scale, np.float32)
+            return weights
+        weights = np.float32(1.0)
+        divisor: float = 1.0
+        if mask is not None:
+            weights = _aligned(np.asarray(mask, np.bool_), shape, "mask").astype(np.float32)
+            if reduction in _AVERAGING:
+                divisor = float(weights.sum())
+        elif reduction in _AVERAGING:
+            divisor = count
+        if sample_weight is not None:
+            weights = weights * _aligned(_numeric(sample_weight, "sample_weight"), shape, "sample_weight")
+        if reduction == "mean_with_sample_weight":
+            divisor = float(weights.sum())
+        weights = weights * np.float32(1.0 / divisor if divisor else 0.0)
+        return np.ascontiguousarray(weights.reshape(-1))
+
+    def _reduce(self, values: Array, weights: Array, shape: tuple[int, ...], y_true: Any) -> Any:
+        if self.reduction in ("none", None):
+            return (values * weights).reshape(shape)
+        value = weights.dot(values)
+        if value != value:  # looked for only now: the check of all targets costs more than the loss of a small batch
+            _refuse_nan(y_true, "y_true")
+        return value
+
+    def check_targets(self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y") -> None:
+        """Look through all targets of a data set before training starts.
+
+        Parameters
+        ----------
+        y_true : array_like
+        output_shape : sequence of int or None
+            The model's output for them; None for the batch.
+        name : str
+            How the error calls them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If they are not numeric, NaN, or do not fit the output.
+        """
+        _refuse_nan(_numeric(y_true, name), name)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "reduction": self.reduction}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Loss:
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+class RowLoss(Loss):
+    """A loss that makes one value of each vector along the last axis (or `axis`). Subclasses write `_rows` or `_plain`."""
+
+    default_name: ClassVar[str]
+    axis = -1
+
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None
+    ) -> None:
+        super().__init__(name=name or self.default_name, reduction=reduction, dtype=dtype)
+
+    def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
+        """Values (M,) and their derivatives (M, C), from targets and predictions (M, C); p may not be changed."""
+        raise NotImplementedError
+
+    def _rows(self, y: Array, p: Array, weights: Array) -> tuple[Array, Array]:
+        """Values (M,), not weighted, and weighted derivatives (M, C)."""
+        values, grad = self._plain(y, p)
+        grad *= weights[:, None]
+        return values, grad
+
+    def value_and_grad(
+        self,
+        y_true: npt.ArrayLike,
+        y_pred: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
+    ) -> tuple[Any, Array]:
+        y, p, shape = self._paired(y_true, y_pred, sample_weight, mask)
+        weights = self._weights(shape, sample_weight, mask)
+        values, grad = self._rows(*_as_rows(y, p, weights.size), weights)
+        return self._reduce(values, weights, shape, y), self._like(grad, p, y_pred)
+
+    def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
+        y, p, shape = self._paired(y_true, y_pred, None, None)
+        count = math.prod(shape)
+        return self._rows(*_as_rows(y, p, count), np.ones(count, np.float32))[0].reshape(shape)
+
+    def call_and_grad(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Array, Array]:
+        y, p, shape = self._paired(y_true, y_pred, None, None)
+        count = math.prod(shape)
+        values, grad = self._rows(*_as_rows(y, p, count), np.ones(count, np.float32))
+        return values.reshape(shape), self._like(grad, p, y_pred)
+
+    def _like(self, grad: Array, p: Array, y_pred: Any) -> Array:
+        """Gradient rows in the shape of the caller's predictions."""
+        grad = grad.reshape(p.shape)
+        if self.axis not in (-1, p.ndim - 1):
+            grad = np.ascontiguousarray(np.moveaxis(grad, -1, self.axis))
+        return grad if grad.shape == np.shape(y_pred) else grad.reshape(np.shape(y_pred))
+
+    def _paired(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Array, Array, tuple[int, ...]]:
+        """Both as C-contiguous float32 of one shape, the classes or features last, and the shape of the values."""
+        y = _numeric(y_true, "y_true")
+        p = np.ascontiguousarray(y_pred, np.float32)
+        if p.ndim == 0 or y.shape != p.shape:
+            y, p = self._same_rank(y, p, max(np.ndim(sample_weight), np.ndim(mask)))
+            if y.shape != p.shape:
+                raise ValueError(self._misfit(y.shape, p.shape))
+        if self.axis not in (-1, p.ndim - 1):
+            y, p = np.moveaxis(y, self.axis, -1), np.moveaxis(p, self.axis, -1)
+            p = np.ascontiguousarray(p)
+        return np.ascontiguousarray(y, np.float32), p, p.shape[:-1]
+
+    def _misfit(self, y_shape: tuple[int, ...], p_shape: tuple[int, ...]) -> str:
+        return f"y_true: expected shape {p_shape} as y_pred has for loss {self.name!r}, got {y_shape}"
+
+    @staticmethod
+    def _same_rank(y: Array, p: Array, weight_rank: int) -> tuple[Array, Array]:
+        """Keras's rule: a last axis of length 1 comes or goes where ranks differ by one."""
+        if y.ndim == 0 or p.ndim == 0:
+            raise ValueError(f"y_true and y_pred: expected at least one axis, got shapes {y.shape} and {p.shape}")
+        if p.ndim == y.ndim + 1 and p.shape[-1] == 1:
+            # Weights for each time step need the steps apart: then the targets grow rather than the predictions shrink.
+            if y.ndim == 1 or weight_rank >= y.ndim:
+                return y[..., None], p
+            return y, p[..., 0]
+        if y.ndim == p.ndim + 1 and y.shape[-1] == 1:
+            return (y, p[:, None]) if p.ndim == 1 else (y[..., 0], p)
+        return y, p
+
+    def check_targets(self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y") -> None:
+        y = _numeric(y_true, name)
+        expected = tuple(y.shape[i] if n is None and i < y.ndim else n for i, n in enumerate(output_shape))
+        # One axis of length 1 may come or go: (B,) for (B, 1) and back.
+        without = expected[:-1] if expected[-1:] == (1,) else expected
+        if y.shape not in (expected, without, (*expected, 1)):
+            raise ValueError(self._misfit(y.shape, expected).replace("y_true", name, 1))
+        _refuse_nan(y, name)
+
+
+class FunctionLoss(Loss):
+    """A plain function ``f(y_true, y_pred) -> (values, gradient)`` as a loss.
+
+    Parameters
+    ----------
+    fn : callable
+        Gives either the value of each sample and the derivative of their sum by `y_pred` (weights and `reduction` apply), or
+        one number, the loss itself, and its derivative.
+    reduction, name, dtype
+        As for `Loss`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.losses import FunctionLoss
+    >>> def squared(y_true, y_pred):
+    ...     error = y_pred - y_true
+    ...     return (error**2).mean(), 2 * error / error.size
+    >>> value, gradient = FunctionLoss(squared).value_and_grad(np.zeros((2, 1)), np.float32([[1], [3]]))
+    >>> float(value), gradient.ravel().tolist()
+    (5.0, [1.0, 3.0])
+    """
+
+    def __init__(
+        self,
+        fn: Callable[[Array, Array], Any],
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name or object_name(fn), reduction=reduction, dtype=dtype)
+        self.fn = fn
+
+    def call_and_grad(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        result = self.fn(y_true, y_pred)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"loss function {self.name!r}: expected a tuple (value, gradient with respect to y_pred), "
+                f"got {type(result).__name__}"
+            )
+        return result
+
+    def value_and_grad(
+        self,
+        y_true: npt.ArrayLike,
+        y_pred: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
+    ) -> tuple[Any, Array]:
+        pred = np.ascontiguousarray(y_pred, np.float32)
+        value, grad = self.call_and_grad(np.asarray(y_true), pred)
+        if np.ndim(value) == 0 and (sample_weight is not None or mask is not None):
+            raise ValueError(
+                f"loss function {self.name!r} gives one number: sample_weight and masks need one value for each sample"
+            )
+        return super().value_and_grad(y_true, pred, sample_weight, mask)
+
+    def get_config(self) -> dict[str, Any]:
+        from ..saving.registry import serialize_keras_object
+
+        return {**super().get_config(), "fn": serialize_keras_object(self.fn)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Loss:
+        from ..saving.registry import deserialize_keras_object
+
+        return cls(**{**config, "fn": deserialize_keras_object(config["fn"])})
+
+
+def _as_rows(y: Array, p: Array, rows: int) -> tuple[Array, Array]:
+    if p.ndim == 2:
+        return y, p
+    width = p.shape[-1]
+    return y.reshape((rows, width) if y.ndim == p.ndim else rows), p.reshape(rows, width)
+
+
+def _numeric(values: Any, name: str) -> Array:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected numbers, got an array of {array.dtype}")
+    return array
+
+
+def _refuse_nan(values: Any, name: str) -> None:
+    array = np.asarray(values)
+    if array.dtype.kind == "f":
+        bad = np.isnan(array)
+        if bad.any():
+            first = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(f"{name}: expected numbers, got NaN in {int(bad.sum())} places, first at {first}")
+
+
+def _aligned(weights: Array, shape: tuple[int, ...], name: str) -> Array:
+    """`weights` with one entry for each value; missing axes are those behind."""
+    given = weights.shape
+    while weights.ndim > len(shape) and weights.shape[-1] == 1:
+        weights = weights[..., 0]
+    weights = weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
+    try:
+        return np.broadcast_to(weights, shape)
+    except ValueError:
+        raise ValueError(f"{name}: expected shape {shape} or the first axes of it, got {given}") from None
