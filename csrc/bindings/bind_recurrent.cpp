@@ -29,7 +29,7 @@ struct BoundTape {
   std::vector<OptionalFloatArray> initial;
   std::optional<MaskArray> mask;
   std::optional<LengthArray> lengths;
-  OptionalFloatArray recurrent_mask;
+  OptionalFloatArray input_mask, recurrent_mask;
 };
 
 std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, FloatArray kernel, FloatArray recurrent_kernel,
@@ -51,7 +51,7 @@ std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, Floa
 }
 
 py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const OptionalStates& initial_state, std::optional<MaskArray> mask,
-                  std::optional<LengthArray> lengths, OptionalFloatArray recurrent_mask, bool return_sequences, bool go_backwards,
+                  std::optional<LengthArray> lengths, OptionalFloatArray recurrent_mask, OptionalFloatArray input_mask, bool return_sequences, bool go_backwards,
                   bool zero_output_for_mask, bool save, const OptionalFloatArray& result) {
   const RecurrentWeights& w = bound.weights;
   check_shape(x, "x", {-1, -1, w.inputs});
@@ -87,8 +87,14 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
       if (s.lengths[b] < 0 || s.lengths[b] > time)
         throw py::value_error("lengths: expected 0 to " + std::to_string(time) + ", got " + std::to_string(s.lengths[b]) + " for row " + std::to_string(b));
   }
-  if (recurrent_mask) {
-    check_shape(*recurrent_mask, "recurrent_mask", {batch, w.units});
+  if (input_mask) {
+    check_shape(*input_mask, "input_mask", {batch, w.cell.gates, w.inputs});
+    s.input_mask = input_mask->data();
+  }
+  if (recurrent_mask) {  // one for all gates, or one a gate
+    s.recurrent_masks = recurrent_mask->ndim() == 3 ? w.cell.gates : 1;
+    if (recurrent_mask->ndim() == 3) check_shape(*recurrent_mask, "recurrent_mask", {batch, w.cell.gates, w.units});
+    else check_shape(*recurrent_mask, "recurrent_mask", {batch, w.units});
     s.recurrent_mask = recurrent_mask->data();
   }
   std::optional<FloatArray> y;
@@ -114,7 +120,7 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   py::object kept = py::none();
   if (save)
     kept = py::cast(std::unique_ptr<BoundTape>(new BoundTape{std::move(tape), std::move(x), std::move(initial), std::move(mask),
-                                                             std::move(lengths), std::move(recurrent_mask)}));
+                                                             std::move(lengths), std::move(input_mask), std::move(recurrent_mask)}));
   return py::make_tuple(y ? py::object(*y) : py::object(h), py::tuple(states), kept);
 }
 
@@ -176,7 +182,7 @@ void register_recurrent(py::module_& m) {
   py::class_<BoundTape>(m, "RecurrentTape", "What a recurrent forward pass keeps for one backward pass.");
   m.def("recurrent_forward", &forward, py::arg("weights"), py::arg("x").noconvert(), py::arg("initial_state").noconvert() = py::none(),
         py::arg("mask").noconvert() = py::none(), py::arg("lengths").noconvert() = py::none(),
-        py::arg("recurrent_mask").noconvert() = py::none(), py::arg("return_sequences") = false, py::arg("go_backwards") = false,
+        py::arg("recurrent_mask").noconvert() = py::none(), py::arg("input_mask").noconvert() = py::none(), py::arg("return_sequences") = false, py::arg("go_backwards") = false,
         py::arg("zero_output_for_mask") = false, py::arg("save") = false, py::arg("out").noconvert() = py::none());
   m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
         py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(),

@@ -28,13 +28,8 @@ void matmul(const std::string& isa, const FloatArray& a, const FloatArray& b, co
   GemmArgs g{};
   packed.layout.address_columns(g);
   g.rows = static_cast<int>(m);
-  g.panels = packed.layout.panels;
-  g.vectors = packed.layout.vectors;
-  g.k = g.k_block = depth;
+  packed.address_panels(g, 0, packed.layout.panels);
   g.a = rows.data();
-  g.b = packed.panel(0);
-  g.b_panel_stride = packed.panel_stride();
-  g.bias = packed.panel_bias(0);
   g.c = c.mutable_data();
   g.ldc = n;
   g.load_mask = accumulate ? ~0u : 0u;

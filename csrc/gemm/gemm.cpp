@@ -15,7 +15,8 @@ void gemm_blocked(const KernelTable& kernels, const GemmArgs& g) {
 
   // Whole blocks of A's depth where A's depth comes in blocks.
   std::int64_t depth = std::max<std::int64_t>(16, static_cast<std::int64_t>(cache.l1 / 2) / (width * 4));
-  if (g.k_block < g.k) depth = std::max<std::int64_t>(1, depth / g.k_block) * g.k_block;
+  const bool in_blocks = g.k_block < g.k;
+  if (in_blocks) depth = std::max<std::int64_t>(1, depth / g.k_block) * g.k_block;
   const std::int64_t rows_at_once = std::max<std::int64_t>(24, static_cast<std::int64_t>(cache.l2 / 2) / (g.k * 4) / 6 * 6);
   for (std::int64_t row = 0; row < g.rows; row += rows_at_once) {
     GemmArgs part = g;
@@ -25,18 +26,34 @@ void gemm_blocked(const KernelTable& kernels, const GemmArgs& g) {
     if (g.c_row) part.c_row = g.c_row + row;
     for (int p = 0; p < g.panels; ++p) {
       part.limit = g.limit - p * g.limit_panel;
-      part.bias = g.bias ? g.bias + p * width : nullptr;
+      part.bias = g.bias ? g.bias + p * g.bias_panel_stride : nullptr;
       part.c = g.c + p * g.c_panel_stride + (g.c_row ? 0 : row * g.ldc);
       for (std::int64_t k = 0; k < g.k; k += depth) {
         part.k = std::min(depth, g.k - k);
-        part.b = g.b + p * g.b_panel_stride + k * width;
-        part.a_offset = g.a_offset + (g.k_block < g.k ? k / g.k_block * g.a_block_stride : k);
-        part.k_block = g.k_block < g.k ? g.k_block : part.k;
+        part.b = g.b + p * g.b_panel_stride + (in_blocks ? k / g.k_block * g.b_block_stride : k * g.b_stride);
+        part.a_offset = g.a_offset + (in_blocks ? k / g.k_block * g.a_block_stride : k);
+        part.k_block = in_blocks ? g.k_block : part.k;
         part.load_mask = k == 0 ? g.load_mask : ~0u;
         kernels.gemm(part);
       }
     }
   }
+}
+
+void select_gate(GemmArgs& g, int gate, int lanes) {
+  g.vectors = 1;
+  g.b += gate * lanes;
+  if (g.bias) g.bias += gate * lanes;
+  g.c_vector[0] = g.c_vector[gate];
+  g.load_mask = g.load_mask >> gate & 1;
+}
+
+void select_gate_depth(GemmArgs& g, int gate, int gates, int lanes) {
+  g.a_offset += gate * lanes;
+  g.b += gate * lanes * g.b_stride;
+  g.b_block_stride = static_cast<std::int64_t>(gates) * lanes * g.b_stride;
+  g.k /= gates;
+  g.k_block = lanes;
 }
 
 }  // namespace lstmfast

@@ -31,6 +31,18 @@ void PanelLayout::address_columns(GemmArgs& g) const {
   g.limit_vector = limit_vector;
 }
 
+void PackedMatrix::address_panels(GemmArgs& g, int first_panel, int n) const {
+  g.panels = n;
+  g.vectors = layout.vectors;
+  g.k = g.k_block = k;
+  g.b = panel(first_panel);
+  g.b_stride = layout.width();
+  g.b_block_stride = k * g.b_stride;
+  g.b_panel_stride = panel_stride();
+  g.bias = panel_bias(first_panel);
+  g.bias_panel_stride = g.b_stride;
+}
+
 PackedMatrix pack(const KernelTable& kernels, const PanelLayout& layout, const float* source, std::int64_t k,
                   std::int64_t ld, const float* bias, const float* vector_scale) {
   PackedMatrix m;

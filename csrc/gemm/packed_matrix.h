@@ -42,6 +42,8 @@ struct PackedMatrix {
   const float* panel(int p) const { return data.data() + p * panel_stride(); }
   const float* panel_bias(int p) const { return bias ? bias.data() + p * layout.width() : nullptr; }
   std::size_t bytes() const { return data.bytes() + bias.bytes(); }
+  // Sets the fields of GemmArgs that describe B and the bias: the whole depth of the panels from `first_panel` on.
+  void address_panels(GemmArgs& g, int first_panel, int panels) const;
 };
 
 // From a row-major (K, N) matrix. `vector_scale` ([NV] or null) multiplies each vector's columns: the 1/2 of

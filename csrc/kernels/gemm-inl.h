@@ -44,7 +44,7 @@ inline void gemm_tile(const GemmArgs& g, int row, int panel) {
           for (int r = 0; r < MR; ++r) acc[r][p][v] = load_n(c[r] + p * g.c_panel_stride + g.c_vector[v], n);
         }
       } else {
-        const F32 start = g.bias ? load(g.bias + ((panel + p) * NV + v) * kLanes) : zero();
+        const F32 start = g.bias ? load(g.bias + (panel + p) * g.bias_panel_stride + v * kLanes) : zero();
         for (int r = 0; r < MR; ++r) acc[r][p][v] = start;
       }
     }
@@ -55,7 +55,7 @@ inline void gemm_tile(const GemmArgs& g, int row, int panel) {
       if constexpr (kAccumulators >= 24) {  // 32 registers: hold B's vectors, broadcast A one by one
         F32 bv[NP][NV];
         for (int p = 0; p < NP; ++p)
-          for (int v = 0; v < NV; ++v) bv[p][v] = load(b[p] + (k * NV + v) * kLanes);
+          for (int v = 0; v < NV; ++v) bv[p][v] = load(b[p] + k * g.b_stride + v * kLanes);
         for (int r = 0; r < MR; ++r) {
           const F32 av = broadcast(a[r] + k);
           for (int p = 0; p < NP; ++p)
@@ -66,13 +66,13 @@ inline void gemm_tile(const GemmArgs& g, int row, int panel) {
         for (int r = 0; r < MR; ++r) av[r] = broadcast(a[r] + k);
         for (int p = 0; p < NP; ++p)
           for (int v = 0; v < NV; ++v) {
-            const F32 bv = load(b[p] + (k * NV + v) * kLanes);
+            const F32 bv = load(b[p] + k * g.b_stride + v * kLanes);
             for (int r = 0; r < MR; ++r) acc[r][p][v] = fma(av[r], bv, acc[r][p][v]);
           }
       }
     }
     for (int r = 0; r < MR; ++r) a[r] += g.a_block_stride;
-    for (int p = 0; p < NP; ++p) b[p] += depth * (NV * kLanes);
+    for (int p = 0; p < NP; ++p) b[p] += g.b_block_stride;
   }
 
   for (int p = 0; p < NP; ++p)

@@ -24,6 +24,8 @@ struct GemmArgs {
   std::int64_t a_offset;       // added to each of them
   std::int64_t a_block_stride; // from one block of k to the next
   const float* b;              // first panel, already advanced to the first k
+  std::int64_t b_stride;       // from one k to the next: NV*VL, or more where only some vectors of wider panels take part
+  std::int64_t b_block_stride; // from one block of k to the next: k_block*b_stride where they are adjacent
   std::int64_t b_panel_stride;
   float* c;                    // C element (row, panel, v, lane) = c[c_row[row]*ldc + panel*c_panel_stride + c_vector[v] + lane]
   const std::int32_t* c_row;   // [rows], or null for 0, 1, 2, ...
@@ -31,7 +33,8 @@ struct GemmArgs {
   std::int64_t c_panel_stride;
   std::int64_t c_vector[4];
   unsigned load_mask;          // bit v: accumulate on what C's vector v holds; else start from bias, or 0
-  const float* bias;           // [panels][NV][VL], or null
+  const float* bias;           // [panel][v][VL], or null
+  std::int64_t bias_panel_stride;
   // Lanes that exist: clamp(limit - panel*limit_panel - v*limit_vector, 0, VL). Others are neither read nor written.
   std::int64_t limit, limit_panel, limit_vector;
 };
@@ -61,8 +64,10 @@ struct CellForwardArgs {
   const std::int32_t* c_out_row;     // [rows]
   float* const* h_out;               // [rows] row starts; whole vectors are written (padded buffers)
   float* const* y_out;               // [rows] row starts of the caller's output, tails respected; or null
-  const float* recurrent_mask;       // (B, recurrent_mask_ld) or null: h_out = h * mask, y_out = h
-  std::int64_t recurrent_mask_ld;
+  // Recurrent dropout: (B, copies, copy_stride) or null. h_out then holds `copies` rows h * mask, copy_stride apart; y_out gets h.
+  const float* recurrent_mask;
+  int copies;
+  std::int64_t copy_stride;
   int unit;                          // first unit of the first panel
   int units;                         // H
   int vectors;                       // simple_rnn: vectors a panel

@@ -34,8 +34,10 @@ LSTMFAST_INLINE void store_hidden(const CellForwardArgs& a, int row, int unit, F
     if (n == kLanes) store(a.y_out[row] + unit, h);
     else store_n(a.y_out[row] + unit, h, n);
   }
-  if (a.recurrent_mask) h = mul(h, load(a.recurrent_mask + a.batch_row[row] * a.recurrent_mask_ld + unit));
-  store(a.h_out[row] + unit, h);
+  float* out = a.h_out[row] + unit;
+  if (!a.recurrent_mask) return store(out, h);
+  const float* mask = a.recurrent_mask + a.batch_row[row] * a.copies * a.copy_stride + unit;
+  for (int k = 0; k < a.copies; ++k) store(out + k * a.copy_stride, mul(h, load(mask + k * a.copy_stride)));
 }
 
 // The gradient that reaches h: from the layer above and from the next step.

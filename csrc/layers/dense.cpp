@@ -21,13 +21,8 @@ GemmArgs product(const PackedMatrix& w, const float* const* rows, Range r, float
   GemmArgs g{};
   w.layout.address_columns(g);
   g.rows = static_cast<int>(r.end - r.begin);
-  g.panels = w.layout.panels;
-  g.vectors = w.layout.vectors;
-  g.k = g.k_block = w.k;
+  w.address_panels(g, 0, w.layout.panels);
   g.a = rows + r.begin;
-  g.b = w.panel(0);
-  g.b_panel_stride = w.panel_stride();
-  g.bias = w.panel_bias(0);
   g.c = y + r.begin * n;
   g.ldc = n;
   return g;
@@ -103,11 +98,9 @@ void dense_backward(const DenseWeights& w, const float* x, const float* dz, std:
         w.kernels.transpose(x_rows.data() + first, begin, static_cast<int>(depth), static_cast<int>(kernel_rows), mine, kStride);
       GemmArgs g{};
       w.forward.layout.address_columns(g);
-      g.panels = w.forward.layout.panels;
-      g.vectors = w.forward.layout.vectors;
+      b.address_panels(g, 0, b.layout.panels);
       g.k = g.k_block = depth;
-      g.b = b.panel(0) + first * w.forward.layout.width();
-      g.b_panel_stride = b.panel_stride();
+      g.b += first * g.b_stride;
       g.ldc = w.n;
       g.load_mask = first > 0 || accumulate ? ~0u : 0u;
       if (kernel_rows > 0) {

@@ -20,7 +20,11 @@ struct Sequence {
   const float* initial[2] = {};           // h, c: (B, H), or null for zeros
   const std::uint8_t* mask = nullptr;     // (B, T), or null
   const std::int32_t* lengths = nullptr;  // (B,), or null
-  const float* recurrent_mask = nullptr;  // (B, H), or null: multiplies h on its way into the recurrent product
+  // Dropout masks, scaled, the same for all steps; or null. With one mask a gate (Keras draws them so when there is
+  // recurrent dropout) each gate's product has inputs of its own.
+  const float* input_mask = nullptr;      // (B, G, I): multiplies x on its way into each gate's product
+  const float* recurrent_mask = nullptr;  // (B, recurrent_masks, H): multiplies h on its way into the recurrent product
+  int recurrent_masks = 1;                // 1 or G
   bool reversed = false;                  // from the last step to the first; outputs in processing order
   bool zero_masked = false;               // outputs of excluded steps are 0, not the output before
 
@@ -37,11 +41,13 @@ struct SequenceTape {
   Sequence sequence;
   std::int64_t pairs = 0;
   std::vector<std::int32_t> pair_of;  // [step][row], -1 where excluded; empty when every step is valid
-  std::int64_t units_ld = 0;          // floats a row of hidden and of the initial states
+  std::int64_t units_ld = 0;          // floats a row of a state
   Buffer gates;                       // [panel][pair][NV*VL]; becomes dG
   Buffer cell;                        // [panel][pair][VL]
-  Buffer hidden;                      // [pair][units_ld]: h as the recurrent product saw it
-  Buffer initial_hidden, initial_cell, recurrent_mask;  // (B, units_ld), zero-padded
+  Buffer hidden;                      // [pair][recurrent_masks][units_ld]: h as the recurrent product saw it
+  Buffer initial_hidden;              // (B, recurrent_masks, units_ld), likewise; zero-padded, as are the next two
+  Buffer initial_cell;                // (B, units_ld)
+  Buffer recurrent_mask;              // (B, recurrent_masks, units_ld)
 
   std::int32_t pair(int step, int row) const {
     const std::int64_t i = static_cast<std::int64_t>(step) * sequence.batch + row;
@@ -70,8 +76,8 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
 
 // Row stride of state buffers: whole vectors, and not a multiple of 1 KiB, so that rows do not fall on the same cache sets.
 std::int64_t state_stride(const RecurrentWeights& w);
-// (B, H) to (B, ld), zero-padded; zeros from null.
-void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t ld, float* out);
+// (rows, n) to rows of `width` floats, `ld` apart, zero-padded; zeros from null.
+void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t width, std::int64_t ld, float* out);
 
 // How a team shares rows and units: `row_groups` x `unit_groups` <= team size.
 struct Sharing {

@@ -15,6 +15,7 @@ namespace {
 
 // Pairs whose transposed inputs are in flight at once: a block of dG's panel (256 rows x 256 bytes) fits L1 and L2.
 constexpr std::int64_t kPairBlock = 256;
+constexpr std::int64_t kInputRows = 192;  // pairs of one product of input gradients: their gates stay in L2
 constexpr std::int64_t kPairBlockStride = kPairBlock + 16;  // off the power of two: columns would share cache sets
 
 struct BackwardJob {
@@ -122,31 +123,40 @@ class BackwardWorker {
 
       GemmArgs g{};
       ut.layout.address_columns(g);
+      const int column_panels = (unit_end_ + static_cast<int>(ut.layout.width()) - 1) / static_cast<int>(ut.layout.width());
+      ut.address_panels(g, first_column_panel, std::min(column_panels, ut.layout.panels) - first_column_panel);
       g.rows = n;
-      g.panels = (unit_end_ + static_cast<int>(ut.layout.width()) - 1) / static_cast<int>(ut.layout.width()) - first_column_panel;
-      g.panels = std::min(g.panels, ut.layout.panels - first_column_panel);
-      g.vectors = ut.layout.vectors;
-      g.k = ut.k;
       g.k_block = width;
+      g.b_block_stride = width * g.b_stride;
       g.a = gate_rows;
       g.a_block_stride = plane;
-      g.b = ut.panel(first_column_panel);
-      g.b_panel_stride = ut.panel_stride();
       g.c = j_.dh + unit_begin_;
       g.c_row = batch_row;
       g.ldc = j_.ld;
       g.limit -= first_column_panel * g.limit_panel;
-      if (g.panels > 0) gemm_blocked(w.kernels, g);
-      if (j_.tape.recurrent_mask) apply_recurrent_mask(batch_row, n);
+      if (g.panels > 0) state_gradients(g, batch_row, n);
       // The next step's gates are other pairs: nobody overwrites what a slower thread still reads.
     }
   }
 
-  void apply_recurrent_mask(const int* batch_row, int n) {
-    for (int r = 0; r < n; ++r) {
-      float* dh = j_.dh + batch_row[r] * j_.ld + unit_begin_;
-      const float* mask = j_.tape.recurrent_mask.data() + batch_row[r] * j_.ld + unit_begin_;
-      for (int u = 0; u < n_units(); ++u) dh[u] *= mask[u];
+  // dh = dG U^T; behind recurrent dropout dh = sum over masks of mask * (dG U^T of the mask's gates).
+  void state_gradients(GemmArgs g, const int* batch_row, int n) {
+    if (!j_.tape.recurrent_mask) return gemm_blocked(j_.w.kernels, g);
+    const int copies = s_.recurrent_masks;
+    float* product = scratch_.data();  // [row][ld], this thread's units
+    float* const dh = j_.dh;
+    g.c = product + unit_begin_;
+    g.c_row = nullptr;
+    for (int k = 0; k < copies; ++k) {
+      GemmArgs part = g;
+      if (copies > 1) select_gate_depth(part, k, copies, j_.w.kernels.lanes);
+      gemm_blocked(j_.w.kernels, part);
+      for (int r = 0; r < n; ++r) {
+        const float* mask = j_.tape.recurrent_mask.data() + (static_cast<std::int64_t>(batch_row[r]) * copies + k) * j_.ld;
+        const float* from = product + r * j_.ld;
+        float* to = dh + batch_row[r] * j_.ld;
+        for (int u = unit_begin_; u < unit_begin_ + n_units(); ++u) to[u] = (k ? to[u] : 0.0f) + mask[u] * from[u];
+      }
     }
   }
 
@@ -174,33 +184,47 @@ class BackwardWorker {
       for (int part = 0; part < 3; ++part)
         for (std::int64_t f = parts[part].begin; f < parts[part].end; ++f) std::fill_n(outputs[part] + f * ldc, ldc, 0.0f);
     }
+    const bool by_gate = w.cell.gates > 1 && (s_.input_mask || s_.recurrent_masks > 1);
     for (std::int64_t pair = 0; pair < pairs; pair += kPairBlock) {
       const int depth = static_cast<int>(std::min(kPairBlock, pairs - pair));
-      transpose(parts[0], j_.x_rows + pair, depth, scratch_.data());
-      transpose(parts[1], j_.hidden_rows + pair, depth, scratch_.data() + length(parts[0]) * kPairBlockStride);
-      if (length(parts[2]) > 0) std::fill_n(scratch_.data() + (count - 1) * kPairBlockStride, depth, 1.0f);
-      GemmArgs g{};
-      w.layout().address_columns(g);
-      g.vectors = w.layout().vectors;
-      g.k = g.k_block = depth;
-      g.ldc = ldc;
-      g.load_mask = pair > 0 || j_.grads.accumulate ? ~0u : 0u;
-      const GemmArgs whole = g;
-      for (int p = 0; p < w.layout().panels; ++p) {
-        const float* const* a = rows;
-        for (int part = 0; part < 3; ++part) {
-          const std::int64_t n = length(parts[part]);
-          if (n == 0) continue;
-          g.rows = static_cast<int>(n);
+      for (int gate = 0; gate < (by_gate ? w.cell.gates : 1); ++gate) {
+        transpose(parts[0], j_.x_rows + pair, 0, depth, scratch_.data());
+        if (s_.input_mask) mask_inputs(parts[0], pair, gate, depth);
+        transpose(parts[1], j_.hidden_rows + pair, s_.recurrent_masks > 1 ? gate * j_.ld : 0, depth,
+                  scratch_.data() + length(parts[0]) * kPairBlockStride);
+        if (length(parts[2]) > 0) std::fill_n(scratch_.data() + (count - 1) * kPairBlockStride, depth, 1.0f);
+        for (int p = 0; p < w.layout().panels; ++p) {
+          GemmArgs g{};
+          w.layout().address_columns(g);
           g.panels = 1;
-          g.a = a;
+          g.vectors = w.layout().vectors;
+          g.k = g.k_block = depth;
           g.b = j_.tape.gates.data() + (p * pairs + pair) * width;
-          g.c = outputs[part] + parts[part].begin * ldc + p * whole.c_panel_stride;
-          g.limit = whole.limit - p * whole.limit_panel;
-          w.kernels.gemm(g);
-          a += n;
+          g.b_stride = width;
+          g.ldc = ldc;
+          g.limit -= p * g.limit_panel;
+          g.load_mask = pair > 0 || j_.grads.accumulate ? ~0u : 0u;
+          const std::int64_t column = p * g.c_panel_stride;
+          if (by_gate) select_gate(g, gate, w.kernels.lanes);
+          g.a = rows;
+          for (int part = 0; part < 3; ++part) {
+            g.rows = static_cast<int>(length(parts[part]));
+            if (g.rows == 0) continue;
+            g.c = outputs[part] + parts[part].begin * ldc + column;
+            w.kernels.gemm(g);
+            g.a += g.rows;
+          }
         }
       }
+    }
+  }
+
+  // Transposed inputs times one gate's dropout mask.
+  void mask_inputs(Features f, std::int64_t pair, int gate, int depth) {
+    for (int i = 0; i < depth; ++i) {
+      const std::int64_t row = j_.dx_rows[pair + i] / s_.time;
+      const float* mask = s_.input_mask + (row * j_.w.cell.gates + gate) * j_.w.inputs + f.begin;
+      for (std::int64_t k = 0; k < length(f); ++k) scratch_.data()[k * kPairBlockStride + i] *= mask[k];
     }
   }
 
@@ -210,8 +234,8 @@ class BackwardWorker {
   }
   static std::int64_t length(Features f) { return f.end - f.begin; }
 
-  void transpose(Features f, const float* const* rows, int depth, float* out) {
-    if (length(f) > 0) j_.w.kernels.transpose(rows, f.begin, depth, static_cast<int>(length(f)), out, kPairBlockStride);
+  void transpose(Features f, const float* const* rows, std::int64_t offset, int depth, float* out) {
+    if (length(f) > 0) j_.w.kernels.transpose(rows, offset + f.begin, depth, static_cast<int>(length(f)), out, kPairBlockStride);
   }
 
   // dX = dG W^T over all pairs.
@@ -221,36 +245,58 @@ class BackwardWorker {
     const std::int64_t width = w.layout().width();
     const Range mine = split(j_.tape.pairs, team_.size, team_.id, 6);
     if (mine.begin >= mine.end) return;
-    constexpr std::int64_t kRows = 192;
     const float** rows = pointers_.data();
-    for (std::int64_t pair = mine.begin; pair < mine.end; pair += kRows) {
-      const std::int64_t n = std::min(kRows, mine.end - pair);
+    for (std::int64_t pair = mine.begin; pair < mine.end; pair += kInputRows) {
+      const std::int64_t n = std::min(kInputRows, mine.end - pair);
       for (std::int64_t i = 0; i < n; ++i) rows[i] = j_.tape.gates.data() + (pair + i) * width;
       GemmArgs g{};
       wt.layout.address_columns(g);
+      wt.address_panels(g, 0, wt.layout.panels);
       g.rows = static_cast<int>(n);
-      g.panels = wt.layout.panels;
-      g.vectors = wt.layout.vectors;
-      g.k = wt.k;
       g.k_block = width;
+      g.b_block_stride = width * g.b_stride;
       g.a = rows;
       g.a_block_stride = j_.tape.pairs * width;
-      g.b = wt.panel(0);
-      g.b_panel_stride = wt.panel_stride();
-      g.c = j_.grads.dx;
-      g.c_row = j_.dx_rows + pair;
       g.ldc = w.inputs;
-      gemm_blocked(w.kernels, g);
+      if (!s_.input_mask) {
+        g.c = j_.grads.dx;
+        g.c_row = j_.dx_rows + pair;
+        gemm_blocked(w.kernels, g);
+      } else {
+        g.c = scratch_.data();
+        masked_input_gradients(g, pair);
+      }
+    }
+  }
+
+  // dx = sum over gates of mask * (dG W^T of the gate).
+  void masked_input_gradients(const GemmArgs& g, std::int64_t pair) {
+    const int gates = j_.w.cell.gates, inputs = j_.w.inputs;
+    for (int gate = 0; gate < gates; ++gate) {
+      GemmArgs part = g;
+      if (gates > 1) select_gate_depth(part, gate, gates, j_.w.kernels.lanes);
+      gemm_blocked(j_.w.kernels, part);
+      for (int i = 0; i < g.rows; ++i) {
+        const std::int64_t dx_row = j_.dx_rows[pair + i];
+        const float* mask = s_.input_mask + (dx_row / s_.time * gates + gate) * inputs;
+        const float* from = g.c + static_cast<std::int64_t>(i) * inputs;
+        float* to = j_.grads.dx + dx_row * inputs;
+        for (int k = 0; k < inputs; ++k) to[k] = (gate ? to[k] : 0.0f) + mask[k] * from[k];
+      }
     }
   }
 
  public:
   static std::size_t pointers_needed(const RecurrentWeights& w, int batch) {
-    return static_cast<std::size_t>(std::max<std::int64_t>({2 * batch, w.inputs + w.units + 1, 192}));
+    return static_cast<std::size_t>(std::max<std::int64_t>({2 * batch, w.inputs + w.units + 1, kInputRows}));
   }
-  static std::size_t scratch_needed(const RecurrentWeights& w, int threads) {
+  // Transposed features of a block of pairs; products behind a dropout mask.
+  static std::size_t scratch_needed(const RecurrentWeights& w, const SequenceTape& tape, int threads) {
     const std::int64_t features = w.inputs + w.units + 1;
-    return static_cast<std::size_t>(std::min(features, (features + threads - 1) / threads + 12) * kPairBlockStride);
+    const std::int64_t transposed = std::min(features, (features + threads - 1) / threads + 12) * kPairBlockStride;
+    const std::int64_t states = tape.recurrent_mask ? tape.sequence.batch * tape.units_ld : 0;
+    const std::int64_t inputs = tape.sequence.input_mask ? kInputRows * w.inputs : 0;
+    return static_cast<std::size_t>(std::max({transposed, states, inputs}));
   }
 
  private:
@@ -273,12 +319,13 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   w.transposed();
 
   Buffer dh(static_cast<std::size_t>(s.batch * ld)), dc;
-  pad_rows(grads.dfinal[0], s.batch, w.units, ld, dh.data());
+  pad_rows(grads.dfinal[0], s.batch, w.units, ld, ld, dh.data());
   if (w.cell.has_cell) {
     dc = Buffer(static_cast<std::size_t>(s.batch * ld));
-    pad_rows(grads.dfinal[1], s.batch, w.units, ld, dc.data());
+    pad_rows(grads.dfinal[1], s.batch, w.units, ld, ld, dc.data());
   }
 
+  const std::int64_t hidden_ld = ld * s.recurrent_masks;
   const std::size_t pairs = static_cast<std::size_t>(tape.pairs);
   std::vector<const float*> x_rows(pairs), hidden_rows(pairs);
   std::vector<std::int32_t> dx_rows(pairs), before(pairs), last(static_cast<std::size_t>(s.batch), -1);
@@ -290,7 +337,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
       dx_rows[i] = row * s.time + s.input_time(step);
       x_rows[i] = s.x + static_cast<std::int64_t>(dx_rows[i]) * w.inputs;
       before[i] = std::exchange(last[static_cast<std::size_t>(row)], p);
-      hidden_rows[i] = before[i] < 0 ? tape.initial_hidden.data() + row * ld : tape.hidden.data() + before[i] * ld;
+      hidden_rows[i] = before[i] < 0 ? tape.initial_hidden.data() + row * hidden_ld : tape.hidden.data() + before[i] * hidden_ld;
     }
   if (grads.dx && s.ragged()) std::fill_n(grads.dx, static_cast<std::int64_t>(s.batch) * s.time * w.inputs, 0.0f);
 
@@ -307,7 +354,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
     // Should the team turn out to be one thread (busy, forked), that one needs room for all features.
     m.pointers.resize(BackwardWorker::pointers_needed(w, s.batch));
     m.ints.resize(static_cast<std::size_t>(s.batch) * 3);
-    m.scratch = Buffer(BackwardWorker::scratch_needed(w, &m == &memory[0] ? 1 : threads));
+    m.scratch = Buffer(BackwardWorker::scratch_needed(w, tape, &m == &memory[0] ? 1 : threads));
   }
   const BackwardJob job{w, tape, grads, ld, dh.data(), dc.data(), x_rows.data(), hidden_rows.data(), dx_rows.data(), before.data(), meetings};
   run_team(threads, [&](const Team& team) {

@@ -14,10 +14,10 @@ std::int64_t state_stride(const RecurrentWeights& w) {
   return ld % 256 == 0 ? ld + w.layout().lanes : ld;
 }
 
-void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t ld, float* out) {
+void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t width, std::int64_t ld, float* out) {
   for (int r = 0; r < rows; ++r, out += ld) {
     if (source) std::memcpy(out, source + r * n, static_cast<std::size_t>(n) * sizeof(float));
-    std::fill(out + (source ? n : 0), out + ld, 0.0f);
+    std::fill(out + (source ? n : 0), out + width, 0.0f);
   }
 }
 
@@ -41,12 +41,13 @@ struct ForwardJob {
   float* y;
   float* const* final_state;
   std::int64_t ld;                 // of state rows
+  std::int64_t hidden_ld;          // of rows of h, which hold one copy a recurrent mask
   int chunk;                       // steps whose input products are computed at once
   std::int64_t planes;             // pairs a panel of `gates`
   float* gates;
   float* cell;
   std::int64_t cell_planes;
-  float* hidden;                   // [2][B][ld] when nothing is kept
+  float* hidden;                   // [2][B][hidden_ld] when nothing is kept
   const float* initial_hidden;     // as the product reads it: times the recurrent mask
   const float* initial_cell;
   const float* recurrent_mask;
@@ -75,9 +76,11 @@ class ForwardWorker {
     }
   }
 
-  static std::size_t memory_needed(int batch, int chunk) {
+  static std::size_t memory_needed(int batch, int chunk, int masked_inputs) {
     return static_cast<std::size_t>(batch) * (sizeof(int) * 6 + sizeof(void*) * 3) +
-           static_cast<std::size_t>(batch) * static_cast<std::size_t>(chunk) * (sizeof(void*) + sizeof(int)) + 256;
+           static_cast<std::size_t>(batch) * static_cast<std::size_t>(chunk) *
+               (2 * sizeof(void*) + 2 * sizeof(int) + sizeof(float) * static_cast<std::size_t>(masked_inputs)) +
+           256;
   }
 
   void run() {
@@ -106,15 +109,18 @@ class ForwardWorker {
     std::byte* p = memory.data();
     const std::size_t b = static_cast<std::size_t>(j_.s.batch), all = b * static_cast<std::size_t>(j_.chunk);
     x_rows_ = take<const float*>(p, all);
+    masked_rows_ = take<const float*>(p, all);
     h_in_ = take<const float*>(p, b);
     h_out_ = take<float*>(p, b);
     y_out_ = take<float*>(p, b);
     x_index_ = take<int>(p, all);
+    x_batch_row_ = take<int>(p, all);
     rows_ = take<int>(p, b);
     batch_row_ = take<int>(p, b);
     index_ = take<int>(p, b);
     c_in_ = take<int>(p, b);
     c_out_ = take<int>(p, b);
+    if (j_.s.input_mask) masked_ = take<float>(p, all * static_cast<std::size_t>(j_.w.inputs));
     last_ = take<int>(p, b);  // where a row's state is: its last pair, or its slot; -1: the initial state
   }
 
@@ -136,25 +142,37 @@ class ForwardWorker {
       for (int r = 0; r < n_rows_; ++r) {
         if (s.ragged() && !s.valid(rows_[r], step)) continue;
         x_rows_[n] = s.x + (static_cast<std::int64_t>(rows_[r]) * s.time + s.input_time(step)) * w.inputs;
+        x_batch_row_[n] = rows_[r];
         x_index_[n++] = gates_index(step, rows_[r]);
       }
     if (n == 0) return;
-    GemmArgs g = product(w.input, w.inputs);
+    GemmArgs g = product(w.input);
     g.rows = n;
     g.a = x_rows_;
     g.c_row = x_index_;
-    g.bias = w.input.panel_bias(first_panel_);
-    gemm_blocked(w.kernels, g);
+    if (!s.input_mask) return gemm_blocked(w.kernels, g);
+    g.a = masked_rows_;
+    for (int gate = 0; gate < w.cell.gates; ++gate) {
+      for (int i = 0; i < n; ++i) {
+        const float* mask = s.input_mask + (static_cast<std::int64_t>(x_batch_row_[i]) * w.cell.gates + gate) * w.inputs;
+        float* masked = masked_ + static_cast<std::int64_t>(i) * w.inputs;
+        for (int k = 0; k < w.inputs; ++k) masked[k] = x_rows_[i][k] * mask[k];
+        masked_rows_[i] = masked;
+      }
+      gate_product(g, gate);
+    }
+  }
+
+  // The part of a product that belongs to one gate (all of it, where the cell has but one).
+  void gate_product(GemmArgs g, int gate) const {
+    if (j_.w.cell.gates > 1) select_gate(g, gate, j_.w.kernels.lanes);
+    gemm_blocked(j_.w.kernels, g);
   }
 
   // A product with this thread's panels of `m`, into `gates`.
-  GemmArgs product(const PackedMatrix& m, int depth) const {
+  GemmArgs product(const PackedMatrix& m) const {
     GemmArgs g{};
-    g.panels = panels_;
-    g.vectors = m.layout.vectors;
-    g.k = g.k_block = depth;
-    g.b = m.panel(first_panel_);
-    g.b_panel_stride = m.panel_stride();
+    m.address_panels(g, first_panel_, panels_);
     g.ldc = m.layout.width();
     g.c_panel_stride = j_.planes * g.ldc;
     g.c = j_.gates + first_panel_ * g.c_panel_stride;
@@ -166,7 +184,7 @@ class ForwardWorker {
   void one_step(int step) {
     const Sequence& s = j_.s;
     const RecurrentWeights& w = j_.w;
-    const std::int64_t ld = j_.ld;
+    const std::int64_t ld = j_.hidden_ld;
     int n = 0;
     for (int r = 0; r < n_rows_; ++r) {
       const int row = rows_[r];
@@ -196,7 +214,7 @@ class ForwardWorker {
     }
     if (n == 0) return;
 
-    GemmArgs g = product(w.recurrent, w.units);
+    GemmArgs g = product(w.recurrent);
     g.rows = n;
     g.a = h_in_;
     g.c_row = index_;
@@ -212,13 +230,14 @@ class ForwardWorker {
     c.c_in_panel_stride = c.c_out_panel_stride = j_.cell_planes * w.kernels.lanes;
     c.c_in_row = c_in_;
     c.c_initial = j_.initial_cell;
-    c.c_initial_ld = ld;
+    c.c_initial_ld = j_.ld;
     c.batch_row = batch_row_;
     c.c_out_row = c_out_;
     c.h_out = h_out_;
     c.y_out = j_.y || j_.recurrent_mask ? y_out_ : nullptr;
     c.recurrent_mask = j_.recurrent_mask;
-    c.recurrent_mask_ld = ld;
+    c.copies = s.recurrent_masks;
+    c.copy_stride = j_.ld;
     c.units = w.units;
     c.vectors = w.layout().vectors;
 
@@ -231,7 +250,14 @@ class ForwardWorker {
       part.panels = at_once;
       part.b += p * g.b_panel_stride;
       part.c += p * g.c_panel_stride;
-      gemm_blocked(w.kernels, part);
+      if (s.recurrent_masks == 1) {
+        gemm_blocked(w.kernels, part);
+      } else {
+        for (int gate = 0; gate < w.cell.gates; ++gate) {
+          part.a_offset = gate * j_.ld;
+          gate_product(part, gate);
+        }
+      }
       c.panels = at_once;
       c.gates = part.c;
       c.c_in = c.c_out = j_.cell + (first_panel_ + p) * c.c_in_panel_stride;
@@ -261,7 +287,7 @@ class ForwardWorker {
         if (j_.s.initial[0]) std::copy_n(j_.s.initial[0] + static_cast<std::int64_t>(row) * units + begin, end - begin, h + begin);
         else std::fill(h + begin, h + end, 0.0f);
       } else if (!j_.recurrent_mask) {
-        std::copy_n(j_.hidden + last * j_.ld + begin, end - begin, h + begin);
+        std::copy_n(j_.hidden + last * j_.hidden_ld + begin, end - begin, h + begin);
       } else if (j_.y) {
         std::copy_n(j_.y + (static_cast<std::int64_t>(row) * j_.s.time + last_valid_step(row)) * units + begin, end - begin, h + begin);
       }
@@ -286,10 +312,12 @@ class ForwardWorker {
   bool idle_ = false;
   int group_ = 0, parties_ = 1, first_panel_ = 0, panels_ = 0, n_rows_ = 0;
   const float** x_rows_ = nullptr;
+  const float** masked_rows_ = nullptr;
+  float* masked_ = nullptr;
   const float** h_in_ = nullptr;
   float** h_out_ = nullptr;
   float** y_out_ = nullptr;
-  int *x_index_ = nullptr, *rows_ = nullptr, *batch_row_ = nullptr, *index_ = nullptr, *c_in_ = nullptr, *c_out_ = nullptr, *last_ = nullptr;
+  int *x_index_ = nullptr, *x_batch_row_ = nullptr, *rows_ = nullptr, *batch_row_ = nullptr, *index_ = nullptr, *c_in_ = nullptr, *c_out_ = nullptr, *last_ = nullptr;
 };
 
 // Steps whose input products fit, with their gates, in a share of L2; at least one.
@@ -315,7 +343,7 @@ std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence
   const std::size_t pairs = static_cast<std::size_t>(tape->pairs);
   tape->gates = Buffer(pairs * static_cast<std::size_t>(w.layout().panels * w.layout().width()));
   if (w.cell.has_cell) tape->cell = Buffer(pairs * static_cast<std::size_t>(w.padded_units()));
-  tape->hidden = Buffer(pairs * static_cast<std::size_t>(ld));
+  tape->hidden = Buffer(pairs * static_cast<std::size_t>(ld * s.recurrent_masks));
   return tape;
 }
 
@@ -326,16 +354,18 @@ std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const 
   const std::size_t state = static_cast<std::size_t>(s.batch) * static_cast<std::size_t>(ld);
   auto tape = keep ? new_tape(w, s, ld) : nullptr;
 
-  Buffer initial_hidden(state), initial_cell, recurrent_mask, gates, cell, hidden;
-  pad_rows(s.initial[0], s.batch, w.units, ld, initial_hidden.data());
+  const int copies = s.recurrent_masks;
+  Buffer initial_hidden(state * static_cast<std::size_t>(copies)), initial_cell, recurrent_mask, gates, cell, hidden;
+  for (int k = 0; k < copies; ++k) pad_rows(s.initial[0], s.batch, w.units, ld, copies * ld, initial_hidden.data() + k * ld);
   if (w.cell.has_cell) {
     initial_cell = Buffer(state);
-    pad_rows(s.initial[1], s.batch, w.units, ld, initial_cell.data());
+    pad_rows(s.initial[1], s.batch, w.units, ld, ld, initial_cell.data());
   }
   if (s.recurrent_mask) {
-    recurrent_mask = Buffer(state);
-    pad_rows(s.recurrent_mask, s.batch, w.units, ld, recurrent_mask.data());
-    for (std::size_t i = 0; i < state; ++i) initial_hidden.data()[i] *= recurrent_mask.data()[i];
+    const std::size_t all = state * static_cast<std::size_t>(copies);
+    recurrent_mask = Buffer(all);
+    pad_rows(s.recurrent_mask, s.batch * copies, w.units, ld, ld, recurrent_mask.data());
+    for (std::size_t i = 0; i < all; ++i) initial_hidden.data()[i] *= recurrent_mask.data()[i];
   }
 
   const double flops = 2.0 * s.time * s.batch * w.cell.gates * w.units * (w.inputs + w.units);
@@ -346,7 +376,7 @@ std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const 
   if (!keep) {
     gates = Buffer(static_cast<std::size_t>(planes * w.layout().panels * w.layout().width()));
     if (w.cell.has_cell) cell = Buffer(static_cast<std::size_t>(cell_planes * w.padded_units()));
-    hidden = Buffer(2 * state);
+    hidden = Buffer(2 * state * static_cast<std::size_t>(copies));
   }
 
   std::vector<int> order;
@@ -357,9 +387,9 @@ std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const 
   }
   std::vector<Barrier> meetings(static_cast<std::size_t>(threads));
   std::vector<std::vector<std::byte>> memory(static_cast<std::size_t>(threads));
-  for (auto& m : memory) m.resize(ForwardWorker::memory_needed(s.batch, chunk));
+  for (auto& m : memory) m.resize(ForwardWorker::memory_needed(s.batch, chunk, s.input_mask ? w.inputs : 0));
 
-  const ForwardJob job{w, s, tape.get(), y, final_state, ld, chunk, planes,
+  const ForwardJob job{w, s, tape.get(), y, final_state, ld, copies * ld, chunk, planes,
                        keep ? tape->gates.data() : gates.data(), keep ? tape->cell.data() : cell.data(), cell_planes,
                        keep ? tape->hidden.data() : hidden.data(), initial_hidden.data(), initial_cell.data(),
                        s.recurrent_mask ? recurrent_mask.data() : nullptr, order, meetings};

@@ -81,7 +81,7 @@ def mean_squared_error(pred: _Floats, target: _Floats, weight: _Floats | None = 
     """(loss (M,), dpred (M, C)); the mean over C."""
 def recurrent_backward(weights: RecurrentWeights, tape: RecurrentTape, dy: _Floats | None, dstates: Sequence[_Floats | None] | None, dkernel: _Floats, drecurrent: _Floats, dbias: _Floats | None, accumulate: bool = False, needs_dx: bool = True) -> tuple[_Floats | None, tuple[_Floats, ...]]:
     ...
-def recurrent_forward(weights: RecurrentWeights, x: _Floats, initial_state: Sequence[_Floats | None] | None = None, mask: NDArray[np.bool] | None = None, lengths: NDArray[np.int32] | None = None, recurrent_mask: _Floats | None = None, return_sequences: bool = False, go_backwards: bool = False, zero_output_for_mask: bool = False, save: bool = False, out: _Floats | None = None) -> tuple[_Floats, tuple[_Floats, ...], RecurrentTape | None]:
+def recurrent_forward(weights: RecurrentWeights, x: _Floats, initial_state: Sequence[_Floats | None] | None = None, mask: NDArray[np.bool] | None = None, lengths: NDArray[np.int32] | None = None, recurrent_mask: _Floats | None = None, input_mask: _Floats | None = None, return_sequences: bool = False, go_backwards: bool = False, zero_output_for_mask: bool = False, save: bool = False, out: _Floats | None = None) -> tuple[_Floats, tuple[_Floats, ...], RecurrentTape | None]:
     ...
 def release_memory() -> int:
     """Give recycled scratch memory back to the system; returns the bytes."""

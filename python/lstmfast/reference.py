@@ -209,6 +209,7 @@ class Tape:
     recurrent_kernel: Array
     x: Array
     recurrent_mask: Array
+    input_mask: Array
     order: list[int]
     active: Array
     shown: Array
@@ -228,6 +229,7 @@ def recurrent_forward(
     mask: Any = None,
     lengths: Any = None,
     recurrent_mask: Any = None,
+    input_mask: Any = None,
     *,
     activation: str = "tanh",
     recurrent_activation: str = "sigmoid",
@@ -246,6 +248,7 @@ def recurrent_forward(
         (Keras 3's NumPy and JAX backends), or is 0 with `zero_output_for_mask`.
     lengths : (B,) int or None. Steps ``t >= lengths[b]`` do not exist: states stay, outputs are 0.
     recurrent_mask : (B, H), or (B, G, H) with one mask a gate as Keras draws them; scaled already
+    input_mask : (B, G, I): likewise for x
     go_backwards : walk from the last step to the first; ``y[:, s]`` belongs to ``x[:, T-1-s]`` (Keras)
 
     Returns
@@ -273,7 +276,10 @@ def recurrent_forward(
     last = np.zeros(n_batch, int) if go_backwards else np.maximum(n_valid - 1, 0)
     last_shown = shown[np.arange(n_batch), last] | (n_valid == 0)
 
-    z_x = x @ w + (0.0 if bias is None else _f64(bias))
+    imask = np.ones((n_batch, 1, w.shape[0])) if input_mask is None else _f64(input_mask)
+    x_used = np.broadcast_to(x[:, :, None] * imask[:, None], (n_batch, n_time, spec.gates, w.shape[0]))
+    z_x = np.einsum("btgi,igk->btgk", x_used, w.reshape(-1, spec.gates, units)).reshape(n_batch, n_time, -1)
+    z_x = z_x + (0.0 if bias is None else _f64(bias))
     order = list(range(n_time - 1, -1, -1) if go_backwards else range(n_time))
     y = np.zeros((n_batch, n_time, units))
     steps = []
@@ -284,7 +290,7 @@ def recurrent_forward(
         states = tuple(np.where(active[:, t, None], a, b) for a, b in zip(new, states, strict=True))
         y[:, s] = np.where(shown[:, t, None], states[0], 0.0)
         steps.append((h_used, kept))
-    tape = Tape(cell, w, u, x, rmask, order, active, shown, last_shown, (activation, recurrent_activation),
+    tape = Tape(cell, w, u, x, rmask, imask, order, active, shown, last_shown, (activation, recurrent_activation),
                 return_sequences, steps)  # fmt: skip
     return (y if return_sequences else np.where(last_shown[:, None], states[0], 0.0)), states, tape
 
@@ -327,11 +333,14 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> tuple[Array,
         dh = (np.einsum("bgk,hgk->bgh", dz_by_gate, u_by_gate) * tape.recurrent_mask).sum(axis=1)
         carried = [np.where(active, 0.0, g) for g in d]
         d = [carry + through for carry, through in zip(carried, (dh, *d_cell), strict=True)]
-    dkernel = np.einsum("bti,btg->ig", tape.x, dz)
+    dz_by_gate = dz.reshape(n_batch, n_time, spec.gates, units)
+    x_used = np.broadcast_to(tape.x[:, :, None] * tape.input_mask[:, None], (*dz_by_gate.shape[:3], tape.x.shape[2]))
+    w_by_gate = tape.kernel.reshape(-1, spec.gates, units)
+    dx = (np.einsum("btgk,igk->btgi", dz_by_gate, w_by_gate) * tape.input_mask[:, None]).sum(axis=2)
     return (
-        dz @ tape.kernel.T,
+        dx,
         tuple(d),
-        dkernel,
+        np.einsum("btgi,btgk->igk", x_used, dz_by_gate).reshape(tape.kernel.shape),
         du.reshape(tape.recurrent_kernel.shape),
         dz.sum(axis=(0, 1)),
     )

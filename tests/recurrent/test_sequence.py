@@ -22,7 +22,7 @@ SHAPES = [
     (33, 4, 64, 100),
     (40, 3, 10, 130),
 ]
-MODES = ["full", "masked", "lengths", "recurrent_mask"]
+MODES = ["full", "masked", "lengths", "recurrent_mask", "gate_masks"]
 
 
 class Case:
@@ -42,6 +42,10 @@ class Case:
         self.mask = rng.random((b, t)) > 0.4 if mode == "masked" else None
         self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode == "lengths" else None
         self.recurrent_mask = (rng.random((b, h)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
+        self.input_mask = None
+        if mode == "gate_masks":
+            self.recurrent_mask = (rng.random((b, g, h)) > 0.3).astype(np.float32) * 2
+            self.input_mask = (rng.random((b, g, i)) > 0.3).astype(np.float32) * 2
         self.backwards = backwards
         self.dy, self.dstates = normal(b, t, h), tuple(normal(b, h) for _ in self.states)
 
@@ -54,6 +58,7 @@ class Case:
             "mask": self.mask,
             "lengths": self.lengths,
             "recurrent_mask": self.recurrent_mask,
+            "input_mask": self.input_mask,
             "return_sequences": sequences,
             "go_backwards": self.backwards,
         }
