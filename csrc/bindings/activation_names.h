@@ -10,9 +10,9 @@
 
 namespace lstmfast {
 
-inline constexpr const char* kActivationNames[] = {
-    "linear", "relu", "sigmoid", "tanh", "hard_sigmoid", "elu", "selu", "gelu", "gelu_tanh", "silu", "softplus", "softsign",
-    "exponential", "leaky_relu", "relu6", "hard_tanh"};
+inline constexpr const char* kActivationNames[] = {"linear",      "relu",       "sigmoid",   "tanh",     "hard_sigmoid", "elu",
+                                                   "selu",        "gelu",       "gelu_tanh", "silu",     "softplus",     "softsign",
+                                                   "exponential", "leaky_relu", "relu6",     "hard_tanh"};
 static_assert(std::size(kActivationNames) == static_cast<std::size_t>(Activation::kCount));
 
 inline Activation activation_named(const std::string& name, const char* argument) {
@@ -22,8 +22,6 @@ inline Activation activation_named(const std::string& name, const char* argument
 }
 
 // Whether its slope follows from its output alone: what a cell's backward pass needs.
-inline bool slope_from_output(Activation a) {
-  return a != Activation::kGelu && a != Activation::kGeluTanh && a != Activation::kSilu;
-}
+inline bool slope_from_output(Activation a) { return a != Activation::kGelu && a != Activation::kGeluTanh && a != Activation::kSilu; }
 
 }  // namespace lstmfast

@@ -22,7 +22,8 @@ struct BoundDenseWeights {
 
 std::unique_ptr<BoundDenseWeights> new_dense_weights(FloatArray kernel, OptionalFloatArray bias, const std::string& isa) {
   check_shape(kernel, "kernel", {-1, -1});
-  if (kernel.shape(0) == 0 || kernel.shape(1) == 0) throw py::value_error("kernel: expected a shape without zeros, got " + shape_text(kernel));
+  if (kernel.shape(0) == 0 || kernel.shape(1) == 0)
+    throw py::value_error("kernel: expected a shape without zeros, got " + shape_text(kernel));
   if (bias) check_shape(*bias, "bias", {kernel.shape(1)});
   const float* k = kernel.data();
   const float* b = bias ? bias->data() : nullptr;
@@ -31,7 +32,9 @@ std::unique_ptr<BoundDenseWeights> new_dense_weights(FloatArray kernel, Optional
       new BoundDenseWeights{std::move(kernel), std::move(bias), DenseWeights(kernels_or_chosen(isa), k, b, depth, columns)});
 }
 
-double work(const DenseWeights& w, py::ssize_t m) { return 2.0 * static_cast<double>(m) * static_cast<double>(w.k) * static_cast<double>(w.n); }
+double work(const DenseWeights& w, py::ssize_t m) {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(w.k) * static_cast<double>(w.n);
+}
 
 template <class F>
 void without_gil(double flops, F&& f) {
@@ -40,7 +43,8 @@ void without_gil(double flops, F&& f) {
   f();
 }
 
-FloatArray bound_dense_forward(const BoundDenseWeights& bound, const FloatArray& x, const std::string& activation, const OptionalFloatArray& result) {
+FloatArray bound_dense_forward(const BoundDenseWeights& bound, const FloatArray& x, const std::string& activation,
+                               const OptionalFloatArray& result) {
   const DenseWeights& w = bound.weights;
   check_shape(x, "x", {-1, w.k});
   const Activation act = activation_named(activation, "activation");

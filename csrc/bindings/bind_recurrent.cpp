@@ -45,19 +45,20 @@ std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, Floa
   const Activation act = activation_named(activation, "activation"), gate = activation_named(recurrent_activation, "recurrent_activation");
   const float *k = kernel.data(), *u = recurrent_kernel.data(), *b = bias ? bias->data() : nullptr;
   const int inputs = static_cast<int>(kernel.shape(0));
-  return std::unique_ptr<BoundRecurrentWeights>(new BoundRecurrentWeights{
-      std::move(kernel), std::move(recurrent_kernel),
-      RecurrentWeights(kernels_or_chosen(isa), spec, k, u, b, inputs, static_cast<int>(units), act, gate)});
+  return std::unique_ptr<BoundRecurrentWeights>(
+      new BoundRecurrentWeights{std::move(kernel), std::move(recurrent_kernel),
+                                RecurrentWeights(kernels_or_chosen(isa), spec, k, u, b, inputs, static_cast<int>(units), act, gate)});
 }
 
 py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const OptionalStates& initial_state, std::optional<MaskArray> mask,
-                  std::optional<LengthArray> lengths, OptionalFloatArray recurrent_mask, OptionalFloatArray input_mask, bool return_sequences, bool go_backwards,
-                  bool zero_output_for_mask, bool save, const OptionalFloatArray& result) {
+                  std::optional<LengthArray> lengths, OptionalFloatArray recurrent_mask, OptionalFloatArray input_mask,
+                  bool return_sequences, bool go_backwards, bool zero_output_for_mask, bool save, const OptionalFloatArray& result) {
   const RecurrentWeights& w = bound.weights;
   check_shape(x, "x", {-1, -1, w.inputs});
   const py::ssize_t batch = x.shape(0), time = x.shape(1);
   if (time == 0) throw py::value_error("x: expected at least one time step, got shape " + shape_text(x));
-  if (batch * time > INT32_MAX) throw py::value_error("x: at most 2**31 - 1 steps (batch times time) fit one call, got shape " + shape_text(x));
+  if (batch * time > INT32_MAX)
+    throw py::value_error("x: at most 2**31 - 1 steps (batch times time) fit one call, got shape " + shape_text(x));
   Sequence s;
   s.batch = static_cast<int>(batch);
   s.time = static_cast<int>(time);
@@ -68,7 +69,8 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   std::vector<OptionalFloatArray> initial(2);
   if (initial_state) {
     if (initial_state->size() != n_states)
-      throw py::value_error("initial_state: expected " + std::to_string(n_states) + " arrays, got " + std::to_string(initial_state->size()));
+      throw py::value_error("initial_state: expected " + std::to_string(n_states) + " arrays, got " +
+                            std::to_string(initial_state->size()));
     for (std::size_t k = 0; k < n_states; ++k) {
       initial[k] = (*initial_state)[k];
       if (!initial[k]) continue;
@@ -85,7 +87,8 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
     s.lengths = lengths->data();
     for (py::ssize_t b = 0; b < batch; ++b)
       if (s.lengths[b] < 0 || s.lengths[b] > time)
-        throw py::value_error("lengths: expected 0 to " + std::to_string(time) + ", got " + std::to_string(s.lengths[b]) + " for row " + std::to_string(b));
+        throw py::value_error("lengths: expected 0 to " + std::to_string(time) + ", got " + std::to_string(s.lengths[b]) + " for row " +
+                              std::to_string(b));
   }
   if (input_mask) {
     check_shape(*input_mask, "input_mask", {batch, w.cell.gates, w.inputs});
@@ -182,11 +185,12 @@ void register_recurrent(py::module_& m) {
   py::class_<BoundTape>(m, "RecurrentTape", "What a recurrent forward pass keeps for one backward pass.");
   m.def("recurrent_forward", &forward, py::arg("weights"), py::arg("x").noconvert(), py::arg("initial_state").noconvert() = py::none(),
         py::arg("mask").noconvert() = py::none(), py::arg("lengths").noconvert() = py::none(),
-        py::arg("recurrent_mask").noconvert() = py::none(), py::arg("input_mask").noconvert() = py::none(), py::arg("return_sequences") = false, py::arg("go_backwards") = false,
-        py::arg("zero_output_for_mask") = false, py::arg("save") = false, py::arg("out").noconvert() = py::none());
+        py::arg("recurrent_mask").noconvert() = py::none(), py::arg("input_mask").noconvert() = py::none(),
+        py::arg("return_sequences") = false, py::arg("go_backwards") = false, py::arg("zero_output_for_mask") = false,
+        py::arg("save") = false, py::arg("out").noconvert() = py::none());
   m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
-        py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(),
-        py::arg("accumulate") = false, py::arg("needs_dx") = true);
+        py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(), py::arg("accumulate") = false,
+        py::arg("needs_dx") = true);
 }
 
 }  // namespace lstmfast

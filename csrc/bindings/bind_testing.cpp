@@ -14,7 +14,8 @@ namespace lstmfast {
 namespace {
 
 // c (M, N) = a (M, K) b (K, N) + bias, or c += a b: the bare matrix kernel, single-threaded, into the caller's memory.
-void matmul(const std::string& isa, const FloatArray& a, const FloatArray& b, const OptionalFloatArray& bias, FloatArray& c, bool accumulate, bool blocked) {
+void matmul(const std::string& isa, const FloatArray& a, const FloatArray& b, const OptionalFloatArray& bias, FloatArray& c,
+            bool accumulate, bool blocked) {
   const KernelTable& k = kernels_for(isa);
   check_shape(a, "a", {-1, -1});
   const py::ssize_t m = a.shape(0), depth = a.shape(1);

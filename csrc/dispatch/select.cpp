@@ -6,9 +6,9 @@
 
 #include "dispatch/cpu_features.h"
 
-#define LSTMFAST_ISA_ROW(isa, needs)       \
-  namespace lstmfast::isa {                \
-  extern const KernelTable kKernels;       \
+#define LSTMFAST_ISA_ROW(isa, needs) \
+  namespace lstmfast::isa {          \
+  extern const KernelTable kKernels; \
   }
 #include "isa_list.inc"
 #undef LSTMFAST_ISA_ROW
@@ -55,8 +55,8 @@ const KernelTable& kernels_for(const std::string& name) {
   for (const Row& row : kRows) {
     if (name != row.name) continue;
     if (!runs_here(row)) {
-      throw std::invalid_argument("instruction set '" + name + "' is not supported by this CPU or operating system; available: " +
-                                  joined(available_isas()));
+      throw std::invalid_argument("instruction set '" + name +
+                                  "' is not supported by this CPU or operating system; available: " + joined(available_isas()));
     }
     return *row.table;
   }

@@ -43,8 +43,8 @@ void PackedMatrix::address_panels(GemmArgs& g, int first_panel, int n) const {
   g.bias_panel_stride = g.b_stride;
 }
 
-PackedMatrix pack(const KernelTable& kernels, const PanelLayout& layout, const float* source, std::int64_t k,
-                  std::int64_t ld, const float* bias, const float* vector_scale) {
+PackedMatrix pack(const KernelTable& kernels, const PanelLayout& layout, const float* source, std::int64_t k, std::int64_t ld,
+                  const float* bias, const float* vector_scale) {
   PackedMatrix m;
   m.layout = layout;
   m.k = k;
@@ -67,14 +67,13 @@ PackedMatrix pack(const KernelTable& kernels, const PanelLayout& layout, const f
     m.bias = Buffer(static_cast<std::size_t>(layout.panels * layout.width()));
     for (int p = 0; p < layout.panels; ++p)
       for (int v = 0; v < layout.vectors; ++v)
-        copy(bias + p * layout.panel_step + v * layout.vector_step, m.bias.data() + (p * layout.vectors + v) * lanes,
-             layout.valid(p, v), vector_scale ? vector_scale[v] : 1.0f);
+        copy(bias + p * layout.panel_step + v * layout.vector_step, m.bias.data() + (p * layout.vectors + v) * lanes, layout.valid(p, v),
+             vector_scale ? vector_scale[v] : 1.0f);
   }
   return m;
 }
 
-PackedMatrix pack_transposed(const KernelTable& kernels, const PanelLayout& depth, const float* source,
-                             std::int64_t n, std::int64_t ld) {
+PackedMatrix pack_transposed(const KernelTable& kernels, const PanelLayout& depth, const float* source, std::int64_t n, std::int64_t ld) {
   PackedMatrix m;
   m.layout = PanelLayout::plain(kernels, n);
   m.k = depth.panels * depth.width();

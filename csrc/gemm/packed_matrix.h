@@ -13,7 +13,7 @@ namespace lstmfast {
 // How the columns of a matrix (K, N) are dealt to panels, vectors and lanes.
 struct PanelLayout {
   int lanes;
-  int vectors;               // NV
+  int vectors;  // NV
   int panels;
   std::int64_t vector_step;  // columns from one vector of a panel to the next
   std::int64_t panel_step;   // columns from one panel to the next
@@ -48,12 +48,11 @@ struct PackedMatrix {
 
 // From a row-major (K, N) matrix. `vector_scale` ([NV] or null) multiplies each vector's columns: the 1/2 of
 // sigmoid(x) = 1/2 + 1/2 tanh(x/2) is folded in here, exactly. bias (N,) may be null.
-PackedMatrix pack(const KernelTable& kernels, const PanelLayout& layout, const float* source, std::int64_t k,
-                  std::int64_t ld, const float* bias, const float* vector_scale);
+PackedMatrix pack(const KernelTable& kernels, const PanelLayout& layout, const float* source, std::int64_t k, std::int64_t ld,
+                  const float* bias, const float* vector_scale);
 
 // The transpose, for backward products: columns are the rows of `source` (N, ld), and the depth runs over source's
 // columns in the order in which `depth` stores them (panel, vector, lane; padding gives zero rows).
-PackedMatrix pack_transposed(const KernelTable& kernels, const PanelLayout& depth, const float* source,
-                             std::int64_t n, std::int64_t ld);
+PackedMatrix pack_transposed(const KernelTable& kernels, const PanelLayout& depth, const float* source, std::int64_t n, std::int64_t ld);
 
 }  // namespace lstmfast

@@ -16,7 +16,9 @@ namespace {
 constexpr int kMaxRows = 6;
 
 template <int NV>
-constexpr int max_rows() { return kAccumulators / NV < kMaxRows ? kAccumulators / NV : kMaxRows; }
+constexpr int max_rows() {
+  return kAccumulators / NV < kMaxRows ? kAccumulators / NV : kMaxRows;
+}
 
 LSTMFAST_INLINE int clamp_lanes(std::int64_t n) { return n < 0 ? 0 : n > kLanes ? kLanes : static_cast<int>(n); }
 

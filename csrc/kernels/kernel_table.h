@@ -15,33 +15,48 @@ namespace lstmfast {
 
 // Rows of A times panels of B, into rows of C.
 struct GemmArgs {
-  int rows;                    // M
-  int panels;                  // consecutive panels of B
-  int vectors;                 // NV, 1..4
-  std::int64_t k;              // depth of this call
-  std::int64_t k_block;        // A's k is contiguous in blocks of this many floats (k when it is one run)
-  const float* const* a;       // [rows] pointers to A(row, 0)
-  std::int64_t a_offset;       // added to each of them
-  std::int64_t a_block_stride; // from one block of k to the next
-  const float* b;              // first panel, already advanced to the first k
-  std::int64_t b_stride;       // from one k to the next: NV*VL, or more where only some vectors of wider panels take part
-  std::int64_t b_block_stride; // from one block of k to the next: k_block*b_stride where they are adjacent
+  int rows;                     // M
+  int panels;                   // consecutive panels of B
+  int vectors;                  // NV, 1..4
+  std::int64_t k;               // depth of this call
+  std::int64_t k_block;         // A's k is contiguous in blocks of this many floats (k when it is one run)
+  const float* const* a;        // [rows] pointers to A(row, 0)
+  std::int64_t a_offset;        // added to each of them
+  std::int64_t a_block_stride;  // from one block of k to the next
+  const float* b;               // first panel, already advanced to the first k
+  std::int64_t b_stride;        // from one k to the next: NV*VL, or more where only some vectors of wider panels take part
+  std::int64_t b_block_stride;  // from one block of k to the next: k_block*b_stride where they are adjacent
   std::int64_t b_panel_stride;
-  float* c;                    // C element (row, panel, v, lane) = c[c_row[row]*ldc + panel*c_panel_stride + c_vector[v] + lane]
-  const std::int32_t* c_row;   // [rows], or null for 0, 1, 2, ...
+  float* c;                   // C element (row, panel, v, lane) = c[c_row[row]*ldc + panel*c_panel_stride + c_vector[v] + lane]
+  const std::int32_t* c_row;  // [rows], or null for 0, 1, 2, ...
   std::int64_t ldc;
   std::int64_t c_panel_stride;
   std::int64_t c_vector[4];
-  unsigned load_mask;          // bit v: accumulate on what C's vector v holds; else start from bias, or 0
-  const float* bias;           // [panel][v][VL], or null
+  unsigned load_mask;  // bit v: accumulate on what C's vector v holds; else start from bias, or 0
+  const float* bias;   // [panel][v][VL], or null
   std::int64_t bias_panel_stride;
   // Lanes that exist: clamp(limit - panel*limit_panel - v*limit_vector, 0, VL). Others are neither read nor written.
   std::int64_t limit, limit_panel, limit_vector;
 };
 
 enum class Activation : int {
-  kLinear, kRelu, kSigmoid, kTanh, kHardSigmoid, kElu, kSelu, kGelu, kGeluTanh, kSilu, kSoftplus, kSoftsign,
-  kExponential, kLeakyRelu, kRelu6, kHardTanh, kCount
+  kLinear,
+  kRelu,
+  kSigmoid,
+  kTanh,
+  kHardSigmoid,
+  kElu,
+  kSelu,
+  kGelu,
+  kGeluTanh,
+  kSilu,
+  kSoftplus,
+  kSoftsign,
+  kExponential,
+  kLeakyRelu,
+  kRelu6,
+  kHardTanh,
+  kCount
 };
 
 // One time step of a cell for some rows and panels of units: pre-activations z to new states.
@@ -49,28 +64,28 @@ struct CellForwardArgs {
   int rows;
   int panels;
   Activation activation, recurrent_activation;
-  float* gates;                      // z in; with keep_gates the activated gates out. [panel][row index][NV*VL]
+  float* gates;  // z in; with keep_gates the activated gates out. [panel][row index][NV*VL]
   std::int64_t gates_panel_stride;
-  const std::int32_t* gates_row;     // [rows] index of each row in gates
+  const std::int32_t* gates_row;  // [rows] index of each row in gates
   bool keep_gates;
-  const float* c_in;                 // LSTM: [panel][row index][VL]; may be c_out
+  const float* c_in;  // LSTM: [panel][row index][VL]; may be c_out
   std::int64_t c_in_panel_stride;
-  const std::int32_t* c_in_row;      // [rows]; negative: take c_initial instead
-  const float* c_initial;            // (B, c_initial_ld) row-major and zero-padded to whole vectors
+  const std::int32_t* c_in_row;  // [rows]; negative: take c_initial instead
+  const float* c_initial;        // (B, c_initial_ld) row-major and zero-padded to whole vectors
   std::int64_t c_initial_ld;
-  const std::int32_t* batch_row;     // [rows] row of the batch
+  const std::int32_t* batch_row;  // [rows] row of the batch
   float* c_out;
   std::int64_t c_out_panel_stride;
-  const std::int32_t* c_out_row;     // [rows]
-  float* const* h_out;               // [rows] row starts; whole vectors are written (padded buffers)
-  float* const* y_out;               // [rows] row starts of the caller's output, tails respected; or null
+  const std::int32_t* c_out_row;  // [rows]
+  float* const* h_out;            // [rows] row starts; whole vectors are written (padded buffers)
+  float* const* y_out;            // [rows] row starts of the caller's output, tails respected; or null
   // Recurrent dropout: (B, copies, copy_stride) or null. h_out then holds `copies` rows h * mask, copy_stride apart; y_out gets h.
   const float* recurrent_mask;
   int copies;
   std::int64_t copy_stride;
-  int unit;                          // first unit of the first panel
-  int units;                         // H
-  int vectors;                       // simple_rnn: vectors a panel
+  int unit;     // first unit of the first panel
+  int units;    // H
+  int vectors;  // simple_rnn: vectors a panel
 };
 
 // The same step backwards. dG replaces the activated gates in place.
@@ -81,17 +96,17 @@ struct CellBackwardArgs {
   float* gates;
   std::int64_t gates_panel_stride;
   const std::int32_t* gates_row;
-  const float* c;                    // LSTM: c of every stored step, [panel][row index][VL]
+  const float* c;  // LSTM: c of every stored step, [panel][row index][VL]
   std::int64_t c_panel_stride;
-  const std::int32_t* c_row;         // [rows] this step's c
-  const std::int32_t* c_prev_row;    // [rows] the step before; negative: c_initial
+  const std::int32_t* c_row;       // [rows] this step's c
+  const std::int32_t* c_prev_row;  // [rows] the step before; negative: c_initial
   const float* c_initial;
   std::int64_t c_initial_ld;
   const std::int32_t* batch_row;
-  const float* const* dy;            // [rows] row starts of the gradient that arrives from above, or null
-  const float* dh;                   // (B, ld) gradient that arrives from the next step
+  const float* const* dy;  // [rows] row starts of the gradient that arrives from above, or null
+  const float* dh;         // (B, ld) gradient that arrives from the next step
   std::int64_t dh_ld;
-  float* dc;                         // (B, ld) in: from the next step; out: for the step before
+  float* dc;  // (B, ld) in: from the next step; out: for the step before
   std::int64_t dc_ld;
   int unit, units, vectors;
 };

@@ -31,8 +31,11 @@ GemmArgs product(const PackedMatrix& w, const float* const* rows, Range r, float
 }  // namespace
 
 DenseWeights::DenseWeights(const KernelTable& table, const float* kernel, const float* bias, std::int64_t depth, std::int64_t columns)
-    : kernels(table), k(depth), n(columns),
-      forward(pack(table, PanelLayout::plain(table, columns), kernel, depth, columns, bias, nullptr)), source_(kernel) {}
+    : kernels(table),
+      k(depth),
+      n(columns),
+      forward(pack(table, PanelLayout::plain(table, columns), kernel, depth, columns, bias, nullptr)),
+      source_(kernel) {}
 
 const PackedMatrix& DenseWeights::transposed() const {
   std::call_once(transposed_once_, [this] { transposed_ = pack_transposed(kernels, forward.layout, source_, k, n); });
@@ -41,24 +44,25 @@ const PackedMatrix& DenseWeights::transposed() const {
 
 void dense_forward(const DenseWeights& w, const float* x, std::int64_t m, Activation activation, float* y) {
   const auto rows = row_pointers(x, m, w.k);
-  parallel_for(m, threads_for_work(2.0 * static_cast<double>(m) * static_cast<double>(w.k) * static_cast<double>(w.n)),
-               [&](std::int64_t begin, std::int64_t end) {
-                 // A few hundred rows at a time, so that the activation finds them in the cache.
-                 constexpr std::int64_t kRows = 240;
-                 for (std::int64_t row = begin; row < end; row += kRows) {
-                   const Range r{row, std::min(row + kRows, end)};
-                   gemm_blocked(w.kernels, product(w.forward, rows.data(), r, y, w.n));
-                   if (activation != Activation::kLinear) {
-                     float* part = y + r.begin * w.n;
-                     w.kernels.activation_forward(activation, (r.end - r.begin) * w.n, part, part);
-                   }
-                 }
-               },
-               6);
+  parallel_for(
+      m, threads_for_work(2.0 * static_cast<double>(m) * static_cast<double>(w.k) * static_cast<double>(w.n)),
+      [&](std::int64_t begin, std::int64_t end) {
+        // A few hundred rows at a time, so that the activation finds them in the cache.
+        constexpr std::int64_t kRows = 240;
+        for (std::int64_t row = begin; row < end; row += kRows) {
+          const Range r{row, std::min(row + kRows, end)};
+          gemm_blocked(w.kernels, product(w.forward, rows.data(), r, y, w.n));
+          if (activation != Activation::kLinear) {
+            float* part = y + r.begin * w.n;
+            w.kernels.activation_forward(activation, (r.end - r.begin) * w.n, part, part);
+          }
+        }
+      },
+      6);
 }
 
-void dense_backward(const DenseWeights& w, const float* x, const float* dz, std::int64_t m, float* dkernel, float* dbias,
-                    bool accumulate, float* dx) {
+void dense_backward(const DenseWeights& w, const float* x, const float* dz, std::int64_t m, float* dkernel, float* dbias, bool accumulate,
+                    float* dx) {
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(w.k) * static_cast<double>(w.n);
   if (dx) {
     // dX = dZ W^T: dZ's rows padded to the panels of W, as the transpose's depth is.
@@ -75,9 +79,9 @@ void dense_backward(const DenseWeights& w, const float* x, const float* dz, std:
       source = copy.data();
     }
     const auto rows = row_pointers(source, m, padded);
-    parallel_for(m, threads_for_work(flops), [&](std::int64_t begin, std::int64_t end) {
-      gemm_blocked(w.kernels, product(wt, rows.data(), {begin, end}, dx, w.k));
-    }, 6);
+    parallel_for(
+        m, threads_for_work(flops),
+        [&](std::int64_t begin, std::int64_t end) { gemm_blocked(w.kernels, product(wt, rows.data(), {begin, end}, dx, w.k)); }, 6);
   }
 
   // dW = X^T dZ and db = 1^T dZ: features (and a row of ones) dealt to threads, each sums the rows in order. dZ packed
@@ -89,35 +93,38 @@ void dense_backward(const DenseWeights& w, const float* x, const float* dz, std:
   const int threads = threads_for_work(flops);
   Buffer scratch(static_cast<std::size_t>(features * kStride));
   const auto columns = row_pointers(scratch.data(), features, kStride);  // x's features and the ones, a block of rows deep
-  parallel_for(features, threads, [&](std::int64_t begin, std::int64_t end) {
-    float* mine = scratch.data() + begin * kStride;
-    const std::int64_t kernel_rows = std::min(end, w.k) - begin;
-    for (std::int64_t first = 0; first < m; first += kDepth) {
-      const std::int64_t depth = std::min(kDepth, m - first);
-      if (kernel_rows > 0)
-        w.kernels.transpose(x_rows.data() + first, begin, static_cast<int>(depth), static_cast<int>(kernel_rows), mine, kStride);
-      GemmArgs g{};
-      w.forward.layout.address_columns(g);
-      b.address_panels(g, 0, b.layout.panels);
-      g.k = g.k_block = depth;
-      g.b += first * g.b_stride;
-      g.ldc = w.n;
-      g.load_mask = first > 0 || accumulate ? ~0u : 0u;
-      if (kernel_rows > 0) {
-        g.rows = static_cast<int>(kernel_rows);
-        g.a = columns.data() + begin;
-        g.c = dkernel + begin * w.n;
-        w.kernels.gemm(g);
-      }
-      if (end > w.k) {
-        std::fill_n(mine + (end - 1 - begin) * kStride, depth, 1.0f);
-        g.rows = 1;
-        g.a = columns.data() + end - 1;
-        g.c = dbias;
-        w.kernels.gemm(g);
-      }
-    }
-  }, 6);
+  parallel_for(
+      features, threads,
+      [&](std::int64_t begin, std::int64_t end) {
+        float* mine = scratch.data() + begin * kStride;
+        const std::int64_t kernel_rows = std::min(end, w.k) - begin;
+        for (std::int64_t first = 0; first < m; first += kDepth) {
+          const std::int64_t depth = std::min(kDepth, m - first);
+          if (kernel_rows > 0)
+            w.kernels.transpose(x_rows.data() + first, begin, static_cast<int>(depth), static_cast<int>(kernel_rows), mine, kStride);
+          GemmArgs g{};
+          w.forward.layout.address_columns(g);
+          b.address_panels(g, 0, b.layout.panels);
+          g.k = g.k_block = depth;
+          g.b += first * g.b_stride;
+          g.ldc = w.n;
+          g.load_mask = first > 0 || accumulate ? ~0u : 0u;
+          if (kernel_rows > 0) {
+            g.rows = static_cast<int>(kernel_rows);
+            g.a = columns.data() + begin;
+            g.c = dkernel + begin * w.n;
+            w.kernels.gemm(g);
+          }
+          if (end > w.k) {
+            std::fill_n(mine + (end - 1 - begin) * kStride, depth, 1.0f);
+            g.rows = 1;
+            g.a = columns.data() + end - 1;
+            g.c = dbias;
+            w.kernels.gemm(g);
+          }
+        }
+      },
+      6);
 }
 
 }  // namespace lstmfast

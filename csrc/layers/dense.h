@@ -29,7 +29,7 @@ class DenseWeights {
 void dense_forward(const DenseWeights& w, const float* x, std::int64_t m, Activation activation, float* y);
 
 // From dz (M, N), the gradient before the activation: dkernel (K, N), dbias (N,) or null, dx (M, K) or null.
-void dense_backward(const DenseWeights& w, const float* x, const float* dz, std::int64_t m, float* dkernel, float* dbias,
-                    bool accumulate, float* dx);
+void dense_backward(const DenseWeights& w, const float* x, const float* dz, std::int64_t m, float* dkernel, float* dbias, bool accumulate,
+                    float* dx);
 
 }  // namespace lstmfast

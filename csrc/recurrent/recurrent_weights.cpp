@@ -5,8 +5,14 @@ namespace lstmfast {
 
 RecurrentWeights::RecurrentWeights(const KernelTable& k, const CellSpec& spec, const float* kernel, const float* recurrent_kernel,
                                    const float* bias, int input_count, int unit_count, Activation act, Activation recurrent_act)
-    : kernels(k), cell(spec), inputs(input_count), units(unit_count), activation(act), recurrent_activation(recurrent_act),
-      source_kernel_(kernel), source_recurrent_(recurrent_kernel) {
+    : kernels(k),
+      cell(spec),
+      inputs(input_count),
+      units(unit_count),
+      activation(act),
+      recurrent_activation(recurrent_act),
+      source_kernel_(kernel),
+      source_recurrent_(recurrent_kernel) {
   const PanelLayout layout = cell.unit_panels ? PanelLayout::gated(k, cell.gates, units) : PanelLayout::plain(k, units);
   // The default activations take half of z in the sigmoid gates (see lstm_cell-inl.h).
   float scale[4] = {1, 1, 1, 1};

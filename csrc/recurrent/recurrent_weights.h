@@ -13,8 +13,8 @@ namespace lstmfast {
 class RecurrentWeights {
  public:
   // kernel (I, G*H), recurrent_kernel (H, G*H), bias (G*H,) or null: row-major float32.
-  RecurrentWeights(const KernelTable& kernels, const CellSpec& cell, const float* kernel, const float* recurrent_kernel,
-                   const float* bias, int inputs, int units, Activation activation, Activation recurrent_activation);
+  RecurrentWeights(const KernelTable& kernels, const CellSpec& cell, const float* kernel, const float* recurrent_kernel, const float* bias,
+                   int inputs, int units, Activation activation, Activation recurrent_activation);
 
   const KernelTable& kernels;
   const CellSpec& cell;

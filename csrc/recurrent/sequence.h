@@ -56,17 +56,18 @@ struct SequenceTape {
 };
 
 // Fills y ((B, T, H), or null), final_state[0] = h and [1] = c ((B, H)). With keep, returns the tape.
-std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], bool keep);
+std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2],
+                                               bool keep);
 
 struct SequenceGradients {
-  const float* dy = nullptr;        // (B, T, H) in processing order, or null
-  const float* dfinal[2] = {};      // (B, H) each, or null
-  float* dkernel = nullptr;         // (I, G*H)
-  float* drecurrent = nullptr;      // (H, G*H)
-  float* dbias = nullptr;           // (G*H,), or null
-  bool accumulate = false;          // add to dkernel, drecurrent, dbias instead of overwriting them
-  float* dx = nullptr;              // (B, T, I), or null
-  float* dinitial[2] = {};          // (B, H) each
+  const float* dy = nullptr;    // (B, T, H) in processing order, or null
+  const float* dfinal[2] = {};  // (B, H) each, or null
+  float* dkernel = nullptr;     // (I, G*H)
+  float* drecurrent = nullptr;  // (H, G*H)
+  float* dbias = nullptr;       // (G*H,), or null
+  bool accumulate = false;      // add to dkernel, drecurrent, dbias instead of overwriting them
+  float* dx = nullptr;          // (B, T, I), or null
+  float* dinitial[2] = {};      // (B, H) each
 };
 
 // Uses the tape up: its gates become gate gradients.

@@ -15,7 +15,7 @@ namespace {
 
 // Pairs whose transposed inputs are in flight at once: a block of dG's panel (256 rows x 256 bytes) fits L1 and L2.
 constexpr std::int64_t kPairBlock = 256;
-constexpr std::int64_t kInputRows = 192;  // pairs of one product of input gradients: their gates stay in L2
+constexpr std::int64_t kInputRows = 192;                    // pairs of one product of input gradients: their gates stay in L2
 constexpr std::int64_t kPairBlockStride = kPairBlock + 16;  // off the power of two: columns would share cache sets
 
 struct BackwardJob {
@@ -23,12 +23,12 @@ struct BackwardJob {
   SequenceTape& tape;
   const SequenceGradients& grads;
   std::int64_t ld;
-  float* dh;                          // (B, ld): gradient of h that comes from later steps
-  float* dc;                          // (B, ld)
-  const float* const* x_rows;         // [pairs]
-  const float* const* hidden_rows;    // [pairs]: h of the step before
-  const std::int32_t* dx_rows;        // [pairs]: row of dx, b*T + t
-  const std::int32_t* before;         // [pairs]: the row's pair before, -1 for the initial state
+  float* dh;                        // (B, ld): gradient of h that comes from later steps
+  float* dc;                        // (B, ld)
+  const float* const* x_rows;       // [pairs]
+  const float* const* hidden_rows;  // [pairs]: h of the step before
+  const std::int32_t* dx_rows;      // [pairs]: row of dx, b*T + t
+  const std::int32_t* before;       // [pairs]: the row's pair before, -1 for the initial state
   std::vector<Barrier>& meetings;
 };
 
@@ -356,7 +356,8 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
     m.ints.resize(static_cast<std::size_t>(s.batch) * 3);
     m.scratch = Buffer(BackwardWorker::scratch_needed(w, tape, &m == &memory[0] ? 1 : threads));
   }
-  const BackwardJob job{w, tape, grads, ld, dh.data(), dc.data(), x_rows.data(), hidden_rows.data(), dx_rows.data(), before.data(), meetings};
+  const BackwardJob job{w,       tape, grads, ld, dh.data(), dc.data(), x_rows.data(), hidden_rows.data(), dx_rows.data(), before.data(),
+                        meetings};
   run_team(threads, [&](const Team& team) {
     Memory& m = memory[static_cast<std::size_t>(team.id)];
     BackwardWorker(job, team, m.scratch, m.pointers, m.ints).run();
@@ -365,7 +366,8 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   for (int row = 0; row < s.batch; ++row)
     for (int k = 0; k < (w.cell.has_cell ? 2 : 1); ++k)
       if (grads.dinitial[k])
-        std::memcpy(grads.dinitial[k] + static_cast<std::int64_t>(row) * w.units, (k ? dc : dh).data() + row * ld, static_cast<std::size_t>(w.units) * sizeof(float));
+        std::memcpy(grads.dinitial[k] + static_cast<std::int64_t>(row) * w.units, (k ? dc : dh).data() + row * ld,
+                    static_cast<std::size_t>(w.units) * sizeof(float));
 }
 
 }  // namespace lstmfast

@@ -40,15 +40,15 @@ struct ForwardJob {
   SequenceTape* tape;
   float* y;
   float* const* final_state;
-  std::int64_t ld;                 // of state rows
-  std::int64_t hidden_ld;          // of rows of h, which hold one copy a recurrent mask
-  int chunk;                       // steps whose input products are computed at once
-  std::int64_t planes;             // pairs a panel of `gates`
+  std::int64_t ld;         // of state rows
+  std::int64_t hidden_ld;  // of rows of h, which hold one copy a recurrent mask
+  int chunk;               // steps whose input products are computed at once
+  std::int64_t planes;     // pairs a panel of `gates`
   float* gates;
   float* cell;
   std::int64_t cell_planes;
-  float* hidden;                   // [2][B][hidden_ld] when nothing is kept
-  const float* initial_hidden;     // as the product reads it: times the recurrent mask
+  float* hidden;                // [2][B][hidden_ld] when nothing is kept
+  const float* initial_hidden;  // as the product reads it: times the recurrent mask
   const float* initial_cell;
   const float* recurrent_mask;
   const std::vector<int>& order;   // rows, longest first where lengths are given
@@ -209,7 +209,8 @@ class ForwardWorker {
         last_[row] = slot;
       }
       // Without a sequence output the (unmasked) h still has to reach the final state when the recurrent mask hides it.
-      y_out_[n] = j_.y ? j_.y + (static_cast<std::int64_t>(row) * s.time + step) * w.units : j_.final_state[0] + static_cast<std::int64_t>(row) * w.units;
+      y_out_[n] = j_.y ? j_.y + (static_cast<std::int64_t>(row) * s.time + step) * w.units
+                       : j_.final_state[0] + static_cast<std::int64_t>(row) * w.units;
       ++n;
     }
     if (n == 0) return;
@@ -270,7 +271,7 @@ class ForwardWorker {
   void repeat_output(int row, int step) {
     const int begin = unit_begin(), n = unit_end() - begin;
     float* out = j_.y + (static_cast<std::int64_t>(row) * j_.s.time + step) * j_.w.units + begin;
-    const float* before = step > 0 ? out - j_.w.units
+    const float* before = step > 0          ? out - j_.w.units
                           : j_.s.initial[0] ? j_.s.initial[0] + static_cast<std::int64_t>(row) * j_.w.units + begin
                                             : nullptr;
     if (j_.s.zero_masked || !before) std::fill_n(out, n, 0.0f);
@@ -294,8 +295,8 @@ class ForwardWorker {
       if (!j_.w.cell.has_cell) continue;
       float* c = j_.final_state[1] + static_cast<std::int64_t>(row) * units;
       for (int u = begin; u < end; u += lanes) {
-        const float* from = last < 0 ? j_.initial_cell + row * j_.ld + u
-                                     : j_.cell + (u / lanes * j_.cell_planes + (j_.tape ? last : row)) * lanes;
+        const float* from =
+            last < 0 ? j_.initial_cell + row * j_.ld + u : j_.cell + (u / lanes * j_.cell_planes + (j_.tape ? last : row)) * lanes;
         std::copy_n(from, std::min(lanes, end - u), c + u);
       }
     }
@@ -317,7 +318,8 @@ class ForwardWorker {
   const float** h_in_ = nullptr;
   float** h_out_ = nullptr;
   float** y_out_ = nullptr;
-  int *x_index_ = nullptr, *x_batch_row_ = nullptr, *rows_ = nullptr, *batch_row_ = nullptr, *index_ = nullptr, *c_in_ = nullptr, *c_out_ = nullptr, *last_ = nullptr;
+  int *x_index_ = nullptr, *x_batch_row_ = nullptr, *rows_ = nullptr, *batch_row_ = nullptr, *index_ = nullptr, *c_in_ = nullptr,
+      *c_out_ = nullptr, *last_ = nullptr;
 };
 
 // Steps whose input products fit, with their gates, in a share of L2; at least one.
@@ -337,7 +339,8 @@ std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence
     std::int32_t n = 0;
     for (int step = 0; step < s.time; ++step)
       for (int row = 0; row < s.batch; ++row)
-        tape->pair_of[static_cast<std::size_t>(step) * static_cast<std::size_t>(s.batch) + static_cast<std::size_t>(row)] = s.valid(row, step) ? n++ : -1;
+        tape->pair_of[static_cast<std::size_t>(step) * static_cast<std::size_t>(s.batch) + static_cast<std::size_t>(row)] =
+            s.valid(row, step) ? n++ : -1;
     tape->pairs = n;
   }
   const std::size_t pairs = static_cast<std::size_t>(tape->pairs);
@@ -349,7 +352,8 @@ std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence
 
 }  // namespace
 
-std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], bool keep) {
+std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2],
+                                               bool keep) {
   const std::int64_t ld = state_stride(w);
   const std::size_t state = static_cast<std::size_t>(s.batch) * static_cast<std::size_t>(ld);
   auto tape = keep ? new_tape(w, s, ld) : nullptr;
@@ -389,10 +393,24 @@ std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const 
   std::vector<std::vector<std::byte>> memory(static_cast<std::size_t>(threads));
   for (auto& m : memory) m.resize(ForwardWorker::memory_needed(s.batch, chunk, s.input_mask ? w.inputs : 0));
 
-  const ForwardJob job{w, s, tape.get(), y, final_state, ld, copies * ld, chunk, planes,
-                       keep ? tape->gates.data() : gates.data(), keep ? tape->cell.data() : cell.data(), cell_planes,
-                       keep ? tape->hidden.data() : hidden.data(), initial_hidden.data(), initial_cell.data(),
-                       s.recurrent_mask ? recurrent_mask.data() : nullptr, order, meetings};
+  const ForwardJob job{w,
+                       s,
+                       tape.get(),
+                       y,
+                       final_state,
+                       ld,
+                       copies * ld,
+                       chunk,
+                       planes,
+                       keep ? tape->gates.data() : gates.data(),
+                       keep ? tape->cell.data() : cell.data(),
+                       cell_planes,
+                       keep ? tape->hidden.data() : hidden.data(),
+                       initial_hidden.data(),
+                       initial_cell.data(),
+                       s.recurrent_mask ? recurrent_mask.data() : nullptr,
+                       order,
+                       meetings};
   run_team(threads, [&](const Team& team) { ForwardWorker(job, team, memory[static_cast<std::size_t>(team.id)]).run(); });
 
   if (keep) {

@@ -14,9 +14,7 @@ constexpr int kLanes = 8;
 constexpr int kAccumulators = 12;  // 12 sums + 3 values of A + 1 column of B = all 16 registers
 
 alignas(64) constexpr std::int32_t kFirst[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-LSTMFAST_INLINE I32 first(int n) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kFirst + 8 - n));
-}
+LSTMFAST_INLINE I32 first(int n) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kFirst + 8 - n)); }
 LSTMFAST_INLINE F32 load(const float* p) { return _mm256_loadu_ps(p); }
 LSTMFAST_INLINE void store(float* p, F32 v) { _mm256_storeu_ps(p, v); }
 LSTMFAST_INLINE F32 load_n(const float* p, int n) { return _mm256_maskload_ps(p, first(n)); }
@@ -55,9 +53,13 @@ LSTMFAST_INLINE I32 sub_int(I32 a, I32 b) { return _mm256_sub_epi32(a, b); }
 LSTMFAST_INLINE I32 and_int(I32 a, I32 b) { return _mm256_and_si256(a, b); }
 LSTMFAST_INLINE I32 or_int(I32 a, I32 b) { return _mm256_or_si256(a, b); }
 template <int n>
-LSTMFAST_INLINE I32 shift_left(I32 a) { return _mm256_slli_epi32(a, n); }
+LSTMFAST_INLINE I32 shift_left(I32 a) {
+  return _mm256_slli_epi32(a, n);
+}
 template <int n>
-LSTMFAST_INLINE I32 shift_right(I32 a) { return _mm256_srai_epi32(a, n); }
+LSTMFAST_INLINE I32 shift_right(I32 a) {
+  return _mm256_srai_epi32(a, n);
+}
 LSTMFAST_INLINE I32 as_int(F32 a) { return _mm256_castps_si256(a); }
 LSTMFAST_INLINE F32 as_float(I32 a) { return _mm256_castsi256_ps(a); }
 

@@ -51,9 +51,7 @@ LSTMFAST_INLINE F32 copysign(F32 magnitude, F32 sign) {
   const F32 bit = _mm512_set1_ps(-0.0f);
   return _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign));
 }
-LSTMFAST_INLINE F32 round(F32 a) {
-  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
+LSTMFAST_INLINE F32 round(F32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 LSTMFAST_INLINE Mask lt(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 LSTMFAST_INLINE Mask le(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
@@ -69,9 +67,13 @@ LSTMFAST_INLINE I32 sub_int(I32 a, I32 b) { return _mm512_sub_epi32(a, b); }
 LSTMFAST_INLINE I32 and_int(I32 a, I32 b) { return _mm512_and_si512(a, b); }
 LSTMFAST_INLINE I32 or_int(I32 a, I32 b) { return _mm512_or_si512(a, b); }
 template <int n>
-LSTMFAST_INLINE I32 shift_left(I32 a) { return _mm512_slli_epi32(a, n); }
+LSTMFAST_INLINE I32 shift_left(I32 a) {
+  return _mm512_slli_epi32(a, n);
+}
 template <int n>
-LSTMFAST_INLINE I32 shift_right(I32 a) { return _mm512_srai_epi32(a, n); }
+LSTMFAST_INLINE I32 shift_right(I32 a) {
+  return _mm512_srai_epi32(a, n);
+}
 LSTMFAST_INLINE I32 as_int(F32 a) { return _mm512_castps_si512(a); }
 LSTMFAST_INLINE F32 as_float(I32 a) { return _mm512_castsi512_ps(a); }
 

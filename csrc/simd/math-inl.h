@@ -24,12 +24,14 @@ LSTMFAST_INLINE F32 clamp(F32 low, F32 high, F32 x) { return max(low, min(high, 
 
 // ---- tanh and the sigmoid of cells --------------------------------------------------------------------------
 
-constexpr float kTanhClamp = 9.0f;
-constexpr float kTanhP[] = {1.0f, 0.133839414f, 0.00349894958f, 2.06604909e-05f, 1.3418755e-08f};
-constexpr float kTanhQ[] = {1.0f, 0.467172623f, 0.02589003f, 0.000329096161f, 7.80429161e-07f};
+constexpr float kTanhP[] = {1.0f, 0.134345472f, 0.00355954119f, 2.1683305e-05f, 1.49038808e-08f};
+constexpr float kTanhQ[] = {1.0f, 0.467678756f, 0.0261192247f, 0.000339106511f, 8.39651534e-07f};
+// The largest argument where the quotient is exactly 1, fused or not, with none above 1 before it. tanh itself is 2.8
+// ulp below 1 there.
+constexpr float kTanhClamp = 8.14281845f;
 
-// tanh(x) = p/q. For cells that merge the divisions of several gates: q >= 1, and q < 3e4 whatever x, so that a
-// product of four is far from overflow.
+// tanh(x) = p/q. For cells that merge the divisions of several gates: 1 <= q < 300 and |p| <= q, so that products of
+// several are far from overflow.
 LSTMFAST_INLINE void tanh_ratio(F32 x, F32& p, F32& q) {
   x = clamp(set1(-kTanhClamp), set1(kTanhClamp), x);
   const F32 s = mul(x, x);
@@ -50,8 +52,8 @@ LSTMFAST_INLINE F32 sigmoid_of_half(F32 half) { return fma(set1(0.5f), tanh(half
 
 // ---- exponentials ---------------------------------------------------------------------------------------------
 
-constexpr float kExp[] = {1.0f, 1.0f, 0.49999994f, 0.166665196f, 0.0416683927f, 0.00836882647f, 0.001381443f};
-constexpr float kExpm1[] = {0.49999997f, 0.166665405f, 0.0416671969f, 0.00836662669f, 0.00138825038f};
+constexpr float kExp[] = {1.0f, 1.0f, 0.49999994f, 0.166665167f, 0.0416682586f, 0.00836895127f, 0.00138142146f};
+constexpr float kExpm1[] = {0.5f, 0.166665405f, 0.0416670404f, 0.00836675335f, 0.00138823058f};
 
 // x = n ln 2 + r, |r| <= ln 2 / 2 (Cody & Waite 1980): the first part of ln 2 has 10 bits, so that n times it is exact.
 LSTMFAST_INLINE F32 reduce_by_ln2(F32 x, F32& n) {
@@ -63,14 +65,17 @@ LSTMFAST_INLINE F32 reduce_by_ln2(F32 x, F32& n) {
 // 2^n for whole n from -126 to 127.
 LSTMFAST_INLINE F32 power_of_two(I32 n) { return as_float(shift_left<23>(add_int(n, set1_int(127)))); }
 
-LSTMFAST_INLINE F32 exp(F32 x) {
+// exp(x + low), |low| < 0.03.
+LSTMFAST_INLINE F32 exp_of_sum(F32 x, F32 low) {
   x = clamp(set1(-104.0f), set1(89.0f), x);  // beyond: 0 and infinity
   F32 n;
-  const F32 y = polynomial(kExp, reduce_by_ln2(x, n));
+  const F32 y = polynomial(kExp, add(reduce_by_ln2(x, n), low));
   // 2^n in two factors: n reaches -150 and 128. Only the second product can round.
   const I32 whole = to_int(n), half = shift_right<1>(whole);
   return mul(mul(y, power_of_two(half)), power_of_two(sub_int(whole, half)));
 }
+
+LSTMFAST_INLINE F32 exp(F32 x) { return exp_of_sum(x, zero()); }
 
 LSTMFAST_INLINE F32 expm1(F32 x) {
   x = clamp(set1(-18.0f), set1(89.0f), x);  // beyond: -1 and infinity
@@ -92,8 +97,8 @@ LSTMFAST_INLINE F32 sigmoid(F32 x) {
 // ---- logarithms -------------------------------------------------------------------------------------------------
 
 constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
-constexpr float kLog[] = {0.333333313f, -0.250008196f, 0.200012267f, -0.166233525f,
-                          0.142017603f, -0.1316019f, 0.127616093f, -0.0763446018f};
+constexpr float kLog[] = {0.333333313f, -0.250008166f, 0.200012073f, -0.166233286f,
+                          0.142019108f, -0.131606385f, 0.127616033f, -0.0763423815f};
 
 // log(1 + f) + low, for 1 + f between sqrt(1/2) and sqrt(2).
 LSTMFAST_INLINE F32 log_near_one(F32 f, F32 low) {
@@ -132,16 +137,16 @@ LSTMFAST_INLINE F32 softplus(F32 x) { return add(max(zero(), x), log1p_unit(exp(
 
 // ---- normal distribution ---------------------------------------------------------------------------------------
 
-constexpr float kTailP[] = {0.5f, 0.436982453f, 0.182237059f, 0.0402892642f, 0.00406301254f};
-constexpr float kTailQ[] = {1.0f, 1.67184973f, 1.19841337f, 0.466829002f, 0.100997001f, 0.0101843337f};
+constexpr float kTailP[] = {0.5f, 0.436982363f, 0.182237059f, 0.0402892642f, 0.00406301254f};
+constexpr float kTailQ[] = {1.0f, 1.67184973f, 1.19841301f, 0.466829091f, 0.100997001f, 0.0101843337f};
 
 // Phi(x), the probability that a standard normal variable is below x; bell = exp(-x^2/2).
 LSTMFAST_INLINE F32 normal_cdf(F32 x, F32& bell) {
   const F32 t = min(set1(14.5f), abs(x));  // Phi(-14.5) is below the smallest float
-  // The rounding of t^2 would show in the tail; its error comes back as a factor 1 - error/2.
-  const F32 square = mul(t, t), error = fma(t, t, neg(square));
-  bell = exp(mul(set1(-0.5f), square));
-  bell = fma(bell, mul(set1(-0.5f), error), bell);
+  // t = high + low, high of 12 bits: its square is exact. The rounding of t^2 would show in the tail.
+  const F32 high = as_float(and_int(add_int(as_int(t), set1_int(0x800)), set1_int(~0xfff)));
+  const F32 low = sub(t, high), half = set1(-0.5f);
+  bell = exp_of_sum(mul(half, mul(high, high)), mul(half, mul(low, add(t, high))));
   const F32 tail = mul(bell, div(polynomial(kTailP, t), polynomial(kTailQ, t)));
   return select(lt(x, zero()), tail, sub(set1(1.0f), tail));
 }

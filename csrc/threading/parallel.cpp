@@ -22,9 +22,10 @@
 namespace lstmfast {
 namespace {
 
-std::atomic<bool> team_busy{false};     // one team at a time: a second one would oversubscribe the cores
+constexpr int kMostThreads = 1024;   // a bound on nonsense, not a choice
+std::atomic<bool> team_busy{false};  // one team at a time: a second one would oversubscribe the cores
 std::atomic<bool> threads_used{false};
-std::atomic<bool> forked{false};        // a child of a process that had threads: libgomp would hang in it
+std::atomic<bool> forked{false};  // a child of a process that had threads: libgomp would hang in it
 std::atomic<int> explicit_threads{0};
 
 inline void cpu_relax() {
@@ -35,19 +36,24 @@ inline void cpu_relax() {
 #endif
 }
 
-int positive_int_from_env(const char* name) {
-  const char* text = std::getenv(name);
-  return text ? std::max(0, std::atoi(text)) : 0;  // OMP_NUM_THREADS may be a list: its first entry counts
+// The number that `text` begins with, or 0 where it begins with none. OMP_NUM_THREADS may be a list: its first entry counts.
+long long leading_number(const char* text) {
+  const long long n = text ? std::strtoll(text, nullptr, 10) : 0;
+  return n > 0 ? n : 0;
 }
+
+int threads_from_env(const char* name) { return static_cast<int>(std::min<long long>(leading_number(std::getenv(name)), kMostThreads)); }
 
 // CPUs that the cgroup's quota amounts to, rounded up; 0: no limit.
 int cgroup_cpus() {
 #if defined(__linux__)
-  if (FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
-    long long quota = 0, period = 0;
-    const int read = std::fscanf(f, "%lld %lld", &quota, &period);
+  if (FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {  // "max 100000" or "150000 100000": quota and period, microseconds
+    char line[64] = {};
+    const bool read = std::fgets(line, sizeof line, f) != nullptr;
     std::fclose(f);
-    if (read == 2 && quota > 0 && period > 0) return static_cast<int>((quota + period - 1) / period);
+    const char* second = read ? std::strchr(line, ' ') : nullptr;
+    const long long quota = second ? leading_number(line) : 0, period = leading_number(second);
+    if (quota > 0 && period > 0) return static_cast<int>((quota + period - 1) / period);
   }
 #endif
   return 0;
@@ -118,9 +124,9 @@ int num_threads() {
 #if defined(_OPENMP)
   if (forked.load(std::memory_order_relaxed)) return 1;
   static const int by_default = [] {
-    const int own = positive_int_from_env("LSTMFAST_NUM_THREADS");
+    const int own = threads_from_env("LSTMFAST_NUM_THREADS");
     if (own > 0) return own;
-    const int openmp = positive_int_from_env("OMP_NUM_THREADS");
+    const int openmp = threads_from_env("OMP_NUM_THREADS");
     return openmp > 0 ? openmp : cpus_allowed();
   }();
   const int set = explicit_threads.load(std::memory_order_relaxed);
@@ -133,7 +139,8 @@ int num_threads() {
 }
 
 void set_num_threads(int n) {
-  if (n < 1 || n > 1024) throw std::invalid_argument("n: expected a number of threads from 1 to 1024, got " + std::to_string(n));
+  if (n < 1 || n > kMostThreads)
+    throw std::invalid_argument("n: expected a number of threads from 1 to " + std::to_string(kMostThreads) + ", got " + std::to_string(n));
   explicit_threads.store(n);
 }
 

@@ -28,10 +28,12 @@ class Barrier {
 };
 
 struct Team {
-  int id;          // 0 .. size-1
+  int id;  // 0 .. size-1
   int size;
   Barrier* meeting;  // of the whole team
-  void wait() const { if (size > 1) meeting->wait(size); }
+  void wait() const {
+    if (size > 1) meeting->wait(size);
+  }
 };
 
 struct Range {
@@ -43,7 +45,7 @@ Range split(std::int64_t n, int parts, int index, std::int64_t unit = 1);
 // What calls may use: set_num_threads, else LSTMFAST_NUM_THREADS, OMP_NUM_THREADS, the CPUs allowed (affinity,
 // cgroup), whichever comes first; a limit set through the OpenMP runtime (threadpoolctl) counts as well.
 int num_threads();
-void set_num_threads(int n);   // throws std::invalid_argument unless 1 <= n <= 1024
+void set_num_threads(int n);  // throws std::invalid_argument unless 1 <= n <= 1024
 int cpus_allowed();
 bool has_openmp();
 
