@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layers, with Keras 3's names, arguments and results; each has a forward and a backward pass of its own."""
+
+from .activation import Activation
+from .base import Layer
+from .call import Call
+from .dense import Dense
+from .dropout import Dropout
+from .embedding import Embedding
+from .input import Input, InputLayer
+from .input_spec import InputSpec
+from .lstm import LSTM
+from .masking import Masking
+from .merging import Concatenate, concatenate
+from .reshaping import Flatten
+from .simple_rnn import SimpleRNN
+
+__all__ = [
+    "LSTM",
+    "Activation",
+    "Call",
+    "Concatenate",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Input",
+    "InputLayer",
+    "InputSpec",
+    "Layer",
+    "Masking",
+    "SimpleRNN",
+    "concatenate",
+]

@@ -1,0 +1,479 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all layers share: names, weights, building, checks, configuration, and calls on arrays or symbolic tensors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import constraints, initializers, regularizers
+from ..saving.registry import serialize_keras_object
+from ..symbolic import KerasTensor, Node, Shape, is_symbolic, map_leaves
+from ..utils.naming import to_snake_case, unique_name
+from ..variables import Variable, weight_supplier
+from .arrays import as_float32, checked_lengths, checked_mask, shapes_of
+from .call import Call
+from .input_spec import InputSpec
+
+__all__ = ["Call", "Layer"]
+
+Array = npt.NDArray[Any]
+T = TypeVar("T")
+
+_FLOAT32 = np.dtype(np.float32)
+#: What `dtype` is in every configuration: lstmfast computes in float32.
+_DTYPE_CONFIG = {
+    "module": "keras",
+    "class_name": "DTypePolicy",
+    "config": {"name": "float32"},
+    "registered_name": None,
+}
+
+
+class Layer:
+    """Base class of layers. A layer of your own writes `forward` and `backward` in NumPy.
+
+    Parameters
+    ----------
+    activity_regularizer : str, dict or Regularizer, optional
+        Penalty on the output, divided by the batch size and added to the loss.
+    trainable : bool
+        Whether training changes the weights.
+    dtype : str, optional
+        Only ``"float32"``.
+    name : str, optional
+        Unique in a model; made from the class name otherwise.
+    input_shape, batch_input_shape, batch_size, input_dim : optional
+        The old way to give a Sequential model's input shape with its first layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that no layer knows.
+
+    Examples
+    --------
+    A layer that multiplies by a learned factor:
+
+    >>> import numpy as np
+    >>> from lstmfast.layers import Layer
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight((input_shape[-1],), initializer="ones", name="factor")
+    ...     def forward(self, x, call):
+    ...         call.saved = x
+    ...         return x * self.factor.value
+    ...     def backward(self, dy, call):
+    ...         self.factor.add_grad((dy * call.saved).sum(axis=0))
+    ...         return dy * self.factor.value
+    >>> Scale()(np.ones((2, 3)))
+    array([[1., 1., 1.],
+           [1., 1., 1.]], dtype=float32)
+    """
+
+    #: Masks that come in are understood and, by default, handed on.
+    supports_masking = False
+    #: The input is an array of integers (ids).
+    integer_inputs = False
+    #: `backward` takes None in place of the gradient of an output that nothing uses.
+    accepts_missing_dy = False
+    #: The input of `forward` is a list of arrays.
+    takes_list = False
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(trainable, (bool, np.bool_)):
+            raise ValueError(f"Expected `trainable` to be a boolean. Received: trainable={trainable!r}")
+        if dtype is not None and _dtype_name(dtype) != "float32":
+            raise ValueError(f"dtype={dtype!r} is not supported: lstmfast computes in float32")
+        if name is not None and (not isinstance(name, str) or "/" in name or not name):
+            raise ValueError(f"Argument `name` must be a string without '/', got {name!r}")
+        self._input_shape_arg = _input_shape_argument(kwargs)
+        kwargs.pop("autocast", None)
+        if kwargs:
+            raise ValueError(f"Unrecognized keyword arguments passed to {type(self).__name__}: {kwargs}")
+        self.name = name if name is not None else unique_name(to_snake_case(type(self).__name__))
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.built = False
+        self.input_spec: InputSpec | None = None
+        self.inbound_nodes: list[Node] = []
+        self._trainable = bool(trainable)
+        self._trainable_variables: list[Variable] = []
+        self._non_trainable_variables: list[Variable] = []
+        self._build_shape: Any = None
+        self._packed_weights: tuple[Any, Any] | None = None
+
+    # --- what a layer writes
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape (None for axes that may vary)."""
+        self.built = True
+
+    def forward(self, x: Any, call: Call) -> Any:
+        """The output (or a tuple of outputs) for the input `x`; keeps in ``call.saved`` what `backward` needs."""
+        raise NotImplementedError(f"layer class {type(self).__name__} has no forward(x, call)")
+
+    def backward(self, dy: Any, call: Call) -> Any:
+        """The gradient of the input; adds the weights' gradients through `Variable.grad_out` or `add_grad`."""
+        raise NotImplementedError(f"layer class {type(self).__name__} has no backward(dy, call)")
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape of the output for an input shape; found by trying where a layer does not write this."""
+        return _shape_by_trying(self, input_shape)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Mask of the output: by default that of the input, for layers that support masking."""
+        return mask if self.supports_masking else None
+
+    def output_lengths(self, lengths: Array | None) -> Array | None:
+        """Valid steps of the output's rows; None where it has no time axis any more."""
+        return lengths
+
+    def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
+        """Whether the output has a mask if the input has one; a tuple for several outputs."""
+        return has_mask and self.supports_masking
+
+    # --- weights
+
+    def add_weight(
+        self,
+        shape: Sequence[int],
+        initializer: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        dtype: str = "float32",
+    ) -> Variable:
+        """Make a `Variable` that is a weight of this layer.
+
+        Parameters
+        ----------
+        shape : sequence of int
+        initializer : str, dict, callable or array, optional
+            Glorot's uniform distribution by default.
+        name : str, optional
+        trainable : bool
+        regularizer, constraint : optional
+            By name, config or instance.
+        dtype : str
+        """
+        shape = tuple(shape)
+        if any(not isinstance(n, (int, np.integer)) or n <= 0 for n in shape):
+            raise ValueError(
+                f"layer {self.name!r} cannot make weight {name!r} of shape {shape}: every axis must be known "
+                "and positive"
+            )
+        supplier = weight_supplier.get()
+        if supplier is not None:
+            value = supplier(shape, dtype)
+        elif isinstance(initializer, np.ndarray):
+            value = initializer
+        else:
+            make = initializers.get("glorot_uniform" if initializer is None else initializer)
+            assert make is not None
+            value = make(shape, dtype=dtype)
+        variable = Variable(value, name or "variable", trainable, regularizers.get(regularizer), constraints.get(constraint))
+        if variable.shape != shape:
+            raise ValueError(f"initializer of weight {name!r} made shape {variable.shape}, expected {shape}")
+        variable.path = f"{self._weight_prefix()}/{variable.name}"
+        (self._trainable_variables if trainable else self._non_trainable_variables).append(variable)
+        variable.trainable = trainable and self._trainable
+        return variable
+
+    def _weight_prefix(self) -> str:
+        return self.name
+
+    def _sublayers(self) -> Iterator[Layer]:
+        """Layers held in attributes, or in lists, tuples and dicts in attributes."""
+        seen = {id(self)}
+        for value in vars(self).values():
+            if isinstance(value, dict):
+                candidates: Any = value.values()
+            else:
+                candidates = value if isinstance(value, (list, tuple)) else (value,)
+            for item in candidates:
+                if isinstance(item, Layer) and id(item) not in seen:
+                    seen.add(id(item))
+                    yield item
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All weights: own trainable ones, own others, then those of layers inside."""
+        found = [*self._trainable_variables, *self._non_trainable_variables]
+        for layer in self._sublayers():
+            found.extend(layer.variables)
+        return list(dict.fromkeys(found))
+
+    @property
+    def weights(self) -> list[Variable]:
+        return self.variables
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """Weights that training changes; empty if the layer is not `trainable`."""
+        return [v for v in self.variables if v.trainable] if self._trainable else []
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        return [v for v in self.variables if not v.trainable] if self._trainable else self.variables
+
+    trainable_weights = trainable_variables
+    non_trainable_weights = non_trainable_variables
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; setting it also sets layers inside."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for variable in self._trainable_variables:
+            variable.trainable = self._trainable
+        for layer in self._sublayers():
+            layer.trainable = self._trainable
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights' values, in the order of `weights`."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: Sequence[npt.ArrayLike]) -> None:
+        """Set all weights, or none if any array does not fit.
+
+        Raises
+        ------
+        ValueError
+            If the number of arrays or a shape differs.
+        TypeError
+            If an array is not numeric.
+        """
+        variables = self.weights
+        if len(weights) != len(variables):
+            raise ValueError(
+                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length "
+                f"{len(weights)}, but the layer was expecting {len(variables)} weights."
+            )
+        checked = []
+        for variable, value in zip(variables, weights, strict=True):
+            shape = np.shape(value)
+            if shape != variable.shape:
+                raise ValueError(
+                    f"Layer {self.name} weight shape {variable.shape} is not compatible with provided weight "
+                    f"shape {shape} (weight {variable.path!r})."
+                )
+            checked.append(variable.check(value))
+        for variable, value in zip(variables, checked, strict=True):
+            variable.assign(value)
+
+    def count_params(self) -> int:
+        """Number of elements of all weights."""
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. "
+                "You can build it manually via: `layer.build(input_shape)`."
+            )
+        return sum(v.size for v in self.weights)
+
+    def packed(self, variables: Sequence[Variable | None], pack: Callable[[], T]) -> T:
+        """``pack()``, made anew only when one of `variables` has changed."""
+        key = [v.version if v is not None else -1 for v in variables]
+        cached = self._packed_weights
+        if cached is not None and cached[0] == key:
+            return cached[1]  # type: ignore[no-any-return]
+        made = pack()
+        self._packed_weights = (key, made)  # one assignment: threads see the old pair or the new one
+        return made
+
+    # --- calls
+
+    def __call__(
+        self, inputs: Any, *, training: bool | None = None, mask: Any = None, lengths: Any = None, **kwargs: Any
+    ) -> Any:
+        """The layer as a function of arrays; or, of symbolic tensors, a node in a graph.
+
+        Parameters
+        ----------
+        inputs : array_like, or list of them for layers that merge
+        training : bool, optional
+        mask : (B, T) bool array, optional
+        lengths : (B,) int array, optional
+            Valid steps of right-padded rows.
+
+        Returns
+        -------
+        numpy.ndarray, or a tuple of them
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit, or an axis is empty.
+        TypeError
+            If the input is not numeric.
+        """
+        if is_symbolic(inputs):
+            return self.record(inputs, kwargs)
+        if kwargs:
+            raise TypeError(f"layer {self.name!r} got an unexpected argument {next(iter(kwargs))!r}")
+        x = self._convert(inputs)
+        self.ensure_built(shapes_of(x))
+        self.check_input(x)
+        call = Call(bool(training), mask=checked_mask(mask, x), lengths=checked_lengths(lengths, x))
+        return self.forward(x, call)
+
+    def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
+        """Add a node to the graph and return the symbolic output."""
+        shapes = map_leaves(lambda t: t.shape, inputs)
+        self.ensure_built(shapes)
+        self.check_shapes(shapes)
+        tensors: list[KerasTensor] = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        has_mask = any(t.has_mask for t in tensors if isinstance(t, KerasTensor))
+        if has_mask and not self.supports_masking and self.compute_mask.__func__ is Layer.compute_mask:  # type: ignore[attr-defined]
+            warnings.warn(
+                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask attached to "
+                "it. However, this layer does not support masking and will therefore destroy the mask information.",
+                stacklevel=3,
+            )
+        out_shapes = self.compute_output_shape(shapes)
+        several = bool(out_shapes) and isinstance(out_shapes[0], (tuple, list))
+        flat: list[Shape] = list(out_shapes) if several else [out_shapes]
+        makes = self.makes_mask(has_mask)
+        masks = makes if isinstance(makes, tuple) else (makes,) + (False,) * (len(flat) - 1)
+        outputs = [
+            KerasTensor(tuple(shape), name=unique_name("keras_tensor"), has_mask=masked)
+            for shape, masked in zip(flat, masks, strict=True)
+        ]
+        Node(self, inputs, kwargs, outputs)
+        return outputs if several else outputs[0]
+
+    def _convert(self, inputs: Any) -> Any:
+        if isinstance(inputs, np.ndarray) and inputs.dtype == _FLOAT32 and inputs.flags.c_contiguous:
+            return inputs
+        return as_float32(inputs, f"inputs of layer {self.name!r}")
+
+    def ensure_built(self, shapes: Any) -> None:
+        """`build` for these shapes if that was not done; a failed build leaves no weights behind."""
+        if self.built:
+            return
+        self.check_shapes(shapes)
+        try:
+            self.build(shapes)
+        except BaseException:
+            self._trainable_variables.clear()
+            self._non_trainable_variables.clear()
+            raise
+        self.built = True
+        self._build_shape = shapes
+
+    def check_input(self, x: Any) -> None:
+        """Raise a ValueError if arrays do not fit the layer."""
+        self.check_shapes(shapes_of(x))
+        for array in x if isinstance(x, (list, tuple)) else (x,):
+            if array.size == 0:
+                raise ValueError(
+                    f"inputs of layer {self.name!r} must not be empty, got an array of shape {array.shape}"
+                )
+
+    def check_shapes(self, shapes: Any) -> None:
+        """Raise a ValueError if shapes do not fit the layer's `input_spec`."""
+        if self.input_spec is not None:
+            self.input_spec.check(shapes, self.name)
+
+    def check_values(self, x: Array) -> None:
+        """Raise a ValueError if values of a whole data set will not do; `fit` asks before the first step."""
+
+    # --- graph and configuration
+
+    @property
+    def input(self) -> Any:
+        """Symbolic input of the layer's first call in a graph."""
+        return self._first_node().inputs
+
+    @property
+    def output(self) -> Any:
+        """Symbolic output of the layer's first call in a graph."""
+        outputs = self._first_node().outputs
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _first_node(self) -> Node:
+        if not self.inbound_nodes:
+            raise AttributeError(f"The layer {self.name} has never been called and thus has no defined input.")
+        return self.inbound_nodes[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make the same layer with `from_config`, equal to Keras 3's."""
+        config: dict[str, Any] = {
+            "name": self.name,
+            "trainable": self._trainable,
+            "dtype": {**_DTYPE_CONFIG, "config": {"name": "float32"}},
+        }
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = serialize_keras_object(self.activity_regularizer)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """The layer that a configuration from `get_config` describes; its weights are new."""
+        return cls(**config)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """``{"input_shape": ...}`` once the layer is built."""
+        return None if self._build_shape is None else {"input_shape": self._build_shape}
+
+    @property
+    def dtype(self) -> str:
+        return "float32"
+
+    compute_dtype = variable_dtype = dtype
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _dtype_name(dtype: Any) -> Any:
+    if isinstance(dtype, dict):
+        return dtype.get("config", {}).get("name")
+    return getattr(dtype, "name", dtype) if not isinstance(dtype, type) else np.dtype(dtype).name
+
+
+def _input_shape_argument(kwargs: dict[str, Any]) -> Shape | None:
+    """The batch shape that old-style arguments ask for; takes them out of `kwargs`."""
+    batch_size = kwargs.pop("batch_size", None)
+    shape, batch_shape = kwargs.pop("input_shape", None), kwargs.pop("batch_input_shape", None)
+    dim, length = kwargs.pop("input_dim", None), kwargs.pop("input_length", None)
+    if batch_shape is None and shape is None and dim is not None:
+        shape = (dim,) if length is None else (length, dim)
+    if batch_shape is None and shape is not None:
+        batch_shape = (batch_size, *((shape,) if isinstance(shape, int) else shape))
+    return None if batch_shape is None else tuple(batch_shape)
+
+
+def _shape_by_trying(layer: Layer, input_shape: Any) -> Any:
+    """Run `forward` on zeros with two sizes of every open axis; axes of the output that differ are open."""
+    layer.ensure_built(input_shape)
+
+    def run(size: int) -> Any:
+        several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
+        shapes = input_shape if several else [input_shape]
+        dtype = np.int64 if layer.integer_inputs else np.float32
+        zeros = [np.zeros([size if n is None else n for n in shape], dtype) for shape in shapes]
+        return shapes_of(layer.forward(zeros if several else zeros[0], Call()))
+
+    def merge(a: Any, b: Any) -> Any:
+        return tuple(m if m == n else None for m, n in zip(a, b, strict=True))
+
+    first, second = run(2), run(3)
+    if isinstance(first, list):
+        return [merge(a, b) for a, b in zip(first, second, strict=True)]
+    return merge(first, second)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The context of one call of one layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Call"]
+
+Array = npt.NDArray[Any]
+
+
+class Call:
+    """One call of one layer: what it is given besides its input, and what it leaves for its backward pass.
+
+    Layers keep no state of a call themselves, so one layer may be used many times in a graph and by many threads.
+
+    Attributes
+    ----------
+    training : bool
+        Dropout is on.
+    save : bool
+        `backward` will follow: keep what it needs in `saved`.
+    needs_dx : bool
+        `backward` must return the gradient of the input; if False it may return None.
+    mask : (B, T) bool array or None
+        True where a time step counts; a list for layers with several inputs.
+    lengths : (B,) int32 array or None
+        Number of valid steps in each right-padded row.
+    initial_state : tuple of (B, H) arrays or None
+    rng : numpy.random.Generator
+        Source of random numbers in training.
+    defer_activation : bool
+        Return the values before the last activation: the loss applies it (`lstmfast.losses`).
+    saved : object
+        Whatever `forward` leaves for `backward`.
+    output_mask : array or None
+        A mask that `forward` made on its way: spares a call of `compute_mask`.
+    d_initial_state : tuple of arrays or None
+        Set by `backward` of recurrent layers.
+    """
+
+    __slots__ = (
+        "_rng",
+        "d_initial_state",
+        "defer_activation",
+        "initial_state",
+        "lengths",
+        "mask",
+        "needs_dx",
+        "output_mask",
+        "save",
+        "saved",
+        "training",
+    )
+
+    def __init__(
+        self,
+        training: bool = False,
+        save: bool = False,
+        needs_dx: bool = False,
+        mask: Any = None,
+        lengths: Array | None = None,
+        initial_state: Any = None,
+        rng: np.random.Generator | None = None,
+        defer_activation: bool = False,
+    ) -> None:
+        self.training = training
+        self.save = save
+        self.needs_dx = needs_dx
+        self.mask = mask
+        self.lengths = lengths
+        self.initial_state = initial_state
+        self._rng = rng
+        self.defer_activation = defer_activation
+        self.saved: Any = None
+        self.output_mask: Any = None
+        self.d_initial_state: Any = None
+
+    @property
+    def rng(self) -> np.random.Generator:
+        if self._rng is None:
+            from ..random import global_generator
+
+            return global_generator()
+        return self._rng

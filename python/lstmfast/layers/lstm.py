@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Long short-term memory (Hochreiter and Schmidhuber 1997; Gers et al. 2000)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .recurrent import RecurrentLayer
+
+__all__ = ["LSTM"]
+
+Array = npt.NDArray[Any]
+
+
+class LSTM(RecurrentLayer):
+    """Long short-term memory over a whole sequence.
+
+    ``i, f, o = g(z_i), g(z_f), g(z_o)``, ``c_t = f * c + i * a(z_c)``, ``h_t = o * a(c_t)`` with
+    ``z = x_t @ kernel + h @ recurrent_kernel + bias``; gates in the order i, f, c, o.
+
+    Parameters
+    ----------
+    units : int
+        Size of the states and of the output.
+    activation, recurrent_activation : str
+        ``a`` and ``g`` above; ``"tanh"`` and ``"sigmoid"``.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str, dict or callable
+    unit_forget_bias : bool
+        The forget gate's bias starts with 1 (Jozefowicz et al. 2015).
+    kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer : optional
+    kernel_constraint, recurrent_constraint, bias_constraint : optional
+    dropout, recurrent_dropout : float
+        Share of the inputs and of h that is dropped in training, by one mask for all steps of a row.
+    seed : int, optional
+        Own stream of random numbers for dropout.
+    return_sequences : bool
+        Output of every step, (B, T, units), rather than the last, (B, units).
+    return_state : bool
+        Also return the final h and c.
+    go_backwards : bool
+        From the last step to the first; outputs are in the order of processing.
+    stateful : bool
+        The final states of a batch are the initial ones of the next; needs a fixed batch size.
+    unroll, use_cudnn, implementation : ignored
+        Accepted for Keras's sake.
+    **kwargs
+        See `Layer`; also `zero_output_for_mask`.
+
+    Notes
+    -----
+    Input (B, T, n) float32. Weights: kernel (n, 4*units), recurrent_kernel (units, 4*units), bias (4*units,).
+    A sequence is one native call each way (`lstmfast.reference.lstm_forward` is its specification).
+
+    Raises
+    ------
+    ValueError
+        If an argument or the shape of an input is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.layers import LSTM
+    >>> lstm = LSTM(4, return_sequences=True, return_state=True)
+    >>> outputs, h, c = lstm(np.zeros((2, 5, 3)))
+    >>> outputs.shape, h.shape, c.shape
+    ((2, 5, 4), (2, 4), (2, 4))
+    """
+
+    cell_name, gates, n_states = "lstm", 4, 2
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        use_cudnn: Any = "auto",
+        **kwargs: Any,
+    ) -> None:
+        if use_cudnn not in ("auto", True, False):
+            raise ValueError(
+                "Invalid valid received for argument `use_cudnn`. Expected one of {'auto', True, False}. "
+                f"Received: use_cudnn={use_cudnn}"
+            )
+        self.use_cudnn = use_cudnn
+        self.unit_forget_bias = bool(unit_forget_bias)
+        super().__init__(
+            units,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            **kwargs,
+        )
+
+    def _initial_bias(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
+        if not self.unit_forget_bias:
+            return super()._initial_bias(shape, dtype)
+        part = super()._initial_bias
+        u = self.units
+        return np.concatenate([part((u,), dtype), np.ones(u, dtype), part((2 * u,), dtype)])
+
+    def get_config(self) -> dict[str, Any]:
+        from .. import activations
+
+        return {
+            **super().get_config(),
+            "recurrent_activation": activations.serialize(self.recurrent_activation),
+            "unit_forget_bias": self.unit_forget_bias,
+            "seed": self.seed,
+        }

@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the recurrent layers share: arguments, states, masks, dropout, one native call a sequence each way.
+
+A cell adds its name, its number of gates and states, and what its bias starts with: see `lstm.py`, `simple_rnn.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core, activations, constraints, initializers, regularizers
+from ..saving.registry import serialize_keras_object
+from ..symbolic import KerasTensor, flatten, is_symbolic
+from .arrays import as_float32, checked_lengths, checked_mask
+from .base import Layer
+from .call import Call
+from .dropout import dropout_mask
+from .input_spec import InputSpec
+
+__all__ = ["RecurrentLayer"]
+
+Array = npt.NDArray[Any]
+
+
+class RecurrentLayer(Layer):
+    """Base of the layers that walk along the time axis with a built-in cell.
+
+    See `LSTM` for the arguments. Subclasses set the class attributes.
+    """
+
+    cell_name: ClassVar[str]
+    gates: ClassVar[int]
+    n_states: ClassVar[int]
+
+    supports_masking = True
+    accepts_missing_dy = True
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        activation: Any,
+        recurrent_activation: Any,
+        use_bias: bool,
+        kernel_initializer: Any,
+        recurrent_initializer: Any,
+        bias_initializer: Any,
+        kernel_regularizer: Any,
+        recurrent_regularizer: Any,
+        bias_regularizer: Any,
+        kernel_constraint: Any,
+        recurrent_constraint: Any,
+        bias_constraint: Any,
+        dropout: float,
+        recurrent_dropout: float,
+        seed: int | None,
+        return_sequences: bool,
+        return_state: bool,
+        go_backwards: bool,
+        stateful: bool,
+        unroll: bool,
+        zero_output_for_mask: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(units, (int, np.integer)) or isinstance(units, bool) or units <= 0:
+            raise ValueError(
+                f"Received an invalid value for argument `units`, expected a positive integer, got {units!r}."
+            )
+        if kwargs.pop("time_major", False):
+            raise ValueError("time_major=True is not supported: the batch is the first axis")
+        kwargs.pop("implementation", None)
+        super().__init__(**kwargs)
+        self.units = int(units)
+        self.activation = activations.get(activation)
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self._activation_names = tuple(
+            _native_activation(which, function)
+            for which, function in (
+                ("activation", self.activation),
+                ("recurrent_activation", self.recurrent_activation),
+            )
+        )
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.dropout = min(1.0, max(0.0, dropout))
+        self.recurrent_dropout = min(1.0, max(0.0, recurrent_dropout))
+        self.seed = seed
+        self._generator = None if seed is None else np.random.default_rng(seed)
+        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
+        self.go_backwards, self.stateful, self.unroll = bool(go_backwards), bool(stateful), bool(unroll)
+        self.zero_output_for_mask = bool(zero_output_for_mask)
+        self.states: list[Array] | None = None  # of a stateful layer, between calls
+        self.state_size = [self.units] * self.n_states
+        self.input_spec = InputSpec(ndim=3)
+
+    # --- building
+
+    def build(self, input_shape: Any) -> None:
+        n = input_shape[-1]
+        if n is None:
+            raise ValueError(f"The last axis of the inputs of layer {self.name!r} must be known, got {input_shape}")
+        if self.stateful and input_shape[0] is None:
+            raise ValueError(
+                "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch size: "
+                f"sequence.shape={tuple(input_shape)}"
+            )
+        columns = self.gates * self.units
+        self.kernel = self.add_weight(
+            (n, columns),
+            self.kernel_initializer,
+            "kernel",
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.recurrent_kernel = self.add_weight(
+            (self.units, columns),
+            self.recurrent_initializer,
+            "recurrent_kernel",
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (columns,),
+                self._initial_bias,
+                "bias",
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.input_spec = InputSpec(ndim=3, axes={-1: n})
+        if self.stateful:
+            self.states = [np.zeros((input_shape[0], self.units), np.float32) for _ in range(self.n_states)]
+        self.built = True
+
+    def _initial_bias(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
+        return np.asarray(self.bias_initializer(shape, dtype=dtype))  # type: ignore[misc]
+
+    def _weight_prefix(self) -> str:
+        return f"{self.name}/{self.cell_name}_cell"
+
+    def _pack(self) -> Any:
+        bias = None if self.bias is None else self.bias._data
+        return _core.RecurrentWeights(
+            self.cell_name, self.kernel._data, self.recurrent_kernel._data, bias, *self._activation_names
+        )
+
+    # --- shapes and masks
+
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
+        batch, time = sequences_shape[:2]
+        y = (batch, time, self.units) if self.return_sequences else (batch, self.units)
+        return (y, *[(batch, self.units)] * self.n_states) if self.return_state else y
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        passed = mask if self.return_sequences else None
+        return [passed, *[None] * self.n_states] if self.return_state else passed
+
+    def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
+        passed = has_mask and self.return_sequences
+        return (passed, *[False] * self.n_states) if self.return_state else passed
+
+    def output_lengths(self, lengths: Array | None) -> Array | None:
+        return lengths if self.return_sequences else None
+
+    # --- states
+
+    def get_initial_state(self, batch_size: int) -> list[Array]:
+        """Zeros, one (batch_size, units) array a state."""
+        return [np.zeros((batch_size, self.units), np.float32) for _ in range(self.n_states)]
+
+    def reset_state(self, states: Any = None) -> None:
+        """Set the states of a stateful layer to zero, or to `states`, a list of (batch, units) arrays.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not stateful or a shape does not fit.
+        """
+        if states is not None:
+            if self.states is None:
+                raise ValueError(f"layer {self.name!r} is not stateful or not built: it has no states to set")
+            self.states = list(self._checked_state(states, len(self.states[0])))
+        elif self.states is not None:
+            self.states = self.get_initial_state(len(self.states[0]))
+
+    reset_states = reset_state
+
+    def _checked_state(self, states: Any, batch: int) -> tuple[Array, ...]:
+        given = list(states) if isinstance(states, (list, tuple)) else [states]
+        if len(given) != self.n_states:
+            raise ValueError(
+                f"initial_state of layer {self.name!r} must be {self.n_states} arrays, got {len(given)}"
+            )
+        arrays = []
+        for k, state in enumerate(given):
+            # A copy, so that a caller may reuse its array while a stateful layer or a tape still needs the value.
+            array = as_float32(state, f"initial_state[{k}] of layer {self.name!r}")
+            if array.shape != (batch, self.units):
+                raise ValueError(
+                    f"initial_state[{k}] of layer {self.name!r} must have shape {(batch, self.units)}, "
+                    f"got {array.shape}"
+                )
+            arrays.append(array)
+        return tuple(arrays)
+
+    # --- calls
+
+    def __call__(  # type: ignore[override]
+        self,
+        sequences: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+        lengths: Any = None,
+    ) -> Any:
+        """The layer as a function of arrays; or, of symbolic tensors, a node in a graph.
+
+        Parameters
+        ----------
+        sequences : (B, T, I) array_like
+        initial_state : list of (B, units) arrays, optional
+            h first; zeros by default.
+        mask : (B, T) bool array, optional
+            Where it is False, states are carried over and the output repeats the one before.
+        training : bool, optional
+            Dropout is on.
+        lengths : (B,) int array, optional
+            Valid steps of right-padded rows; later outputs are 0, the states are those at the row's end.
+
+        Returns
+        -------
+        numpy.ndarray
+            (B, T, units) with `return_sequences`, else (B, units); with `return_state` a tuple of it and the states.
+        """
+        if is_symbolic(sequences):
+            return self.record(sequences, self._symbolic_state(initial_state))
+        x = self._convert(sequences)
+        self.ensure_built(x.shape)
+        self.check_input(x)
+        call = Call(bool(training), mask=checked_mask(mask, x), lengths=checked_lengths(lengths, x))
+        if initial_state is not None:
+            call.initial_state = self._checked_state(initial_state, len(x))
+        return self.forward(x, call)
+
+    def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:
+        if initial_state is None:
+            return {}
+        tensors = flatten(initial_state)
+        if len(tensors) != self.n_states:
+            raise ValueError(
+                f"initial_state of layer {self.name!r} must be {self.n_states} tensors, got {len(tensors)}"
+            )
+        for tensor in tensors:
+            if not isinstance(tensor, KerasTensor) or tensor.shape[1:] != (self.units,):
+                raise ValueError(
+                    f"initial_state of layer {self.name!r} must be symbolic tensors of shape (batch, {self.units}), "
+                    f"got {tensor!r}"
+                )
+        return {"initial_state": tensors}
+
+    def forward(self, x: Array, call: Call) -> Any:
+        initial = call.initial_state
+        if initial is None and self.stateful and self.states is not None:
+            if len(x) != len(self.states[0]):
+                raise ValueError(
+                    "If an RNN is stateful, the batch size of the input sequences must be the same as the batch size "
+                    f"of the initial state. Expected batch size: {len(self.states[0])}. Received batch size: {len(x)}"
+                )
+            initial = tuple(self.states)
+        x = np.ascontiguousarray(x)
+        weights = self.packed((self.kernel, self.recurrent_kernel, self.bias), self._pack)
+        x_mask = recurrent_mask = gate_mask = None
+        if call.training and (self.dropout or self.recurrent_dropout):
+            x_mask, recurrent_mask = self._dropout_masks(x, call)
+            if x_mask is not None and x_mask.ndim == 3:
+                x_mask, gate_mask = None, x_mask
+            elif x_mask is not None:
+                x = x * x_mask[:, None]
+        y, states, tape = _core.recurrent_forward(
+            weights,
+            x,
+            initial,
+            call.mask,
+            call.lengths,
+            recurrent_mask,
+            gate_mask,
+            self.return_sequences,
+            self.go_backwards,
+            self.zero_output_for_mask,
+            call.save,
+        )
+        if self.stateful:
+            self.states = [state.copy() for state in states]
+        if self.zero_output_for_mask and call.mask is not None and not self.return_sequences:
+            y = np.where(self._last_step(call.mask, call.lengths), y, np.float32(0))
+        if call.save:
+            call.saved = (weights, tape, x_mask)
+        return (y, *states) if self.return_state else y
+
+    def _last_step(self, mask: Array, lengths: Array | None) -> Array:
+        """(B, 1) bool: whether the step whose output is the last one counts."""
+        if self.go_backwards:
+            return mask[:, :1]
+        last = np.full(len(mask), -1) if lengths is None else np.maximum(lengths, 1) - 1
+        empty = False if lengths is None else lengths == 0
+        return (mask[np.arange(len(mask)), last] | empty)[:, None]
+
+    def backward(self, dy: Any, call: Call) -> Array | None:
+        weights, tape, x_mask = call.saved
+        dstates = None
+        if self.return_state:
+            dy, *rest = dy
+            if any(d is not None for d in rest):
+                dstates = tuple(None if d is None else np.ascontiguousarray(d, np.float32) for d in rest)
+        if dy is not None:
+            dy = np.ascontiguousarray(dy, np.float32)
+            if not self.return_sequences:  # y is the final h
+                if self.zero_output_for_mask and call.mask is not None:
+                    dy = np.where(self._last_step(call.mask, call.lengths), dy, np.float32(0))
+                rest = dstates or (None,) * self.n_states
+                dstates = (dy if rest[0] is None else dy + rest[0], *rest[1:])
+                dy = None
+        dkernel, accumulate = self.kernel.grad_out()
+        drecurrent = self.recurrent_kernel.grad_out()[0]
+        dbias = None if self.bias is None else self.bias.grad_out()[0]
+        dx, call.d_initial_state = _core.recurrent_backward(
+            weights, tape, dy, dstates, dkernel, drecurrent, dbias, accumulate, call.needs_dx
+        )
+        if dx is not None and x_mask is not None:
+            dx *= x_mask[:, None]
+        return dx
+
+    # --- dropout: one mask for all steps of a sequence (Gal and Ghahramani 2016)
+
+    def _dropout_masks(self, x: Array, call: Call) -> tuple[Array | None, Array | None]:
+        """Masks of x, (B, I) or (B, gates, I), and of h, (B, H) or (B, gates, H); None where nothing is dropped.
+
+        As in Keras: with recurrent dropout each gate has masks of its own; a rate of 1 drops nothing.
+        """
+        rng = self._generator or call.rng
+        batch, _, n = x.shape
+        lead = (batch, self.gates) if self.gates > 1 and self.recurrent_dropout else (batch,)
+        x_mask = dropout_mask(rng, (*lead, n), self.dropout) if 0 < self.dropout < 1 else None
+        if not 0 < self.recurrent_dropout < 1:
+            return x_mask, None
+        return x_mask, dropout_mask(rng, (*lead, self.units), self.recurrent_dropout)
+
+    # --- configuration
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "return_sequences": self.return_sequences,
+            "return_state": self.return_state,
+            "go_backwards": self.go_backwards,
+            "stateful": self.stateful,
+            "unroll": self.unroll,
+            "zero_output_for_mask": self.zero_output_for_mask,
+            "units": self.units,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": serialize_keras_object(self.kernel_initializer),
+            "recurrent_initializer": serialize_keras_object(self.recurrent_initializer),
+            "bias_initializer": serialize_keras_object(self.bias_initializer),
+            "kernel_regularizer": serialize_keras_object(self.kernel_regularizer),
+            "recurrent_regularizer": serialize_keras_object(self.recurrent_regularizer),
+            "bias_regularizer": serialize_keras_object(self.bias_regularizer),
+            "activity_regularizer": serialize_keras_object(self.activity_regularizer),
+            "kernel_constraint": serialize_keras_object(self.kernel_constraint),
+            "recurrent_constraint": serialize_keras_object(self.recurrent_constraint),
+            "bias_constraint": serialize_keras_object(self.bias_constraint),
+            "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
+        }
+
+
+def _native_activation(argument: str, function: Any) -> str:
+    name = activations.native_name(function)
+    if name is None or name == "softmax":
+        raise ValueError(
+            f"{argument}={getattr(function, '__name__', function)!r} is not supported inside a recurrent layer"
+        )
+    return name

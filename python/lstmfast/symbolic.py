@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Symbolic tensors and the nodes that record which layer made them: what the functional API draws graphs with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .layers.base import Layer
+
+Shape = tuple[int | None, ...]
+
+
+class KerasTensor:
+    """Stands for an array that does not exist yet: its shape (None where it may vary), dtype and origin.
+
+    Attributes
+    ----------
+    shape : tuple of int or None
+    dtype : str
+    name : str
+    has_mask : bool
+        Whether a mask will come with the array when the graph runs.
+    node, index :
+        The call that makes it, and which of that call's outputs it is.
+    """
+
+    __slots__ = ("dtype", "has_mask", "index", "name", "node", "shape")
+
+    def __init__(self, shape: Shape, dtype: str = "float32", name: str = "", has_mask: bool = False) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.name = name
+        self.has_mask = has_mask
+        self.node: Node | None = None
+        self.index = 0
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def origin(self) -> Node:
+        """The node that makes this tensor."""
+        if self.node is None:
+            raise ValueError(f"{self!r} was not made by Input() or by calling a layer")
+        return self.node
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(f"{self!r} has no values: it is symbolic. Make a Model and call that with arrays.")
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError("a symbolic KerasTensor cannot be iterated over")
+
+    def __bool__(self) -> bool:
+        raise TypeError("a symbolic KerasTensor has no truth value")
+
+    def __repr__(self) -> str:
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
+class Node:
+    """One call of a layer in a graph.
+
+    Attributes
+    ----------
+    layer : Layer
+    inputs : KerasTensor, or list, tuple or dict of them
+        The first argument of the call, as it was given.
+    kwargs : dict
+        Further arguments; symbolic ones (``initial_state``) are parents too.
+    parents, outputs : list of KerasTensor
+    """
+
+    __slots__ = ("inputs", "kwargs", "layer", "outputs", "parents")
+
+    def __init__(self, layer: Layer, inputs: Any, kwargs: dict[str, Any], outputs: list[KerasTensor]) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.kwargs = kwargs
+        self.parents = [t for t in flatten([inputs, kwargs]) if isinstance(t, KerasTensor)]
+        self.outputs = outputs
+        for index, tensor in enumerate(outputs):
+            tensor.node, tensor.index = self, index
+        layer.inbound_nodes.append(self)
+
+
+def flatten(structure: Any) -> list[Any]:
+    """Leaves of nested lists, tuples and dicts; dicts in the order of their sorted keys, as Keras does."""
+    if isinstance(structure, (list, tuple)):
+        return [leaf for item in structure for leaf in flatten(item)]
+    if isinstance(structure, dict):
+        return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
+    return [] if structure is None else [structure]
+
+
+def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
+    """The same structure with ``function(leaf)`` for each leaf; None stays None."""
+    if isinstance(structure, (list, tuple)):
+        mapped = [map_leaves(function, item) for item in structure]
+        return mapped if isinstance(structure, list) else tuple(mapped)
+    if isinstance(structure, dict):
+        return {key: map_leaves(function, item) for key, item in structure.items()}
+    return None if structure is None else function(structure)
+
+
+def is_symbolic(structure: Any) -> bool:
+    """Whether any leaf is a KerasTensor."""
+    if isinstance(structure, KerasTensor):
+        return True
+    if isinstance(structure, (list, tuple)):
+        return any(is_symbolic(item) for item in structure)
+    if isinstance(structure, dict):
+        return any(is_symbolic(item) for item in structure.values())
+    return False

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Variables: the named arrays that layers learn and optimizers change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Variable"]
+
+Array = npt.NDArray[Any]
+
+#: While a model file is read this holds a function (shape, dtype) -> array that stands in for every initializer:
+#: values that the file replaces need not be drawn, and a file cannot ask for more memory than it has bytes for.
+weight_supplier: ContextVar[Callable[[Sequence[int], str], Array] | None] = ContextVar(
+    "weight_supplier", default=None
+)
+
+
+class Variable:
+    """A named, C-contiguous array with a version, and its gradient in the current training step.
+
+    Parameters
+    ----------
+    value : array_like
+        Initial value, copied. float64 and Python floats become float32; integers stay integers.
+    name : str
+        Last part of `path`, such as ``"kernel"``.
+    trainable : bool
+        Whether optimizers change it.
+    regularizer, constraint : callable, optional
+        Penalty added to the loss; projection applied after each step.
+
+    Attributes
+    ----------
+    version : int
+        Grows with each change of the value; packed copies of weights are keyed by it.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not numeric.
+
+    Examples
+    --------
+    >>> from lstmfast.variables import Variable
+    >>> v = Variable([[1.0, 2.0]], name="kernel")
+    >>> v.shape, v.dtype, v.version
+    ((1, 2), 'float32', 0)
+    >>> v.assign([[3.0, 4.0]])
+    >>> v.numpy(), v.version
+    (array([[3., 4.]], dtype=float32), 1)
+    """
+
+    __slots__ = ("_data", "_grad", "_grad_live", "constraint", "name", "path", "regularizer", "trainable", "version")
+
+    def __init__(
+        self,
+        value: npt.ArrayLike,
+        name: str = "variable",
+        trainable: bool = True,
+        regularizer: Callable[..., Any] | None = None,
+        constraint: Callable[..., Any] | None = None,
+    ) -> None:
+        data = np.array(value, order="C")
+        if data.dtype.kind not in "fiub":
+            raise TypeError(f"value of variable {name!r} must be numeric, got dtype {data.dtype}")
+        self._data: Array = data.astype(np.float32, copy=False) if data.dtype.kind == "f" else data
+        self._grad: Array | None = None
+        self._grad_live = False
+        self.name = name
+        self.path = name
+        self.trainable = trainable
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.version = 0
+
+    # --- value
+
+    @property
+    def value(self) -> Array:
+        """Read-only view of the current value."""
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> str:
+        return self._data.dtype.name
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    def numpy(self) -> Array:
+        """A copy of the value."""
+        return self._data.copy()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is False and dtype is not None and np.dtype(dtype) != self._data.dtype:
+            raise ValueError(f"variable {self.path!r} has dtype {self.dtype}, {dtype} needs a copy")
+        return self.value if copy is False else np.array(self._data, dtype=dtype)
+
+    def check(self, value: npt.ArrayLike) -> Array:
+        """`value` as an array of this variable's shape and dtype.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the shape differs, or the type cannot be converted to this one.
+        """
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"value of variable {self.path!r} must be numeric, got dtype {array.dtype}")
+        if array.shape != self._data.shape:
+            raise ValueError(
+                f"value of variable {self.path!r} must have shape {self._data.shape}, got {array.shape}"
+            )
+        return array.astype(self._data.dtype, copy=False)
+
+    def assign(self, value: npt.ArrayLike) -> None:
+        """Copy `value` in; shapes must be equal."""
+        self._data[...] = self.check(value)
+        self.version += 1
+
+    def assign_add(self, value: npt.ArrayLike) -> None:
+        """Add `value`."""
+        self._data += self.check(value)
+        self.version += 1
+
+    def assign_sub(self, value: npt.ArrayLike) -> None:
+        """Subtract `value`."""
+        self._data -= self.check(value)
+        self.version += 1
+
+    def touch(self) -> None:
+        """Say that `_data` was changed in place, so that packed copies are made anew."""
+        self.version += 1
+
+    # --- gradient of the current step
+
+    @property
+    def grad(self) -> Array | None:
+        """Gradient in the current training step, or None before a backward call reached this variable."""
+        return self._grad if self._grad_live else None
+
+    def grad_out(self) -> tuple[Array, bool]:
+        """Where a backward call puts its gradient: ``(buffer, accumulate)``.
+
+        The first call of a step gives ``accumulate=False``: overwrite the buffer, whatever it holds. Later ones
+        (a layer used twice in the graph) give True: add to it.
+        """
+        grad = self._grad
+        if grad is None:
+            grad = self._grad = np.empty(self._data.shape, np.float32)
+        accumulate = self._grad_live
+        self._grad_live = True
+        return grad, accumulate
+
+    def add_grad(self, value: npt.ArrayLike) -> None:
+        """`grad_out` for gradients made by NumPy: set or add `value`."""
+        buffer, accumulate = self.grad_out()
+        if accumulate:
+            buffer += value
+        else:
+            buffer[...] = value
+
+    def clear_grad(self) -> None:
+        """Forget the gradient; the buffer is kept and not cleared."""
+        self._grad_live = False
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
