@@ -25,6 +25,7 @@ from .regression import (
 )
 
 __all__ = [
+    "FUNCTIONS",
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
     "CategoricalHinge",
@@ -165,6 +166,8 @@ _CLASS_OF: dict[Any, type[RowLoss]] = {
     sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
     squared_hinge: SquaredHinge,
 }
+#: All loss functions above.
+FUNCTIONS = tuple(_CLASS_OF)
 _SHORT = {
     "bce": binary_crossentropy,
     "kld": kl_divergence,
