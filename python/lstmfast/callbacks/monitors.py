@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Callbacks that watch a metric: stop, save, or learn more slowly."""
+
+from __future__ import annotations
+
+import operator
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .base import Callback, Logs
+
+__all__ = ["EarlyStopping", "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau"]
+
+
+class MonitorCallback(Callback):
+    """Base of callbacks that watch a metric.
+
+    Parameters
+    ----------
+    monitor : str
+        Its name in the logs.
+    mode : {"auto", "min", "max"}
+        Whether lower or higher is better; "auto" asks the metric.
+    baseline : float, optional
+        The value that the first one has to improve on.
+    min_delta : float
+        What counts as an improvement.
+    """
+
+    def __init__(
+        self, monitor: str = "val_loss", mode: str = "auto", baseline: float | None = None, min_delta: float = 0
+    ) -> None:
+        super().__init__()
+        if mode not in ("auto", "min", "max"):
+            warnings.warn(f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=3)
+            mode = "auto"
+        self.monitor = monitor
+        self.mode = mode
+        self.best = baseline
+        self.min_delta = abs(min_delta)
+        self.monitor_op: Callable[[Any, Any], Any] | None = None
+
+    def _set_monitor_op(self) -> None:
+        if self.mode != "auto":
+            better = operator.lt if self.mode == "min" else operator.gt
+        else:
+            better = self._better_by_itself()
+        self.monitor_op = better
+        if better is operator.lt:
+            self.min_delta *= -1
+
+    def _better_by_itself(self) -> Callable[[Any, Any], Any]:
+        name = self.monitor.removeprefix("val_")
+        if name == "loss":
+            return operator.lt
+        for metric in getattr(self.model, "metrics", None) or ():
+            if getattr(metric, "name", None) == name:
+                direction = getattr(metric, "_direction", None)
+                if direction is not None:
+                    return operator.gt if direction == "up" else operator.lt
+        raise ValueError(
+            f"{type(self).__name__} callback received monitor={self.monitor}, but lstmfast isn't able to automatically determine "
+            "whether that metric should be maximized or minimized. Pass `mode='max'` in order to monitor based on the highest "
+            "metric value, or pass `mode='min'` in order to use the lowest value."
+        )
+
+    def _is_improvement(self, monitor_value: Any, reference_value: Any) -> bool:
+        if reference_value is None:
+            return True
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        assert self.monitor_op is not None
+        return bool(self.monitor_op(monitor_value - self.min_delta, reference_value))
+
+
+class EarlyStopping(MonitorCallback):
+    """Stop when a metric has not improved for a number of epochs.
+
+    Parameters
+    ----------
+    monitor : str
+    min_delta : float
+        Less than this is no improvement.
+    patience : int
+        So many epochs without improvement are borne.
+    verbose : int
+        1 says when it stops.
+    mode : {"auto", "min", "max"}
+    baseline : float, optional
+        Stop if the metric does not get past it.
+    restore_best_weights : bool
+        Put the best epoch's weights back at the end.
+    start_from_epoch : int
+        Look from this epoch on.
+
+    Examples
+    --------
+    >>> from lstmfast.callbacks import EarlyStopping
+    >>> EarlyStopping(monitor="val_accuracy", patience=3, restore_best_weights=True).patience
+    3
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta=min_delta)
+        self.patience = patience
+        self.verbose = verbose
+        self.baseline = baseline
+        self.wait = 0
+        self.stopped_epoch = 0
+        self.restore_best_weights = restore_best_weights
+        self.best_weights: Any = None
+        self.best_epoch = 0
+        self.start_from_epoch = start_from_epoch
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.wait = 0
+        self.stopped_epoch = 0
+        self.best = None
+        self.best_weights = None
+        self.best_epoch = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        current = self.get_monitor_value(logs)
+        if current is None or epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights = self.model.get_weights()
+            self.best_epoch = epoch
+        self.wait += 1
+        if self._is_improvement(current, self.best):
+            self.best = current
+            self.best_epoch = epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self._is_improvement(current, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.stopped_epoch > 0 and self.verbose > 0:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.restore_best_weights and self.best_weights is not None:
+            if self.verbose > 0:
+                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            self.model.set_weights(self.best_weights)
+
+    def get_monitor_value(self, logs: Logs | None) -> Any:
+        """The watched metric's value, or None and a warning."""
+        value = (logs or {}).get(self.monitor)
+        if value is None:
+            _warn_missing("Early stopping conditioned on", self.monitor, logs)
+        return value
+
+
+class ModelCheckpoint(MonitorCallback):
+    """Save the model, or its weights, after each epoch or so many batches.
+
+    Parameters
+    ----------
+    filepath : str or path
+        With fields for `str.format`: ``"{epoch:02d}-{val_loss:.2f}.keras"``. Models: ``.safetensors``, ``.keras``; weights: as
+        `Model.save_weights` takes.
+    monitor, mode
+        See `MonitorCallback`.
+    verbose : int
+        1 says what it does.
+    save_best_only : bool
+        Only if the watched metric improved.
+    save_weights_only : bool
+        `Model.save_weights` instead of `Model.save`.
+    save_freq : "epoch" or int
+        After each epoch, or so many batches.
+    initial_value_threshold : float, optional
+        Worse than this is never saved with `save_best_only`.
+
+    Raises
+    ------
+    ValueError
+        If `save_freq` or the ending of `filepath` is none of these.
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode, initial_value_threshold)
+        self.verbose = verbose
+        self.filepath = os.fspath(filepath)
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
+        self.save_freq = save_freq
+        self._batches_since_save = 0
+        self._last_batch: int | None = None
+        self._current_epoch = 0
+        if save_freq != "epoch" and not isinstance(save_freq, int):
+            raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
+        endings = (".weights.h5", ".safetensors", ".npz") if save_weights_only else (".keras", ".safetensors", ".h5")
+        if not self.filepath.endswith(endings):
+            what = "`save_weights_only=True` in `ModelCheckpoint`" if save_weights_only else "`ModelCheckpoint`"
+            raise ValueError(
+                f"When using {what}, the filepath provided must end in one of {', '.join(endings)}. "
+                f"Received: filepath={self.filepath}"
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._current_epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            return
+        last = self._last_batch
+        self._batches_since_save += batch + 1 if last is None or batch <= last else batch - last
+        self._last_batch = batch
+        if self._batches_since_save >= int(self.save_freq):
+            self._batches_since_save = 0
+            self._save_model(self._current_epoch, batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.monitor_op is None and (self.save_best_only or self.mode != "auto"):
+            self._set_monitor_op()
+        if self.save_freq == "epoch":
+            self._save_model(epoch, None, logs)
+
+    def _save_model(self, epoch: int, batch: int | None, logs: Logs | None) -> None:
+        logs = logs or {}
+        path = self._path(epoch, batch, logs)
+        if not self._should_save(epoch, logs, path):
+            return
+        if os.path.isdir(path):
+            raise OSError(
+                "Please specify a non-directory filepath for ModelCheckpoint. "
+                f"Filepath used is an existing directory: {path}"
+            )
+        folder = os.path.dirname(path)
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+        if self.save_weights_only:
+            self.model.save_weights(path, overwrite=True)
+        else:
+            self.model.save(path, overwrite=True)
+        if self.verbose > 0:
+            print(f"\nEpoch {epoch + 1}: finished saving model to {path}")
+
+    def _path(self, epoch: int, batch: int | None, logs: Logs) -> str:
+        numbers = {} if batch is None or "batch" in logs else {"batch": batch + 1}
+        try:
+            return self.filepath.format(**{"epoch": epoch + 1, **numbers, **logs})
+        except KeyError as error:
+            raise KeyError(f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}') from None
+
+    def _should_save(self, epoch: int, logs: Logs, path: str) -> bool:
+        said = f"\nEpoch {epoch + 1}: "
+        if not self.save_best_only:
+            if self.verbose > 0:
+                print(f"{said}saving model to {path}")
+            return True
+        current = logs.get(self.monitor)
+        if current is None:
+            warnings.warn(f"Can save best model only with {self.monitor} available.", stacklevel=4)
+            return True
+        if np.ndim(current):
+            warnings.warn(
+                f"Can save best model only when `monitor` is a scalar value. Received: {current}. "
+                "Falling back to `save_best_only=False`.",
+                stacklevel=4,
+            )
+            return True
+        best = "None" if self.best is None else f"{self.best:.5f}"
+        improved = self._is_improvement(current, self.best)
+        if improved:
+            self.best = current
+        if self.verbose > 0:
+            change = f"improved from {best} to {current:.5f}, saving model to {path}"
+            print(f"{said}{self.monitor} " + (change if improved else f"did not improve from {best}"))
+        return improved
+
+
+class ReduceLROnPlateau(MonitorCallback):
+    """Lower the learning rate when a metric has not improved for a number of epochs.
+
+    Parameters
+    ----------
+    monitor : str
+    factor : float
+        Below 1; the learning rate is multiplied by it.
+    patience : int
+        So many epochs without improvement are borne.
+    verbose : int
+        1 says what it does.
+    mode : {"auto", "min", "max"}
+    min_delta : float
+        Less than this is no improvement.
+    cooldown : int
+        Epochs to wait after a change.
+    min_lr : float
+        Never below this.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is 1 or more.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta=min_delta)
+        if factor >= 1.0:
+            raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0. Received factor={factor}")
+        self.factor = factor
+        self.min_lr = min_lr
+        self.patience = patience
+        self.verbose = verbose
+        self.cooldown = cooldown
+        self.cooldown_counter = 0
+        self.wait = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.best = None
+        self.cooldown_counter = 0
+        self.wait = 0
+
+    def in_cooldown(self) -> bool:
+        """Whether it still waits after a change."""
+        return self.cooldown_counter > 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        logs = {} if logs is None else logs
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        current = logs.get(self.monitor)
+        if current is None:
+            _warn_missing("Learning rate reduction is conditioned on", self.monitor, logs)
+            return
+        if self.in_cooldown():
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self._is_improvement(current, self.best):
+            self.best = current
+            self.wait = 0
+        elif not self.in_cooldown():
+            self.wait += 1
+            if self.wait >= self.patience and self._reduce(epoch):
+                self.cooldown_counter = self.cooldown
+                self.wait = 0
+
+    def _reduce(self, epoch: int) -> bool:
+        optimizer = self.model.optimizer
+        before = float(optimizer.learning_rate)
+        if before <= np.float32(self.min_lr):
+            return False
+        after = max(before * self.factor, self.min_lr)
+        optimizer.learning_rate = after
+        if self.verbose > 0:
+            print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {after}.")
+        return True
+
+
+def _warn_missing(what: str, monitor: str, logs: Logs | None) -> None:
+    warnings.warn(
+        f"{what} metric `{monitor}` which is not available. Available metrics are: {','.join(logs or {})}", stacklevel=4
+    )
