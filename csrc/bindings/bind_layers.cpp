@@ -52,7 +52,8 @@ FloatArray bound_activation_forward(const std::string& name, const FloatArray& x
   return y;
 }
 
-FloatArray bound_activation_backward(const std::string& name, const OptionalFloatArray& x, const OptionalFloatArray& y, const FloatArray& dy) {
+FloatArray bound_activation_backward(const std::string& name, const OptionalFloatArray& x, const OptionalFloatArray& y,
+                                     const FloatArray& dy) {
   if (x) check_same_shape(*x, "x", dy, "dy");
   if (y) check_same_shape(*y, "y", dy, "dy");
   const bool softmax = name == "softmax";

@@ -68,7 +68,8 @@ class ParameterGroup {
   }
 
   void sgd(double learning_rate, double momentum, bool nesterov) {
-    if (momentum != 0.0 && slots_ < 1) throw py::value_error("momentum: a group made with slots=0 has no velocity, got " + std::to_string(momentum));
+    if (momentum != 0.0 && slots_ < 1)
+      throw py::value_error("momentum: a group made with slots=0 has no velocity, got " + std::to_string(momentum));
     run(kUpdateWork, [&] { parameters_.sgd(static_cast<float>(learning_rate), static_cast<float>(momentum), nesterov); });
   }
 
@@ -80,7 +81,8 @@ class ParameterGroup {
     const double t = static_cast<double>(step);
     const double rate = learning_rate * std::sqrt(1.0 - std::pow(beta_2, t)) / (1.0 - std::pow(beta_1, t));
     run(kUpdateWork, [&] {
-      parameters_.adam(static_cast<float>(rate), static_cast<float>(1.0 - beta_1), static_cast<float>(1.0 - beta_2), static_cast<float>(epsilon));
+      parameters_.adam(static_cast<float>(rate), static_cast<float>(1.0 - beta_1), static_cast<float>(1.0 - beta_2),
+                       static_cast<float>(epsilon));
     });
   }
 
@@ -126,14 +128,16 @@ class ParameterGroup {
 
   std::vector<Parameter> collect(const py::sequence& values, const py::sequence& grads) {
     if (values.size() != grads.size())
-      throw py::value_error("grads: expected as many as values, " + std::to_string(values.size()) + ", got " + std::to_string(grads.size()));
+      throw py::value_error("grads: expected as many as values, " + std::to_string(values.size()) + ", got " +
+                            std::to_string(grads.size()));
     std::vector<Parameter> all;
     std::vector<std::pair<const float*, const float*>> spans;
     for (std::size_t i = 0; i < values.size(); ++i) {
       FloatArray value = take(values[i], "values", i), grad = take(grads[i], "grads", i);
       const std::vector<py::ssize_t> shape(value.shape(), value.shape() + value.ndim());
       if (grad.ndim() != value.ndim() || !std::equal(shape.begin(), shape.end(), grad.shape()))
-        throw py::value_error("grads[" + std::to_string(i) + "]: expected the shape of the value, " + shape_text(value) + ", got " + shape_text(grad));
+        throw py::value_error("grads[" + std::to_string(i) + "]: expected the shape of the value, " + shape_text(value) + ", got " +
+                              shape_text(grad));
       Parameter p{value.size(), value.mutable_data(), grad.mutable_data(), {}};
       std::vector<FloatArray> slots;
       for (int k = 0; k < slots_; ++k) {
@@ -176,7 +180,8 @@ void register_optimizers(py::module_& m) {
       .def("clip_norm", &ParameterGroup::clip_norm, py::arg("max_norm"), "Scales each gradient by its own norm.")
       .def("clip_value", &ParameterGroup::clip_value, py::arg("max_value"), "Clips each element to -max_value..max_value.")
       .def("sgd", &ParameterGroup::sgd, py::arg("learning_rate"), py::arg("momentum") = 0.0, py::arg("nesterov") = false)
-      .def("adam", &ParameterGroup::adam, py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"), py::arg("step"));
+      .def("adam", &ParameterGroup::adam, py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"),
+           py::arg("step"));
 }
 
 }  // namespace lstmfast

@@ -54,7 +54,8 @@ void test_activation_backward(const std::string& isa, const std::string& name, c
   if (slope_from_output(activation) ? !y : !x) throw py::value_error("x, y: the one that the slope needs is None");
   if (x) check_shape(*x, "x", {dy.shape(0)});
   if (y) check_shape(*y, "y", {dy.shape(0)});
-  activation_backward(kernels_for(isa), activation, dy.size(), x ? x->data() : nullptr, y ? y->data() : nullptr, dy.data(), dx.mutable_data());
+  activation_backward(kernels_for(isa), activation, dy.size(), x ? x->data() : nullptr, y ? y->data() : nullptr, dy.data(),
+                      dx.mutable_data());
 }
 
 void test_softmax_forward(const std::string& isa, const FloatArray& x, FloatArray& y) {
@@ -94,7 +95,8 @@ void test_embedding_backward(const std::string& isa, const LabelArray& ids, cons
   check_shape(dtable, "dtable", {-1, -1});
   check_shape(dy, "dy", {ids.shape(0), dtable.shape(1)});
   if (first_bad_id(ids.data(), ids.size(), dtable.shape(0)) >= 0) throw py::value_error("ids: out of range");
-  embedding_backward(kernels_for(isa), ids.data(), ids.size(), dy.data(), dtable.shape(1), dtable.shape(0), accumulate, dtable.mutable_data());
+  embedding_backward(kernels_for(isa), ids.data(), ids.size(), dy.data(), dtable.shape(1), dtable.shape(0), accumulate,
+                     dtable.mutable_data());
 }
 
 double test_sum_squares(const std::string& isa, const FloatArray& x) {
@@ -108,11 +110,13 @@ double test_sum_squares(const std::string& isa, const FloatArray& x) {
 void register_testing_elementwise(py::module_& testing) {
   testing.def("math_names", [] { return std::vector<std::string>(std::begin(kMathNames), std::end(kMathNames)); });
   testing.def("math", &math, py::arg("isa"), py::arg("name"), py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("flush") = false);
-  testing.def("activation_forward", &test_activation_forward, py::arg("isa"), py::arg("name"), py::arg("x").noconvert(), py::arg("y").noconvert());
+  testing.def("activation_forward", &test_activation_forward, py::arg("isa"), py::arg("name"), py::arg("x").noconvert(),
+              py::arg("y").noconvert());
   testing.def("activation_backward", &test_activation_backward, py::arg("isa"), py::arg("name"), py::arg("x").noconvert(),
               py::arg("y").noconvert(), py::arg("dy").noconvert(), py::arg("dx").noconvert());
   testing.def("softmax_forward", &test_softmax_forward, py::arg("isa"), py::arg("x").noconvert(), py::arg("y").noconvert());
-  testing.def("softmax_backward", &test_softmax_backward, py::arg("isa"), py::arg("y").noconvert(), py::arg("dy").noconvert(), py::arg("dx").noconvert());
+  testing.def("softmax_backward", &test_softmax_backward, py::arg("isa"), py::arg("y").noconvert(), py::arg("dy").noconvert(),
+              py::arg("dx").noconvert());
   testing.def("loss", &test_loss, py::arg("isa"), py::arg("name"), py::arg("prediction").noconvert(), py::arg("labels").noconvert(),
               py::arg("targets").noconvert(), py::arg("weight").noconvert(), py::arg("loss").noconvert(), py::arg("gradient").noconvert(),
               py::arg("output").noconvert());

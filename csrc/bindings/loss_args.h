@@ -21,7 +21,8 @@ inline LossArgs loss_args(const FloatArray& prediction, const char* prediction_n
   LossArgs a{};
   a.rows = prediction.shape(0);
   a.columns = prediction.shape(1);
-  if (a.columns == 0) throw py::value_error(std::string(prediction_name) + ": expected at least one column, got shape " + shape_text(prediction));
+  if (a.columns == 0)
+    throw py::value_error(std::string(prediction_name) + ": expected at least one column, got shape " + shape_text(prediction));
   if (labels.has_value() == target.has_value()) throw py::value_error("labels: expected either labels or targets, got both or neither");
   if (target) {
     check_shape(*target, target_name, {a.rows, a.columns});

@@ -18,8 +18,7 @@ LSTMFAST_INLINE F32 activation(F32 x) {
   if constexpr (A == Activation::kTanh) return tanh(x);
   if constexpr (A == Activation::kHardSigmoid) return clamp(zero(), one, fma(x, set1(1.0f / 6.0f), half));
   if constexpr (A == Activation::kElu) return select(lt(zero(), x), x, expm1(x));
-  if constexpr (A == Activation::kSelu)
-    return mul(set1(kSeluScale), select(lt(zero(), x), x, mul(set1(kSeluAlpha), expm1(x))));
+  if constexpr (A == Activation::kSelu) return mul(set1(kSeluScale), select(lt(zero(), x), x, mul(set1(kSeluAlpha), expm1(x))));
   if constexpr (A == Activation::kGelu) {
     F32 bell;
     return mul(max(set1(-15.0f), x), normal_cdf(x, bell));  // the bound: -inf * 0 must be 0
@@ -41,9 +40,7 @@ LSTMFAST_INLINE F32 activation(F32 x) {
   return x;
 }
 
-constexpr bool slope_needs_input(Activation a) {
-  return a == Activation::kGelu || a == Activation::kGeluTanh || a == Activation::kSilu;
-}
+constexpr bool slope_needs_input(Activation a) { return a == Activation::kGelu || a == Activation::kGeluTanh || a == Activation::kSilu; }
 
 // d activation / d x from its OUTPUT y; at a corner, the slope on the left of it.
 template <Activation A>
@@ -55,8 +52,7 @@ LSTMFAST_INLINE F32 slope_from_output(F32 y) {
   if constexpr (A == Activation::kTanh) return fma(neg(y), y, one);
   if constexpr (A == Activation::kHardSigmoid) return select(lt(y, one), where(lt(zero(), y), 1.0f / 6.0f), zero());
   if constexpr (A == Activation::kElu) return select(lt(zero(), y), one, add(y, one));
-  if constexpr (A == Activation::kSelu)
-    return select(lt(zero(), y), set1(kSeluScale), add(y, set1(kSeluScale * kSeluAlpha)));
+  if constexpr (A == Activation::kSelu) return select(lt(zero(), y), set1(kSeluScale), add(y, set1(kSeluScale * kSeluAlpha)));
   if constexpr (A == Activation::kSoftplus) return neg(expm1(neg(y)));
   if constexpr (A == Activation::kSoftsign) return mul(sub(one, abs(y)), sub(one, abs(y)));
   if constexpr (A == Activation::kExponential) return y;
@@ -163,9 +159,7 @@ void softmax_backward(std::int64_t rows, std::int64_t columns, const float* y, c
       dot = wide_map([](F32 a, F32 b, F32 c) { return fma(a, b, c); }, wide_load(y + j, n, 0.0f), wide_load(dy + j, n, 0.0f), dot);
     });
     const F32 mean = set1(wide_sum(dot));
-    for_vectors(columns, [=](std::int64_t j, int n) {
-      store_some(dx + j, mul(load_some(y + j, n), sub(load_some(dy + j, n), mean)), n);
-    });
+    for_vectors(columns, [=](std::int64_t j, int n) { store_some(dx + j, mul(load_some(y + j, n), sub(load_some(dy + j, n), mean)), n); });
   }
 }
 

@@ -27,8 +27,8 @@ struct AdamArgs {
   std::int64_t n;
   float* value;
   const float* gradient;
-  float *mean, *variance;                // running means of g and g^2
-  float step;                            // learning rate with both bias corrections
+  float *mean, *variance;  // running means of g and g^2
+  float step;              // learning rate with both bias corrections
   float one_minus_beta_1, one_minus_beta_2;
   float epsilon;
 };

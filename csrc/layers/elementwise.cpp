@@ -14,16 +14,19 @@ int threads_for(std::int64_t elements) { return threads_for_work(static_cast<dou
 }  // namespace
 
 void activation_forward(const KernelTable& kernels, Activation activation, std::int64_t n, const float* x, float* y) {
-  parallel_for(n, threads_for(n), [&](std::int64_t begin, std::int64_t end) {
-    kernels.activation_forward(activation, end - begin, x + begin, y + begin);
-  }, kLine);
+  parallel_for(
+      n, threads_for(n),
+      [&](std::int64_t begin, std::int64_t end) { kernels.activation_forward(activation, end - begin, x + begin, y + begin); }, kLine);
 }
 
-void activation_backward(const KernelTable& kernels, Activation activation, std::int64_t n, const float* x, const float* y,
-                         const float* dy, float* dx) {
-  parallel_for(n, threads_for(n), [&](std::int64_t begin, std::int64_t end) {
-    kernels.activation_backward(activation, end - begin, x ? x + begin : nullptr, y ? y + begin : nullptr, dy + begin, dx + begin);
-  }, kLine);
+void activation_backward(const KernelTable& kernels, Activation activation, std::int64_t n, const float* x, const float* y, const float* dy,
+                         float* dx) {
+  parallel_for(
+      n, threads_for(n),
+      [&](std::int64_t begin, std::int64_t end) {
+        kernels.activation_backward(activation, end - begin, x ? x + begin : nullptr, y ? y + begin : nullptr, dy + begin, dx + begin);
+      },
+      kLine);
 }
 
 void softmax_forward(const KernelTable& kernels, std::int64_t rows, std::int64_t columns, const float* x, float* y) {

@@ -12,8 +12,8 @@ void activation_forward(const KernelTable& kernels, Activation activation, std::
 
 // dx = dy * slope; x is needed only where the output does not tell the slope (gelu, gelu_tanh, silu), y only where it does.
 // dx may be dy.
-void activation_backward(const KernelTable& kernels, Activation activation, std::int64_t n, const float* x, const float* y,
-                         const float* dy, float* dx);
+void activation_backward(const KernelTable& kernels, Activation activation, std::int64_t n, const float* x, const float* y, const float* dy,
+                         float* dx);
 
 // Over the last axis: x, y (rows, columns); y may be x, dx may be dy.
 void softmax_forward(const KernelTable& kernels, std::int64_t rows, std::int64_t columns, const float* x, float* y);

@@ -39,9 +39,9 @@ void embedding_backward(const KernelTable& kernels, const Id* ids, std::int64_t 
   });
 }
 
-#define LSTMFAST_FOR_ID(Id)                                                                                                   \
-  template std::int64_t first_bad_id(const Id*, std::int64_t, std::int64_t);                                                  \
-  template void embedding_forward(const float*, std::int64_t, const Id*, std::int64_t, float*);                               \
+#define LSTMFAST_FOR_ID(Id)                                                                     \
+  template std::int64_t first_bad_id(const Id*, std::int64_t, std::int64_t);                    \
+  template void embedding_forward(const float*, std::int64_t, const Id*, std::int64_t, float*); \
   template void embedding_backward(const KernelTable&, const Id*, std::int64_t, const float*, std::int64_t, std::int64_t, bool, float*);
 LSTMFAST_FOR_ID(std::int32_t)
 LSTMFAST_FOR_ID(std::int64_t)

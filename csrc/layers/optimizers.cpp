@@ -29,14 +29,17 @@ ParameterSet::ParameterSet(const KernelTable& kernels, std::vector<Parameter> pa
 // f(parameter index, first element, end) for parts that together cover all parameters once, side by side.
 template <class F>
 void ParameterSet::for_parts(double work, F&& f) const {
-  parallel_for(size(), threads_for_work(static_cast<double>(size()) * work), [&](std::int64_t begin, std::int64_t end) {
-    auto i = static_cast<std::size_t>(std::upper_bound(offsets_.begin(), offsets_.end(), begin) - offsets_.begin()) - 1;
-    for (; i < parameters_.size() && offsets_[i] < end; ++i) {
-      const std::int64_t first = std::max(begin, offsets_[i]) - offsets_[i];
-      const std::int64_t last = std::min(end, offsets_[i + 1]) - offsets_[i];
-      if (first < last) f(i, first, last);
-    }
-  }, 16);
+  parallel_for(
+      size(), threads_for_work(static_cast<double>(size()) * work),
+      [&](std::int64_t begin, std::int64_t end) {
+        auto i = static_cast<std::size_t>(std::upper_bound(offsets_.begin(), offsets_.end(), begin) - offsets_.begin()) - 1;
+        for (; i < parameters_.size() && offsets_[i] < end; ++i) {
+          const std::int64_t first = std::max(begin, offsets_[i]) - offsets_[i];
+          const std::int64_t last = std::min(end, offsets_[i + 1]) - offsets_[i];
+          if (first < last) f(i, first, last);
+        }
+      },
+      16);
 }
 
 std::vector<double> ParameterSet::sums_of_squares() const {

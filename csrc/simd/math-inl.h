@@ -65,17 +65,17 @@ LSTMFAST_INLINE F32 reduce_by_ln2(F32 x, F32& n) {
 // 2^n for whole n from -126 to 127.
 LSTMFAST_INLINE F32 power_of_two(I32 n) { return as_float(shift_left<23>(add_int(n, set1_int(127)))); }
 
-// exp(x + low), |low| < 0.03.
-LSTMFAST_INLINE F32 exp_of_sum(F32 x, F32 low) {
-  x = clamp(set1(-104.0f), set1(89.0f), x);  // beyond: 0 and infinity
-  F32 n;
-  const F32 y = polynomial(kExp, add(reduce_by_ln2(x, n), low));
-  // 2^n in two factors: n reaches -150 and 128. Only the second product can round.
+// 2^n exp(r). 2^n comes in two factors, because n reaches -150 and 128; only the second product can round.
+LSTMFAST_INLINE F32 exp_of_reduced(F32 r, F32 n) {
   const I32 whole = to_int(n), half = shift_right<1>(whole);
-  return mul(mul(y, power_of_two(half)), power_of_two(sub_int(whole, half)));
+  return mul(mul(polynomial(kExp, r), power_of_two(half)), power_of_two(sub_int(whole, half)));
 }
 
-LSTMFAST_INLINE F32 exp(F32 x) { return exp_of_sum(x, zero()); }
+LSTMFAST_INLINE F32 exp(F32 x) {
+  F32 n;
+  const F32 r = reduce_by_ln2(clamp(set1(-104.0f), set1(89.0f), x), n);  // beyond: 0 and infinity
+  return exp_of_reduced(r, n);
+}
 
 LSTMFAST_INLINE F32 expm1(F32 x) {
   x = clamp(set1(-18.0f), set1(89.0f), x);  // beyond: -1 and infinity
@@ -146,7 +146,9 @@ LSTMFAST_INLINE F32 normal_cdf(F32 x, F32& bell) {
   // t = high + low, high of 12 bits: its square is exact. The rounding of t^2 would show in the tail.
   const F32 high = as_float(and_int(add_int(as_int(t), set1_int(0x800)), set1_int(~0xfff)));
   const F32 low = sub(t, high), half = set1(-0.5f);
-  bell = exp_of_sum(mul(half, mul(high, high)), mul(half, mul(low, add(t, high))));
+  F32 n;
+  const F32 r = reduce_by_ln2(max(set1(-104.0f), mul(half, mul(high, high))), n);
+  bell = exp_of_reduced(add(r, mul(half, mul(low, add(t, high)))), n);
   const F32 tail = mul(bell, div(polynomial(kTailP, t), polynomial(kTailQ, t)));
   return select(lt(x, zero()), tail, sub(set1(1.0f), tail));
 }

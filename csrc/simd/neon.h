@@ -61,9 +61,13 @@ LSTMFAST_INLINE I32 sub_int(I32 a, I32 b) { return vsubq_s32(a, b); }
 LSTMFAST_INLINE I32 and_int(I32 a, I32 b) { return vandq_s32(a, b); }
 LSTMFAST_INLINE I32 or_int(I32 a, I32 b) { return vorrq_s32(a, b); }
 template <int n>
-LSTMFAST_INLINE I32 shift_left(I32 a) { return vshlq_n_s32(a, n); }
+LSTMFAST_INLINE I32 shift_left(I32 a) {
+  return vshlq_n_s32(a, n);
+}
 template <int n>
-LSTMFAST_INLINE I32 shift_right(I32 a) { return vshrq_n_s32(a, n); }
+LSTMFAST_INLINE I32 shift_right(I32 a) {
+  return vshrq_n_s32(a, n);
+}
 LSTMFAST_INLINE I32 as_int(F32 a) { return vreinterpretq_s32_f32(a); }
 LSTMFAST_INLINE F32 as_float(I32 a) { return vreinterpretq_f32_s32(a); }
 

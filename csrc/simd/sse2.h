@@ -19,9 +19,7 @@ constexpr int kAccumulators = 9;
 
 LSTMFAST_INLINE F32 load(const float* p) { return _mm_loadu_ps(p); }
 LSTMFAST_INLINE void store(float* p, F32 v) { _mm_storeu_ps(p, v); }
-LSTMFAST_INLINE F32 load_pair(const float* p) {
-  return _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p)));
-}
+LSTMFAST_INLINE F32 load_pair(const float* p) { return _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p))); }
 LSTMFAST_INLINE F32 load_n(const float* p, int n) {
   switch (n) {
     case 0: return _mm_setzero_ps();
@@ -65,18 +63,20 @@ LSTMFAST_INLINE F32 select(Mask m, F32 a, F32 b) { return _mm_or_ps(_mm_and_ps(m
 LSTMFAST_INLINE I32 to_int(F32 a) { return _mm_cvtps_epi32(a); }
 LSTMFAST_INLINE F32 to_float(I32 a) { return _mm_cvtepi32_ps(a); }
 // No rounding instruction before SSE4.1: through integers where they reach; beyond 2^23 all floats are whole.
-LSTMFAST_INLINE F32 round(F32 a) {
-  return select(lt(abs(a), set1(8388608.0f)), copysign(to_float(to_int(a)), a), a);
-}
+LSTMFAST_INLINE F32 round(F32 a) { return select(lt(abs(a), set1(8388608.0f)), copysign(to_float(to_int(a)), a), a); }
 LSTMFAST_INLINE I32 set1_int(std::int32_t x) { return _mm_set1_epi32(x); }
 LSTMFAST_INLINE I32 add_int(I32 a, I32 b) { return _mm_add_epi32(a, b); }
 LSTMFAST_INLINE I32 sub_int(I32 a, I32 b) { return _mm_sub_epi32(a, b); }
 LSTMFAST_INLINE I32 and_int(I32 a, I32 b) { return _mm_and_si128(a, b); }
 LSTMFAST_INLINE I32 or_int(I32 a, I32 b) { return _mm_or_si128(a, b); }
 template <int n>
-LSTMFAST_INLINE I32 shift_left(I32 a) { return _mm_slli_epi32(a, n); }
+LSTMFAST_INLINE I32 shift_left(I32 a) {
+  return _mm_slli_epi32(a, n);
+}
 template <int n>
-LSTMFAST_INLINE I32 shift_right(I32 a) { return _mm_srai_epi32(a, n); }
+LSTMFAST_INLINE I32 shift_right(I32 a) {
+  return _mm_srai_epi32(a, n);
+}
 LSTMFAST_INLINE I32 as_int(F32 a) { return _mm_castps_si128(a); }
 LSTMFAST_INLINE F32 as_float(I32 a) { return _mm_castsi128_ps(a); }
 
