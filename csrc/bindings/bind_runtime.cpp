@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "capi/capi.h"
 #include "dispatch/cpu_features.h"
 #include "dispatch/select.h"
 #include "memory/buffer.h"
@@ -13,6 +14,7 @@ namespace lstmfast {
 
 void register_runtime(py::module_& m) {
   m.attr("__version__") = LSTMFAST_VERSION;
+  m.attr("_C_API") = py::capsule(c_api_table(), "lstmfast._core._C_API");
   m.def("isa", [] { return kernels().name; });
   m.def("available_isas", &available_isas);
   m.def("compiled_isas", &compiled_isas);
