@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs a graph forwards and backwards: one executor for Sequential, functional and nested models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..layers.base import Layer
+from ..layers.call import Call
+from ..layers.input import InputLayer
+from ..symbolic import KerasTensor, flatten
+from ..variables import Variable
+from .graph import Graph
+
+__all__ = ["Executor", "GradientPlan", "Run"]
+
+Array = npt.NDArray[Any]
+_FLOAT32 = np.dtype(np.float32)
+
+
+@dataclass(slots=True)
+class _Step:
+    """One layer call; numbers are slots, places where arrays wait for the steps that use them."""
+
+    layer: Layer
+    inputs: tuple[int, ...]
+    takes_list: bool
+    outputs: tuple[int, ...]
+    initial_state: tuple[Any, ...] | None  # slots, or arrays given when the graph was made
+    forward: Any
+    frees: tuple[int, ...]  # slots that nothing after this step needs
+    converts: bool  # an input may hold integers where the layer computes in float32
+    nested: bool
+
+
+class GradientPlan(NamedTuple):
+    """Which steps take part in a backward pass, and which of them must return the gradient of their input."""
+
+    runs: tuple[bool, ...]
+    needs_dx: tuple[bool, ...]
+
+
+class Run:
+    """One forward pass: arrays, masks and lengths by slot, and the call of every step that kept something."""
+
+    __slots__ = ("calls", "lengths", "masks", "penalties", "penalty", "plan", "values")
+
+    def __init__(self, slots: int, plan: GradientPlan | None) -> None:
+        self.values: list[Any] = [None] * slots
+        self.masks: list[Any] = [None] * slots
+        self.lengths: list[Any] = [None] * slots
+        self.calls: list[Call | None] = []
+        self.penalty = 0.0  # of activity regularizers
+        self.penalties: dict[int, Array] = {}  # slot -> gradient of its penalty
+        self.plan = plan
+
+
+class Executor:
+    """The steps of a `Graph`.
+
+    Parameters
+    ----------
+    graph : Graph
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        numbers: dict[int, int] = {}  # id of tensor -> slot
+        for node in graph.nodes:
+            for tensor in node.outputs:
+                numbers[id(tensor)] = len(numbers)
+        self.slots = len(numbers)
+        self.input_slots = [numbers[id(t)] for t in graph.inputs]
+        self.output_slots = [numbers[id(t)] for t in graph.outputs]
+        self.steps: list[_Step] = []
+        self.has_masks = False
+        #: Inputs that only layers of ids use stay integers; others become float32.
+        self.integer_inputs = [False] * len(self.input_slots)
+        sources = {id(t.node) for t in graph.inputs}
+        by_slot = {slot: k for k, slot in enumerate(self.input_slots)}
+        last_use: dict[int, int] = {}
+        for node in graph.nodes:
+            if id(node) in sources or isinstance(node.layer, InputLayer):
+                continue
+            layer = node.layer
+            inputs = tuple(numbers[id(t)] for t in flatten(node.inputs))
+            state = node.kwargs.get("initial_state")
+            if state is not None:
+                state = tuple(numbers[id(s)] if isinstance(s, KerasTensor) else s for s in flatten(state))
+            for slot in inputs:
+                if slot in by_slot and layer.integer_inputs:
+                    self.integer_inputs[by_slot[slot]] = True
+            for slot in (*inputs, *(s for s in state or () if isinstance(s, int))):
+                last_use[slot] = len(self.steps)
+            self.has_masks |= any(t.has_mask for t in node.outputs)
+            nested = hasattr(layer, "nested_forward")
+            self.steps.append(
+                _Step(
+                    layer,
+                    inputs,
+                    isinstance(node.inputs, (list, tuple, dict)),
+                    tuple(numbers[id(t)] for t in node.outputs),
+                    state,
+                    getattr(layer, "nested_forward", layer.forward),
+                    (),
+                    not layer.integer_inputs and any(s in by_slot for s in inputs),
+                    nested,
+                )
+            )
+        kept = set(self.output_slots)
+        for slot, step in last_use.items():
+            if slot not in kept:
+                self.steps[step].frees += (slot,)
+
+    # --- which steps matter for gradients
+
+    def gradient_plan(self, of_inputs: bool = False) -> GradientPlan:
+        """Steps that lead to trainable weights (or, with `of_inputs`, to the model's inputs)."""
+        needs = [False] * self.slots
+        if of_inputs:
+            for slot, integers in zip(self.input_slots, self.integer_inputs, strict=True):
+                needs[slot] = not integers
+        runs, needs_dx = [], []
+        for step in self.steps:
+            states = [s for s in step.initial_state or () if isinstance(s, int)]
+            wanted = any(needs[s] for s in step.inputs) and not step.layer.integer_inputs
+            own = bool(step.layer.trainable_variables) or (of_inputs and hasattr(step.layer, "state_size"))
+            runs.append(own or wanted or any(needs[s] for s in states))
+            needs_dx.append(wanted)
+            for slot in step.outputs:
+                needs[slot] = runs[-1]
+        return GradientPlan(tuple(runs), tuple(needs_dx))
+
+    def fusable(self, output: int, activation: str) -> int | None:
+        """The step whose activation a loss on this output can absorb, or None."""
+        slot = self.output_slots[output]
+        if self.output_slots.count(slot) > 1:
+            return None
+        producer = None
+        for index, step in enumerate(self.steps):
+            if slot in step.inputs or slot in (step.initial_state or ()):
+                return None
+            if step.outputs == (slot,):
+                producer = index
+        if producer is None:
+            return None
+        layer = self.steps[producer].layer
+        deferrable = getattr(layer, "deferrable_activation", None)
+        return producer if deferrable == activation and layer.activity_regularizer is None else None
+
+    # --- forward
+
+    def forward(
+        self,
+        arrays: list[Array],
+        training: bool = False,
+        plan: GradientPlan | None = None,
+        masks: list[Any] | None = None,
+        lengths: list[Any] | None = None,
+        defer: frozenset[int] | tuple[int, ...] = (),
+        rng: np.random.Generator | None = None,
+    ) -> Run:
+        """Run all steps.
+
+        Parameters
+        ----------
+        arrays : list of arrays, one for each input
+        training : bool
+        plan : GradientPlan, optional
+            Backward will follow along this plan.
+        masks, lengths : list, optional
+            One for each input.
+        defer : collection of int
+            Steps that leave their activation to the loss.
+        rng : numpy.random.Generator, optional
+        """
+        run = Run(self.slots, plan)
+        values = run.values
+        for slot, array in zip(self.input_slots, arrays, strict=True):
+            values[slot] = array
+        track_masks = self.has_masks or masks is not None
+        if masks is not None:
+            for slot, mask in zip(self.input_slots, masks, strict=True):
+                run.masks[slot] = mask
+        if lengths is not None:
+            for slot, n in zip(self.input_slots, lengths, strict=True):
+                run.lengths[slot] = n
+        for index, step in enumerate(self.steps):
+            call = Call(training, rng=rng)
+            if plan is not None:
+                call.save, call.needs_dx = plan.runs[index], plan.needs_dx[index]
+            if index in defer:
+                call.defer_activation = True
+            self._run_step(run, step, call, track_masks, lengths is not None)
+            if plan is not None:
+                run.calls.append(call)
+            else:
+                for slot in step.frees:
+                    values[slot] = None
+        return run
+
+    def _run_step(self, run: Run, step: _Step, call: Call, track_masks: bool, track_lengths: bool) -> None:
+        layer, values = step.layer, run.values
+        if step.takes_list:
+            x: Any = [values[s] for s in step.inputs]
+        else:
+            x = values[step.inputs[0]]
+        if step.converts:
+            x = [_float32(a) for a in x] if step.takes_list else _float32(x)
+        if step.initial_state is not None:
+            call.initial_state = tuple(values[s] if isinstance(s, int) else s for s in step.initial_state)
+        if track_masks:
+            masks = run.masks
+            call.mask = [masks[s] for s in step.inputs] if step.takes_list else masks[step.inputs[0]]
+        if track_lengths:
+            call.lengths = next((run.lengths[s] for s in step.inputs if run.lengths[s] is not None), None)
+        y = step.forward(x, call)
+        if len(step.outputs) == 1:
+            values[step.outputs[0]] = y
+        else:
+            for slot, array in zip(step.outputs, y, strict=True):
+                values[slot] = array
+        if step.nested:
+            inner, executor = call.saved, layer.executor  # type: ignore[attr-defined]
+            run.penalty += inner.penalty
+            for slot, source in zip(step.outputs, executor.output_slots, strict=True):
+                run.masks[slot], run.lengths[slot] = inner.masks[source], inner.lengths[source]
+            return
+        if layer.activity_regularizer is not None:
+            self._penalize(run, layer, step.outputs)
+        if track_masks:
+            made = call.output_mask if call.output_mask is not None else layer.compute_mask(x, call.mask)
+            if len(step.outputs) == 1:
+                run.masks[step.outputs[0]] = made
+            elif made is not None:
+                for slot, mask in zip(step.outputs, made, strict=True):
+                    run.masks[slot] = mask
+        if track_lengths and call.lengths is not None:
+            run.lengths[step.outputs[0]] = layer.output_lengths(call.lengths)
+
+    @staticmethod
+    def _penalize(run: Run, layer: Layer, outputs: tuple[int, ...]) -> None:
+        for slot in outputs:
+            y = run.values[slot]
+            run.penalty += float(layer.activity_regularizer(y)) / len(y)
+            if run.plan is not None:
+                run.penalties[slot] = layer.activity_regularizer.gradient(y) / np.float32(len(y))
+
+    # --- backward
+
+    def backward(self, run: Run, dys: list[Array | None]) -> list[Array | None]:
+        """Gradients of the weights into the variables; returns the gradients of the inputs (None where not asked for).
+
+        Parameters
+        ----------
+        run : Run
+            From `forward` with a plan; usable once.
+        dys : list of arrays or None, one for each output
+        """
+        assert run.plan is not None
+        grads: list[Any] = [None] * self.slots
+
+        def add(slot: int, gradient: Any) -> None:
+            if gradient is not None:
+                held = grads[slot]
+                grads[slot] = gradient if held is None else held + gradient
+
+        for slot, dy in zip(self.output_slots, dys, strict=True):
+            add(slot, dy)
+        for slot, gradient in run.penalties.items():
+            add(slot, gradient)
+        for index in range(len(self.steps) - 1, -1, -1):
+            step, call = self.steps[index], run.calls[index]
+            if not run.plan.runs[index]:
+                continue
+            assert call is not None
+            dy = self._output_gradient(run, step, grads)
+            if dy is None:
+                continue
+            if step.nested:
+                dx = step.layer.nested_backward(dy, call)  # type: ignore[attr-defined]
+            else:
+                dx = step.layer.backward(dy, call)
+            if call.needs_dx:
+                if step.takes_list:
+                    for slot, gradient in zip(step.inputs, dx, strict=True):
+                        add(slot, gradient)
+                else:
+                    add(step.inputs[0], dx)
+            if step.initial_state is not None and call.d_initial_state is not None:
+                for place, gradient in zip(step.initial_state, call.d_initial_state, strict=True):
+                    if isinstance(place, int):
+                        add(place, gradient)
+            for slot in step.outputs:
+                grads[slot] = None
+        return [grads[slot] for slot in self.input_slots]
+
+    @staticmethod
+    def _output_gradient(run: Run, step: _Step, grads: list[Any]) -> Any:
+        """The gradient of a step's output, in the form `Layer.backward` takes; None if nothing depends on it."""
+        if len(step.outputs) == 1:
+            return grads[step.outputs[0]]
+        given = [grads[slot] for slot in step.outputs]
+        if all(g is None for g in given):
+            return None
+        if step.layer.accepts_missing_dy or step.nested:
+            return tuple(given)
+        return tuple(
+            np.zeros_like(run.values[slot]) if g is None else g
+            for slot, g in zip(step.outputs, given, strict=True)
+        )
+
+    def clear_gradients(self, variables: list[Variable]) -> None:
+        """Forget the gradients of an earlier step."""
+        for variable in variables:
+            variable.clear_grad()
+
+
+def _float32(array: Array) -> Array:
+    return array if array.dtype == _FLOAT32 else array.astype(np.float32)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The graph of a model: which layers run in which order, and their names' places, as Keras orders them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..layers.base import Layer
+from ..layers.input import InputLayer
+from ..symbolic import KerasTensor, Node, flatten
+
+__all__ = ["Graph"]
+
+
+class Graph:
+    """The nodes between some input tensors and some output tensors.
+
+    Parameters
+    ----------
+    inputs, outputs : list of KerasTensor
+
+    Attributes
+    ----------
+    nodes : list of Node
+        In an order in which every node comes after those it needs.
+    layers : list of Layer
+        In Keras's order: farthest from the outputs first, then as first met on the way back from the outputs.
+
+    Raises
+    ------
+    ValueError
+        If an output cannot be computed from the inputs, an input is not from `Input`, or two layers share a name.
+    """
+
+    def __init__(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        for tensor in inputs:
+            if tensor.node is None or not isinstance(tensor.node.layer, InputLayer):
+                raise ValueError(f"inputs of a model must be made by Input(), got {tensor!r}")
+        if len({id(t) for t in inputs}) != len(inputs):
+            raise ValueError("an input tensor is given twice in the model's inputs")
+        self.nodes, first_seen = self._sort()
+        self.layers = self._layer_order(first_seen)
+        names: dict[str, Layer] = {}
+        for layer in self.layers:
+            if names.setdefault(layer.name, layer) is not layer:
+                raise ValueError(f"the name {layer.name!r} is used by 2 layers of the model; names must be unique")
+
+    def _sort(self) -> tuple[list[Node], dict[Layer, int]]:
+        """Depth-first from the outputs, with a stack of our own: models may be deeper than Python's recursion."""
+        sources = {id(t.node) for t in self.inputs}
+        done: set[int] = set()
+        order: list[Node] = []
+        first_seen: dict[Layer, int] = {}
+        for end in self.outputs:
+            stack = [(end.origin, 0)]
+            if id(end.origin) in done:
+                continue
+            done.add(id(end.origin))
+            first_seen.setdefault(end.origin.layer, len(first_seen))
+            while stack:
+                node, position = stack.pop()
+                parents = [] if id(node) in sources else node.parents
+                if position < len(parents):
+                    stack.append((node, position + 1))
+                    parent = parents[position].origin
+                    if id(parent) not in done:
+                        done.add(id(parent))
+                        first_seen.setdefault(parent.layer, len(first_seen))
+                        stack.append((parent, 0))
+                else:
+                    if id(node) not in sources and isinstance(node.layer, InputLayer):
+                        raise ValueError(
+                            f"Graph disconnected: the output needs input {node.layer.name!r}, which is not among the "
+                            "model's inputs"
+                        )
+                    order.append(node)
+        for tensor in self.inputs:
+            if id(tensor.node) not in done:
+                order.insert(0, tensor.origin)
+        return order, first_seen
+
+    def _layer_order(self, first_seen: dict[Layer, int]) -> list[Layer]:
+        node_depth: dict[int, int] = {}
+        depth: dict[Layer, int] = {}
+        for node in reversed(self.nodes):
+            here = max(node_depth.get(id(node), 0), depth.get(node.layer, 0))
+            node_depth[id(node)] = depth[node.layer] = here
+            for parent in node.parents:
+                origin = parent.origin
+                node_depth[id(origin)] = max(here + 1, node_depth.get(id(origin), 0))
+        for tensor in self.inputs:  # inputs that no output needs come first among their depth
+            if tensor.origin.layer not in first_seen:
+                depth[tensor.origin.layer], first_seen[tensor.origin.layer] = 0, -1
+        return sorted(depth, key=lambda layer: (-depth[layer], first_seen[layer]))
+
+
+def tensors_of(structure: Any, what: str) -> list[KerasTensor]:
+    """Leaves of nested inputs or outputs, all of which must be symbolic."""
+    leaves = flatten(structure)
+    for leaf in leaves:
+        if not isinstance(leaf, KerasTensor):
+            raise ValueError(f"{what} of a model must be tensors made by Input() and layers, got {leaf!r}")
+    if not leaves:
+        raise ValueError(f"a model needs {what}")
+    return leaves

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The linear stack of layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..layers.base import Layer
+from ..layers.input import InputLayer
+from ..saving.registry import deserialize_keras_object, serialize_keras_object
+from ..symbolic import KerasTensor, Shape, flatten, is_symbolic
+from .executor import Executor
+from .graph import Graph
+from .model import Model
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Model):
+    """Layers one behind the other; a `Model` whose graph is a line.
+
+    Parameters
+    ----------
+    layers : list of Layer, optional
+        The first may be `Input(...)`. Without it the model is built by its first data.
+    trainable : bool
+    name : str, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast import Input, Sequential, layers
+    >>> model = Sequential([Input((None, 16)), layers.LSTM(8), layers.Dense(2, activation="softmax")])
+    >>> model(np.zeros((3, 5, 16))).shape
+    (3, 2)
+    """
+
+    def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self._stack: list[Layer] = []
+        self._outputs: list[Any] = []  # symbolic output of each layer of the stack, once there is an input
+        if layers is not None:
+            if not isinstance(layers, (list, tuple)):
+                raise TypeError(f"layers must be a list of layers, got {type(layers).__name__}")
+            for layer in layers:
+                self.add(layer)
+        if not trainable:
+            self.trainable = False
+
+    # --- the stack
+
+    def add(self, layer: Any, rebuild: bool = True) -> None:
+        """Put a layer on top.
+
+        Raises
+        ------
+        ValueError
+            If it is no layer, its name is taken, or it does not fit on the one below; the model stays as it was.
+        """
+        if isinstance(layer, KerasTensor) and isinstance(layer.origin.layer, InputLayer):
+            layer = layer.origin.layer
+        if not isinstance(layer, Layer):
+            raise ValueError(
+                f"Only instances of `lstmfast.Layer` can be added to a Sequential model. Received: {layer!r} "
+                f"(of type {type(layer)})"
+            )
+        if any(other.name == layer.name for other in self._stack):
+            raise ValueError(
+                "All layers added to a Sequential model should have unique names. Name "
+                f"'{layer.name}' is already the name of a layer in this model."
+            )
+        if isinstance(layer, InputLayer) and self._stack:
+            if isinstance(self._stack[0], InputLayer):
+                raise ValueError(
+                    f"Sequential model '{self.name}' has already been configured to use input shape "
+                    f"{self._stack[0].batch_shape}. You cannot add a different Input layer to it."
+                )
+            raise ValueError("an Input must be the first layer of a Sequential model")
+        if not self._stack and not isinstance(layer, InputLayer):
+            shape = layer._input_shape_arg
+            if shape is None and isinstance(layer, Model) and layer._executor is not None:
+                shape = layer.input_shape
+            if shape is not None:
+                start = InputLayer(batch_shape=shape)
+                tensor = layer(start.output)
+                self._stack, self._outputs = [start, layer], [start.output, tensor]
+                self._update()
+                return
+        if isinstance(layer, InputLayer):
+            self._stack, self._outputs = [layer], [layer.output]
+        elif self._outputs:
+            below = self._outputs[-1]
+            if not isinstance(below, KerasTensor):
+                raise ValueError(
+                    f"layer {self._stack[-1].name!r} has several outputs: only the last layer of a Sequential may"
+                )
+            tensor = layer(below)
+            self._stack.append(layer)
+            self._outputs.append(tensor)
+        else:
+            self._stack.append(layer)
+        self._update()
+
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Take the last layer off and return it."""
+        if not self._stack:
+            raise ValueError("There are no layers in the model.")
+        if self._outputs:
+            self._outputs.pop()
+        layer = self._stack.pop()
+        self._update()
+        return layer
+
+    def _update(self) -> None:
+        """After a change of the stack: the executor is made when it is needed."""
+        self._executor_made: Executor | None = None
+        self.built = len(self._outputs) > 1
+        if self.built:
+            self._input_structure, self._output_structure = self._outputs[0], self._outputs[-1]
+            self._build_shape = self._outputs[0].shape
+        self._reset_compiled()
+
+    @property
+    def _executor(self) -> Executor | None:
+        if not getattr(self, "built", False):
+            return None
+        if self._executor_made is None:
+            self._executor_made = Executor(Graph([self._outputs[0]], flatten(self._outputs[-1])))
+        return self._executor_made
+
+    @_executor.setter
+    def _executor(self, value: Executor | None) -> None:
+        self._executor_made = value
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers without the Input."""
+        return [layer for layer in self._stack if not isinstance(layer, InputLayer)]
+
+    def _sublayers(self) -> Any:
+        return iter(getattr(self, "_stack", []))
+
+    # --- building
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make all weights for inputs of this shape, batch axis included.
+
+        Raises
+        ------
+        ValueError
+            If the shape differs from that of the Input, or does not fit a layer; the model stays as it was.
+        """
+        if not self._stack:
+            raise ValueError(
+                f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`."
+            )
+        if input_shape is None:
+            raise ValueError("build() needs an input_shape")
+        shape: Shape = tuple(input_shape)
+        if isinstance(self._stack[0], InputLayer):
+            if self._stack[0].batch_shape != shape:
+                raise ValueError(
+                    f"Sequential model '{self.name}' has already been configured to use input shape "
+                    f"{self._stack[0].batch_shape}. You cannot build it with input_shape {shape}"
+                )
+            return
+        start = InputLayer(batch_shape=shape)
+        outputs: list[Any] = [start.output]
+        unbuilt = [layer for layer in self._stack if not layer.built]
+        try:
+            for layer in self._stack:
+                outputs.append(layer(outputs[-1]))
+        except BaseException:
+            for layer in unbuilt:
+                _unbuild(layer)
+            raise
+        self._stack, self._outputs = [start, *self._stack], outputs
+        self._update()
+
+    def _build_for_data(self, x: Any) -> None:
+        if isinstance(x, (list, tuple)) and len(x) == 1 and hasattr(x[0], "shape"):
+            x = x[0]
+        if isinstance(x, dict):
+            raise ValueError("a Sequential model without an Input takes one array, got a dict")
+        shape = np.shape(x)
+        if len(shape) < 1 or 0 in shape:
+            raise ValueError(f"x must be a non-empty array with a batch axis, got shape {shape}")
+        stateful = any(getattr(layer, "stateful", False) for layer in self._stack)
+        self.build((shape[0] if stateful else None, *shape[1:]))
+
+    def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
+        if not self.built and is_symbolic(inputs):
+            self.build(inputs.shape)
+        return super().record(inputs, kwargs)
+
+    # --- configuration
+
+    def get_config(self) -> dict[str, Any]:
+        config = Layer.get_config(self)
+        config["layers"] = [serialize_keras_object(layer) for layer in self._stack]
+        if self.built:
+            config["build_input_shape"] = self._outputs[0].shape
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Sequential:
+        if "name" not in config or "layers" not in config:
+            raise ValueError("a Sequential model configuration must have the keys 'name' and 'layers'")
+        model = cls(name=config["name"])
+        for layer in config["layers"]:
+            model.add(deserialize_keras_object(layer, custom_objects))
+        shape = config.get("build_input_shape")
+        if not model.built and shape and isinstance(shape, (list, tuple)):
+            model.build(shape)
+        if config.get("trainable") is False:
+            model.trainable = False
+        return model
+
+
+def _unbuild(layer: Layer) -> None:
+    layer.built = False
+    layer._trainable_variables.clear()
+    layer._non_trainable_variables.clear()
+    layer._packed_weights = None

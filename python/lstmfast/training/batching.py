@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Data sets in memory: checked once, then cut into batches with little work a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..symbolic import flatten
+
+if TYPE_CHECKING:
+    from ..models.model import Model
+
+__all__ = ["DataSet", "positive_int", "prepare", "split"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(slots=True)
+class DataSet:
+    """Arrays of a data set; the first axis of each is the samples.
+
+    Attributes
+    ----------
+    xs : list of arrays, one for each input
+    ys, weights : list of arrays or None, one for each output
+    lengths : list of arrays or None, one for each input; or None
+    """
+
+    xs: list[Array]
+    ys: list[Array | None]
+    weights: list[Array | None]
+    lengths: list[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.xs[0])
+
+    def _lists(self) -> list[list[Any]]:
+        return [self.xs, self.ys, self.weights, self.lengths or []]
+
+    def _made(self, lists: list[list[Any]]) -> DataSet:
+        xs, ys, weights, lengths = lists
+        return DataSet(xs, ys, weights, None if self.lengths is None else lengths)
+
+    def part(self, start: int, stop: int) -> DataSet:
+        """Samples start .. stop - 1, as views."""
+        return self._made([[None if a is None else a[start:stop] for a in group] for group in self._lists()])
+
+    def batches(self, size: int, order: Array | None = None, limit: int | None = None) -> Iterator[DataSet]:
+        """Batches of `size` samples, the last one smaller; in the given order of samples.
+
+        The arrays of a shuffled batch are overwritten by the next one.
+        """
+        n = len(self)
+        count = math.ceil(n / size)
+        if limit is not None:
+            count = min(count, limit)
+        if order is None:
+            if count == 1 and size >= n:
+                yield self
+                return
+            for k in range(count):
+                yield self.part(k * size, min(n, (k + 1) * size))
+            return
+        lists = self._lists()
+        buffers = [
+            [None if a is None else np.empty((min(size, n), *a.shape[1:]), a.dtype) for a in group] for group in lists
+        ]
+        for k in range(count):
+            chosen = order[k * size : (k + 1) * size]
+            m = len(chosen)
+            # mode="clip" lets take write straight into `out`; the indices are a permutation, nothing is clipped.
+            yield self._made(
+                [
+                    [
+                        None if a is None else np.take(a, chosen, axis=0, out=b[:m], mode="clip")
+                        for a, b in zip(group, buffer, strict=True)
+                    ]
+                    for group, buffer in zip(lists, buffers, strict=True)
+                ]
+            )
+
+
+def positive_int(value: Any, name: str, default: int | None = None) -> int:
+    """`value` as a positive int, `default` for None; ValueError that names the argument."""
+    if value is None and default is not None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return int(value)
+
+
+def prepare(
+    model: Model, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, lengths: Any = None
+) -> DataSet:
+    """Everything that `fit` and `evaluate` were given as a `DataSet`, converted and checked.
+
+    Raises
+    ------
+    ValueError
+        If shapes or numbers of samples differ, an array is empty, ids are out of range, weights are not finite.
+    TypeError
+        If data is not made of numeric arrays.
+    """
+    if hasattr(x, "__next__") or hasattr(x, "__getitem__") and hasattr(x, "__len__") and not hasattr(x, "__array__"):
+        if not isinstance(x, (list, tuple, dict)):
+            raise TypeError(f"x must be arrays; {type(x).__name__} objects are not supported")
+    if x is None:
+        raise ValueError("x is missing")
+    xs = model._standardize(x)
+    executor = model.executor
+    n = len(xs[0])
+    for step in executor.steps:
+        for slot in step.inputs:
+            if slot in executor.input_slots:
+                step.layer.check_values(xs[executor.input_slots.index(slot)])
+    ys = _targets(model, y, n)
+    weights = _sample_weights(model, sample_weight, n, ys)
+    if class_weight is not None:
+        if sample_weight is not None:
+            raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
+        if len(ys) != 1 or ys[0] is None:
+            raise ValueError("`class_weight` is only supported for Models with a single output.")
+        weights = [_class_weights(ys[0], class_weight)]
+    return DataSet(xs, ys, weights, model.lengths_of(lengths, xs))
+
+
+def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
+    names, tensors = model.output_names, model.outputs
+    if y is None:
+        return [None] * len(names)
+    if isinstance(y, dict):
+        keys = sorted(model.output) if isinstance(model.output, dict) else names
+        unknown = [key for key in y if key not in keys]
+        if unknown:
+            raise ValueError(f"y is a dict with keys {list(y)}, the model's outputs are {keys}")
+        given = [y.get(key) for key in keys]
+    elif len(names) == 1:
+        single = isinstance(y, (list, tuple)) and len(y) == 1 and np.ndim(y[0]) >= 1 and len(y[0]) == n
+        given = [y[0] if single and n != 1 else y]
+    elif isinstance(y, (list, tuple)) and len(y) == len(names):
+        given = flatten(list(y)) if all(v is not None for v in y) and not isinstance(y[0], (list, tuple)) else list(y)
+    else:
+        raise ValueError(f"y must be a list or dict of {len(names)} arrays, for the outputs {names}")
+    targets: list[Array | None] = []
+    for name, tensor, value in zip(names, tensors, given, strict=True):
+        what = "y" if len(names) == 1 else f"y[{name!r}]"
+        if value is None:
+            targets.append(None)
+            continue
+        try:
+            array = np.asarray(value)
+        except ValueError as error:  # ragged
+            raise ValueError(f"{what} must be an array: {error}") from None
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{what} must be numeric, got dtype {array.dtype}")
+        if array.ndim < 1 or len(array) != n:
+            raise ValueError(f"{what} must have one entry for each of the {n} samples of x, got shape {array.shape}")
+        if array.dtype.kind == "f":
+            array = array.astype(np.float32, copy=False)
+        elif array.dtype.kind == "b" or array.dtype.itemsize < 8:
+            array = array.astype(np.int64)
+        if array.ndim == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
+            array = array[..., None]  # once, rather than in every batch
+        targets.append(np.ascontiguousarray(array))
+    return targets
+
+
+def _sample_weights(model: Model, given: Any, n: int, ys: list[Array | None]) -> list[Array | None]:
+    names = model.output_names
+    if given is None:
+        return [None] * len(names)
+    if isinstance(given, dict):
+        unknown = [key for key in given if key not in names]
+        if unknown:
+            raise ValueError(f"sample_weight is a dict with keys {list(given)}, the model's outputs are {names}")
+        values = [given.get(name) for name in names]
+    elif isinstance(given, (list, tuple)) and len(names) > 1 and len(given) == len(names):
+        values = list(given)
+    else:
+        values = [given] * len(names)
+    weights: list[Array | None] = []
+    for tensor, value, y in zip(model.outputs, values, ys, strict=True):
+        if value is None or y is None:
+            weights.append(None)
+            continue
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"sample_weight must be numeric, got dtype {array.dtype}")
+        array = np.ascontiguousarray(array, np.float32)
+        if array.ndim > 1 and array.ndim == len(tensor.shape) and array.shape[-1] == 1:
+            array = array[..., 0]
+        if not 1 <= array.ndim < max(2, len(tensor.shape)) or len(array) != n:
+            raise ValueError(
+                f"sample_weight must have shape ({n},), or with time steps ({n}, T), got {np.shape(value)}"
+            )
+        if array.ndim > 1 and y.ndim > 1 and array.shape[1] not in (1, y.shape[1]):
+            raise ValueError(f"sample_weight of shape {array.shape} does not fit y of shape {y.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError("sample_weight must be finite")
+        weights.append(array)
+    return weights
+
+
+def _class_weights(y: Array, class_weight: Any) -> Array:
+    if not isinstance(class_weight, dict):
+        raise TypeError(f"class_weight must be a dict of class to weight, got {type(class_weight).__name__}")
+    labels = y
+    if labels.ndim > 1:
+        labels = labels.argmax(axis=-1) if labels.shape[-1] != 1 else labels[..., 0]
+    if labels.ndim > 1:
+        raise ValueError("`class_weight` needs one class a sample; use sample_weight for time steps")
+    if not np.isfinite(labels).all():
+        raise ValueError("y must be finite")
+    numbers = np.round(labels).astype(np.int64)
+    classes, places = np.unique(numbers, return_inverse=True)
+    table = np.array([float(class_weight.get(int(c), 1.0)) for c in classes], np.float32)
+    return np.ascontiguousarray(table[places.reshape(-1)])
+
+
+def split(data: DataSet, validation_split: float) -> tuple[DataSet, DataSet]:
+    """The first part for training and the last for validation, before any shuffling (Keras's rule)."""
+    n = len(data)
+    at = math.floor(n * (1.0 - validation_split))
+    if at == 0 or at == n:
+        raise ValueError(
+            f"Training data contains {n} samples, which is not sufficient to split it into a validation and training "
+            f"set as specified by `validation_split={validation_split}`. Either provide more data, or a different "
+            "value for the `validation_split` argument."
+        )
+    return data.part(0, at), data.part(at, n)

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What `compile` asked for, matched with a model's outputs: losses with gradients, and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import losses, metrics
+
+if TYPE_CHECKING:
+    from ..models.executor import Run
+    from ..models.model import Model
+
+__all__ = ["Objective"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(slots=True)
+class _Output:
+    name: str
+    slot: int
+    loss: losses.Loss | None
+    weight: float
+    fused_step: int | None
+    metrics: list[Any]
+    weighted_metrics: list[Any]
+    total: float = 0.0  # of the loss over samples, for the log of several outputs
+
+
+@dataclass
+class Objective:
+    """Losses and metrics of a model's outputs.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    arguments : dict
+        Of `compile`: loss, loss_weights, metrics, weighted_metrics.
+    y_shapes : list of tuple or None
+        Shapes of the targets, one for each output.
+
+    Raises
+    ------
+    ValueError
+        If losses or metrics do not match the outputs.
+    """
+
+    model: Model
+    arguments: dict[str, Any]
+    y_shapes: list[tuple[int, ...] | None]
+    outputs: list[_Output] = field(init=False)
+
+    def __post_init__(self) -> None:
+        executor = self.model.executor
+        names = self.model.output_names
+        shapes = [t.shape for t in executor.graph.outputs]
+        chosen = _per_output(self.arguments["loss"], names, "loss")
+        weights = _loss_weights(self.arguments["loss_weights"], names, chosen)
+        plain = _metrics_per_output(self.arguments["metrics"], names, "metrics")
+        weighted = _metrics_per_output(self.arguments["weighted_metrics"], names, "weighted_metrics")
+        self.outputs = []
+        for k, (name, slot) in enumerate(zip(names, executor.output_slots, strict=True)):
+            y_shape = self.y_shapes[k]
+            loss = losses.resolve(chosen[k], y_shape, shapes[k])
+            fused = None
+            if loss is not None and getattr(loss, "fused_activation", None) is not None:
+                fused = executor.fusable(k, loss.fused_activation)  # type: ignore[arg-type]
+            resolved = [
+                [metrics.resolve(m, y_shape or (), shapes[k]) for m in group[k]] for group in (plain, weighted)
+            ]
+            self.outputs.append(_Output(name, slot, loss, weights[k], fused, *resolved))
+        self.deferred = frozenset(o.fused_step for o in self.outputs if o.fused_step is not None)
+        self.has_loss = any(o.loss is not None for o in self.outputs)
+        self._several = sum(o.loss is not None for o in self.outputs) > 1
+        self._named = self._named_metrics(len(names) > 1)
+        self.loss_total = 0.0
+        self.samples = 0
+
+    def _named_metrics(self, prefixed: bool) -> list[tuple[str, Any]]:
+        """(name in logs, metric), with Keras's rules where names meet."""
+        named: dict[str, Any] = {}
+        counts: dict[str, int] = {}
+
+        def take(name: str) -> str:
+            count = counts[name] = counts.get(name, 0) + 1
+            return name if count == 1 else f"{name}_{count - 1}"
+
+        for output in self.outputs:
+            prefix = f"{output.name}_" if prefixed else ""
+            for metric in output.metrics:
+                named[take(prefix + metric.name)] = metric
+        for output in self.outputs:
+            prefix = f"{output.name}_" if prefixed else ""
+            for metric in output.weighted_metrics:
+                name = prefix + metric.name
+                named[take(f"{prefix}weighted_{metric.name}" if name in counts else name)] = metric
+        return list(named.items())
+
+    # --- a batch
+
+    def compute(
+        self, run: Run, ys: list[Any], weights: list[Any], gradients: bool
+    ) -> tuple[float, list[Array | None]]:
+        """Loss of a batch (with the penalties of the run), gradients of the outputs; metrics take the batch in."""
+        total = run.penalty
+        dys: list[Array | None] = []
+        samples = 0
+        for output, y, weight in zip(self.outputs, ys, weights, strict=True):
+            dy = None
+            if y is not None:
+                pred = run.values[output.slot]
+                samples = samples or len(pred)
+                mask = _mask_of(run, output.slot, pred)
+                loss = output.loss
+                if loss is not None:
+                    if output.fused_step is not None:
+                        value, dy, pred = loss.value_grad_and_pred(y, pred, weight, mask)  # type: ignore[attr-defined]
+                    else:
+                        value, dy = loss.value_and_grad(y, pred, weight, mask)
+                    value = float(value) if np.ndim(value) == 0 else float(np.sum(value))
+                    if output.weight != 1.0:
+                        value *= output.weight
+                        dy = dy * np.float32(output.weight)
+                    total += value
+                    if self._several:
+                        output.total += value / (output.weight or 1.0) * len(pred)
+                for metric in output.metrics:
+                    metric.update(y, pred, None, mask)
+                for metric in output.weighted_metrics:
+                    metric.update(y, pred, weight, mask)
+            dys.append(dy if gradients else None)
+        self._batch = samples
+        return total, dys
+
+    def add(self, loss: float) -> None:
+        """Take the loss of the batch that `compute` saw last, penalties included, into the mean."""
+        self.loss_total += loss * self._batch
+        self.samples += self._batch
+
+    # --- logs
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.loss_total, self.samples = 0.0, 0
+        for output in self.outputs:
+            output.total = 0.0
+        for _, metric in self._named:
+            metric.reset_state()
+
+    def logs(self) -> dict[str, Any]:
+        """Loss and metrics so far, by name, in Keras's (alphabetical) order."""
+        n = self.samples or 1
+        values: dict[str, Any] = {"loss": self.loss_total / n}
+        if self._several:
+            for output in self.outputs:
+                if output.loss is not None:
+                    values[f"{output.name}_loss"] = output.total / n
+        for name, metric in self._named:
+            result = metric.result()
+            values[name] = float(result) if np.ndim(result) == 0 else np.asarray(result)
+        return dict(sorted(values.items())) if len(values) > 1 else values
+
+    def flatten(self, logs: dict[str, Any]) -> Any:
+        """Values as `evaluate` returns them: loss, losses of the outputs, then metrics; a number if there is one."""
+        first = ["loss"]
+        if self._several:
+            first += [f"{o.name}_loss" for o in self.outputs if o.loss is not None]
+        order = first + [name for name in logs if name not in first]
+        values = [logs[name] for name in order]
+        return values[0] if len(values) == 1 else values
+
+    def check_targets(self, ys: list[Any], output_shapes: list[Any]) -> None:
+        """Raise a ValueError or TypeError if targets of a data set will not do."""
+        several = len(self.outputs) > 1
+        for output, y, shape in zip(self.outputs, ys, output_shapes, strict=True):
+            if output.loss is None:
+                continue
+            what = f"y[{output.name!r}]" if several else "y"
+            if y is None:
+                raise ValueError(f"{what} is missing: the output has a loss")
+            output.loss.check_targets(y, shape, what)
+
+
+def _mask_of(run: Run, slot: int, pred: Array) -> Array | None:
+    """Steps of an output that count: its mask, or those within its lengths."""
+    mask = run.masks[slot]
+    lengths = run.lengths[slot]
+    if lengths is not None and pred.ndim >= 3:
+        within = np.arange(pred.shape[1]) < lengths[:, None]
+        mask = within if mask is None else mask & within
+    return mask  # type: ignore[no-any-return]
+
+
+def _per_output(given: Any, names: list[str], what: str) -> list[Any]:
+    """One entry for each output from one value, a list, or a dict by output names."""
+    if isinstance(given, dict) and "class_name" not in given:
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise ValueError(f"Expected keys {names} in {what} dict, but found {what}.keys()={list(given)}")
+        return [given.get(name) for name in names]
+    if isinstance(given, (list, tuple)):
+        if len(given) != len(names):
+            raise ValueError(f"{what} has {len(given)} entries, the model has {len(names)} outputs {names}")
+        return list(given)
+    return [given] * len(names)
+
+
+def _loss_weights(given: Any, names: list[str], chosen: list[Any]) -> list[float]:
+    if given is None:
+        return [1.0] * len(names)
+    if not isinstance(given, (list, tuple, dict, float, int)):
+        raise ValueError(
+            "Expected `loss_weights` argument to be a float (single output case) or a list, tuple, or dict (multiple "
+            f"output case). Received instead: loss_weights={given} of type {type(given)}"
+        )
+    if isinstance(given, (int, float)) and len(names) > 1:
+        raise ValueError(f"`loss_weights` must match the number of losses, got {len(names)} losses and 1 weight.")
+    weights = _per_output(given, names, "loss_weights")
+    return [1.0 if w is None else float(w) for w in weights]
+
+
+def _metrics_per_output(given: Any, names: list[str], what: str) -> list[list[Any]]:
+    if not given:
+        return [[] for _ in names]
+    if not isinstance(given, (list, tuple, dict)):
+        raise ValueError(
+            f"Expected `{what}` argument to be a list, tuple, or dict. Received instead: {what}={given} of type "
+            f"{type(given)}"
+        )
+    if isinstance(given, dict) and "class_name" not in given:
+        groups = _per_output(given, names, what)
+    elif len(names) == 1:
+        groups = [given if len(given) != 1 or not isinstance(given[0], (list, tuple)) else given[0]]
+    elif len(given) == len(names):
+        groups = list(given)
+    else:
+        raise ValueError(f"{what} must be a list with one entry for each of the outputs {names}, or a dict by their names")
+    return [_as_list(group) for group in groups]
+
+
+def _as_list(group: Any) -> list[Any]:
+    if group is None:
+        return []
+    return list(group) if isinstance(group, (list, tuple)) else [group]

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What `Model.forward` leaves for the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..symbolic import flatten
+
+if TYPE_CHECKING:
+    from ..models.executor import Run
+    from ..models.model import Model
+
+__all__ = ["Tape"]
+
+Array = npt.NDArray[Any]
+
+
+class Tape:
+    """One forward pass of a model, ready for one backward pass.
+
+    Parameters
+    ----------
+    model : Model
+    run : Run
+    """
+
+    def __init__(self, model: Model, run: Run) -> None:
+        self._model = model
+        self._run: Run | None = run
+
+    def backward(self, dy: Any) -> tuple[list[Array], Any, list[tuple[Array, ...]]]:
+        """Gradients from those of the outputs.
+
+        Parameters
+        ----------
+        dy : array_like, or a list or dict like the model's outputs
+            None for an output that does not count.
+
+        Returns
+        -------
+        grads : list of numpy.ndarray
+            One for each of ``model.trainable_variables``.
+        dx : numpy.ndarray or None, or a list of them
+            One for each input; None for ids.
+        dstates : list of tuple of numpy.ndarray
+            Gradients of the initial states of each recurrent layer, in the order of the calls.
+
+        Raises
+        ------
+        ValueError
+            If `dy` does not have the outputs' shapes, or the tape has been used.
+        """
+        if self._run is None:
+            raise ValueError("the tape has been used already; a tape serves one backward pass")
+        model, run = self._model, self._run
+        executor = model.executor
+        dys = self._checked(dy)
+        self._run = None
+        variables = model.variables
+        executor.clear_gradients(variables)
+        try:
+            dx = executor.backward(run, dys)
+            grads = []
+            for variable in model.trainable_variables:
+                gradient = variable.grad
+                grads.append(np.zeros(variable.shape, np.float32) if gradient is None else gradient.copy())
+        finally:
+            executor.clear_gradients(variables)
+        dstates = [c.d_initial_state for c in run.calls if c is not None and c.d_initial_state is not None]
+        return grads, dx[0] if len(dx) == 1 else dx, dstates
+
+    def _checked(self, dy: Any) -> list[Array | None]:
+        model, run = self._model, self._run
+        assert run is not None
+        slots = model.executor.output_slots
+        if isinstance(dy, dict):
+            structure = model.output
+            given = [dy.get(name) for name in (sorted(structure) if isinstance(structure, dict) else model.output_names)]
+        elif len(slots) == 1:
+            given = flatten(dy) if isinstance(dy, (list, tuple)) and len(dy) == 1 and np.ndim(dy[0]) else [dy]
+        elif isinstance(dy, (list, tuple)) and len(dy) == len(slots):
+            given = list(dy)
+        else:
+            raise ValueError(f"dy must be a list of {len(slots)} arrays, one for each output")
+        checked: list[Array | None] = []
+        for gradient, slot in zip(given, slots, strict=True):
+            if gradient is None:
+                checked.append(None)
+                continue
+            array = np.ascontiguousarray(gradient, np.float32)
+            expected = run.values[slot].shape
+            if array.shape != expected:
+                raise ValueError(f"dy must have the output's shape {expected}, got {array.shape}")
+            checked.append(array)
+        return checked
