@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Activation functions by Keras 3's names: forward, and backward for the layers.
 
-Those that the native library has are computed there; the rare ones are plain NumPy below. Everything is float32 in and out.
-A function of your own needs a derivative: give it an attribute ``gradient``, a function ``(x, y, dy) -> dx`` with the input,
+Those that the native library has are computed there; the rare ones are plain NumPy below. Everything is
+float32 in and out.
+A function of your own needs a derivative: give it an attribute ``gradient``, a function ``(x, y, dy) -> dx``
+with the input,
 the output and the gradient of the output.
 """
 
@@ -63,7 +65,9 @@ Activation = Callable[..., Array]
 
 
 def _f32(x: npt.ArrayLike) -> Array:
-    return np.ascontiguousarray(x, np.float32).reshape(np.shape(x))  # ascontiguousarray makes a vector of a scalar
+    return np.ascontiguousarray(x, np.float32).reshape(
+        np.shape(x)
+    )  # ascontiguousarray makes a vector of a scalar
 
 
 # ---- native
@@ -88,7 +92,9 @@ def relu(
     x = _f32(x)
     if negative_slope == 0.0 and max_value is None and threshold == 0.0:
         return _core.activation_forward("relu", x)
-    y = np.where(x >= threshold if max_value is not None and threshold == 0 else x > threshold, x, np.float32(0))
+    y = np.where(
+        x >= threshold if max_value is not None and threshold == 0 else x > threshold, x, np.float32(0)
+    )
     if max_value is not None:
         y = np.clip(y, np.float32(0), np.float32(max_value))
     return y - np.float32(negative_slope) * np.maximum(np.float32(threshold) - x, np.float32(0))
@@ -140,7 +146,8 @@ def selu(x: npt.ArrayLike) -> Array:
 
 
 def gelu(x: npt.ArrayLike, approximate: bool = False) -> Array:
-    """``x`` times the normal distribution function of ``x`` (Hendrycks and Gimpel 2016), or its approximation by tanh."""
+    """``x`` times the normal distribution function of ``x`` (Hendrycks and Gimpel 2016), or its
+    approximation by tanh."""
     return _core.activation_forward("gelu_tanh" if approximate else "gelu", _f32(x))
 
 
@@ -244,7 +251,9 @@ def sparsemax(x: npt.ArrayLike, axis: int = -1) -> Array:
     z = np.moveaxis(_f32(x), axis, -1)
     ordered = -np.sort(-z, axis=-1)
     total = np.cumsum(ordered, axis=-1)
-    support = (ordered - (total - 1) / np.arange(1, z.shape[-1] + 1, dtype=np.float32) > 0).sum(-1, keepdims=True)
+    support = (ordered - (total - 1) / np.arange(1, z.shape[-1] + 1, dtype=np.float32) > 0).sum(
+        -1, keepdims=True
+    )
     tau = (np.take_along_axis(total, support - 1, -1) - 1) / support.astype(np.float32)
     return np.moveaxis(np.maximum(z - tau, np.float32(0)), -1, axis)
 
@@ -312,7 +321,9 @@ _NATIVE: dict[Any, str] = {
     )
 }  # fmt: skip
 _NEEDS_X = frozenset({"gelu", "gelu_tanh", "silu"})
-_BY_NAME: dict[str, Activation] = {function.__name__: function for function in (*_NATIVE, *_GRADIENTS, threshold)}
+_BY_NAME: dict[str, Activation] = {
+    function.__name__: function for function in (*_NATIVE, *_GRADIENTS, threshold)
+}
 _BY_NAME.update(swish=silu, hard_swish=hard_silu)
 
 
@@ -347,7 +358,9 @@ def forward(activation: Activation, x: Array) -> Array:
         return x if name == "linear" else _core.activation_forward(name, x)
     y = _f32(activation(x))
     if y.shape != x.shape and activation is not glu:
-        raise ValueError(f"activation {activation!r}: expected an output of the input's shape {x.shape}, got {y.shape}")
+        raise ValueError(
+            f"activation {activation!r}: expected an output of the input's shape {x.shape}, got {y.shape}"
+        )
     return y
 
 
@@ -379,7 +392,8 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
     rule = rule or getattr(activation, "gradient", None)
     if rule is None:
         raise NotImplementedError(
-            f"activation {activation!r} has no derivative: give it an attribute `gradient`, a function (x, y, dy) -> dx"
+            f"activation {activation!r} has no derivative: give it an attribute `gradient`, a function (x, "
+            "y, dy) -> dx"
         )
     return _f32(rule(x, y, dy))
 

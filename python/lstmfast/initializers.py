@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """First values of weights: Keras 3's initializers, by its names and with its defaults.
 
-An initializer is called with a shape and gives a float32 array. As in Keras, one that was made with a number as its seed
-(or with none: then it drew one) gives the same values at every call; one with a `SeedGenerator` gives new ones.
+An initializer is called with a shape and gives a float32 array. As in Keras, one that was made with a number
+as its seed
+(or with none: then it drew one) gives the same values at every call; one with a `SeedGenerator` gives new
+ones.
 """
 
 from __future__ import annotations
@@ -135,7 +137,8 @@ class Identity(Initializer):
         shape = _shape(shape)
         if len(shape) != 2:
             raise ValueError(
-                f"Identity matrix initializer can only be used for 2D matrices. Received: shape={shape} of rank {len(shape)}."
+                f"Identity matrix initializer can only be used for 2D matrices. Received: shape={shape} of "
+                f"rank {len(shape)}."
             )
         return (self.gain * np.eye(*shape)).astype(dtype or np.float32)
 
@@ -172,7 +175,9 @@ class RandomNormal(RandomInitializer):
     seed : int, SeedGenerator or None
     """
 
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | SeedGenerator | None = None) -> None:
+    def __init__(
+        self, mean: float = 0.0, stddev: float = 0.05, seed: int | SeedGenerator | None = None
+    ) -> None:
         self.mean = mean
         self.stddev = stddev
         super().__init__(seed)
@@ -209,7 +214,9 @@ class RandomUniform(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        return generator(self.seed).uniform(self.minval, self.maxval, _shape(shape)).astype(dtype or np.float32)
+        return (
+            generator(self.seed).uniform(self.minval, self.maxval, _shape(shape)).astype(dtype or np.float32)
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "minval": self.minval, "maxval": self.maxval}
@@ -351,7 +358,8 @@ class HeUniform(_Preset):
 
 
 class Orthogonal(RandomInitializer):
-    """A random orthogonal matrix times `gain` (Saxe et al. 2014); more than two axes are flattened but the last.
+    """A random orthogonal matrix times `gain` (Saxe et al. 2014); more than two axes are flattened but the
+    last.
 
     Parameters
     ----------
@@ -375,7 +383,8 @@ class Orthogonal(RandomInitializer):
         shape = _shape(shape)
         if len(shape) < 2:
             raise ValueError(
-                f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of rank {len(shape)}."
+                f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of "
+                f"rank {len(shape)}."
             )
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(generator(self.seed).normal(size=(max(rows, columns), min(rows, columns))))
@@ -456,7 +465,8 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
 
 
 def get(identifier: Any) -> Callable[..., Array] | None:
-    """An initializer from a name, a configuration, a class, a function ``f(shape, dtype)`` or an array; None for None.
+    """An initializer from a name, a configuration, a class, a function ``f(shape, dtype)`` or an array; None
+    for None.
 
     Raises
     ------
@@ -486,7 +496,10 @@ def get(identifier: Any) -> Callable[..., Array] | None:
 def _from_array(values: Array) -> Callable[..., Array]:
     def initialize(shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
         if _shape(shape) != values.shape:
-            raise ValueError(f"Expected `shape` to be {values.shape} for direct tensor as initializer. Received shape={shape}")
+            raise ValueError(
+                f"Expected `shape` to be {values.shape} for direct tensor as initializer. Received "
+                f"shape={shape}"
+            )
         return values.astype(dtype or np.float32)
 
     return initialize

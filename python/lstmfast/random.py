@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["SeedGenerator", "check_seed", "generator", "global_generator", "make_default_seed", "set_random_seed"]
+__all__ = [
+    "SeedGenerator",
+    "check_seed",
+    "generator",
+    "global_generator",
+    "make_default_seed",
+    "set_random_seed",
+]
 
 _global = np.random.default_rng()
 
@@ -45,7 +52,9 @@ def set_random_seed(seed: int) -> None:
     """
     global _global
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
-        raise ValueError(f"Expected `seed` argument to be an integer from 0 to 2**32 - 1. Received: seed={seed!r}")
+        raise ValueError(
+            f"Expected `seed` argument to be an integer from 0 to 2**32 - 1. Received: seed={seed!r}"
+        )
     seed = int(seed)
     _python_random.seed(seed)
     np.random.seed(seed)
@@ -58,7 +67,8 @@ def make_default_seed() -> int:
 
 
 class SeedGenerator:
-    """A source of random numbers with its own state: every use gives new ones (Keras's `random.SeedGenerator`).
+    """A source of random numbers with its own state: every use gives new ones (Keras's
+    `random.SeedGenerator`).
 
     Parameters
     ----------
@@ -92,7 +102,8 @@ class SeedGenerator:
 
 
 def check_seed(seed: Any) -> int | SeedGenerator | None:
-    """`seed` if it is None, an integer or a `SeedGenerator`, else a ValueError; a config of the latter is read."""
+    """`seed` if it is None, an integer or a `SeedGenerator`, else a ValueError; a config of the latter is
+    read."""
     if seed is None or isinstance(seed, SeedGenerator):
         return seed
     if isinstance(seed, Mapping):
@@ -102,12 +113,14 @@ def check_seed(seed: Any) -> int | SeedGenerator | None:
     elif isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
         return int(seed)
     raise ValueError(
-        f"`seed` argument should be an instance of `lstmfast.random.SeedGenerator` or an integer. Received: seed={seed!r}"
+        "`seed` argument should be an instance of `lstmfast.random.SeedGenerator` or an integer. "
+        f"Received: seed={seed!r}"
     )
 
 
 def generator(seed: int | SeedGenerator | None) -> np.random.Generator:
-    """The NumPy generator for a seed: the global one for None, a `SeedGenerator`'s own, a fresh one for a number."""
+    """The NumPy generator for a seed: the global one for None, a `SeedGenerator`'s own, a fresh one for a
+    number."""
     if seed is None:
         return _global
     if isinstance(seed, SeedGenerator):

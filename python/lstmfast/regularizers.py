@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Penalties on weights: their value is added to the loss, their gradient to the weight's (Keras 3's names)."""
+"""Penalties on weights: their value is added to the loss, their gradient to the weight's (Keras 3's
+names)."""
 
 from __future__ import annotations
 
@@ -114,7 +115,8 @@ class L2(L1L2):
 
 
 class OrthogonalRegularizer(Regularizer):
-    """Pushes the rows (or columns) of a matrix apart: the mean absolute cosine between two of them, times `factor`.
+    """Pushes the rows (or columns) of a matrix apart: the mean absolute cosine between two of them, times
+    `factor`.
 
     Parameters
     ----------
@@ -126,14 +128,17 @@ class OrthogonalRegularizer(Regularizer):
         self.factor = _factor(factor, "factor")
         if mode not in ("rows", "columns"):
             raise ValueError(
-                f'Invalid value for argument `mode`. Expected one of {{"rows", "columns"}}. Received: mode={mode}'
+                f'Invalid value for argument `mode`. Expected one of {{"rows", "columns"}}. Received: '
+                f"mode={mode}"
             )
         self.mode = mode
 
     def _cosines(self, x: Array) -> tuple[Array, Array, Array, float]:
         x = np.asarray(x)
         if x.ndim != 2:
-            raise ValueError(f"Inputs to OrthogonalRegularizer must have rank 2. Received: inputs.shape={x.shape}")
+            raise ValueError(
+                f"Inputs to OrthogonalRegularizer must have rank 2. Received: inputs.shape={x.shape}"
+            )
         rows = x if self.mode == "rows" else x.T
         norms = np.maximum(np.sqrt(np.square(rows).sum(axis=1, keepdims=True)), 1e-6)
         units = rows / norms
@@ -158,7 +163,9 @@ class OrthogonalRegularizer(Regularizer):
 def _factor(value: Any, name: str) -> float:
     if isinstance(value, (float, int, np.floating)) and math.isfinite(value) and value >= 0:
         return float(value)
-    raise ValueError(f"Invalid value for argument {name}: expected a non-negative float. Received: {name}={value}")
+    raise ValueError(
+        f"Invalid value for argument {name}: expected a non-negative float. Received: {name}={value}"
+    )
 
 
 l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer

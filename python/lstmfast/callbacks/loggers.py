@@ -134,7 +134,8 @@ class TerminateOnNaN(Callback):
             return
         if self.raise_error:
             raise RuntimeError(
-                f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}. Terminating training immediately."
+                f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}. Terminating training "
+                "immediately."
             )
         print(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True

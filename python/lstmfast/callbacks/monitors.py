@@ -32,11 +32,17 @@ class MonitorCallback(Callback):
     """
 
     def __init__(
-        self, monitor: str = "val_loss", mode: str = "auto", baseline: float | None = None, min_delta: float = 0
+        self,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+        baseline: float | None = None,
+        min_delta: float = 0,
     ) -> None:
         super().__init__()
         if mode not in ("auto", "min", "max"):
-            warnings.warn(f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=3)
+            warnings.warn(
+                f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=3
+            )
             mode = "auto"
         self.monitor = monitor
         self.mode = mode
@@ -63,8 +69,10 @@ class MonitorCallback(Callback):
                 if direction is not None:
                     return operator.gt if direction == "up" else operator.lt
         raise ValueError(
-            f"{type(self).__name__} callback received monitor={self.monitor}, but lstmfast isn't able to automatically determine "
-            "whether that metric should be maximized or minimized. Pass `mode='max'` in order to monitor based on the highest "
+            f"{type(self).__name__} callback received monitor={self.monitor}, but lstmfast isn't able to "
+            "automatically determine "
+            "whether that metric should be maximized or minimized. Pass `mode='max'` in order to monitor "
+            "based on the highest "
             "metric value, or pass `mode='min'` in order to use the lowest value."
         )
 
@@ -176,7 +184,8 @@ class ModelCheckpoint(MonitorCallback):
     Parameters
     ----------
     filepath : str or path
-        With fields for `str.format`: ``"{epoch:02d}-{val_loss:.2f}.keras"``. Models: ``.safetensors``, ``.keras``; weights: as
+        With fields for `str.format`: ``"{epoch:02d}-{val_loss:.2f}.keras"``. Models: ``.safetensors``,
+        ``.keras``; weights: as
         `Model.save_weights` takes.
     monitor, mode
         See `MonitorCallback`.
@@ -218,10 +227,18 @@ class ModelCheckpoint(MonitorCallback):
         self._last_batch: int | None = None
         self._current_epoch = 0
         if save_freq != "epoch" and not isinstance(save_freq, int):
-            raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
-        endings = (".weights.h5", ".safetensors", ".npz") if save_weights_only else (".keras", ".safetensors", ".h5")
+            raise ValueError(
+                f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values"
+            )
+        endings = (
+            (".weights.h5", ".safetensors", ".npz")
+            if save_weights_only
+            else (".keras", ".safetensors", ".h5")
+        )
         if not self.filepath.endswith(endings):
-            what = "`save_weights_only=True` in `ModelCheckpoint`" if save_weights_only else "`ModelCheckpoint`"
+            what = (
+                "`save_weights_only=True` in `ModelCheckpoint`" if save_weights_only else "`ModelCheckpoint`"
+            )
             raise ValueError(
                 f"When using {what}, the filepath provided must end in one of {', '.join(endings)}. "
                 f"Received: filepath={self.filepath}"
@@ -271,7 +288,9 @@ class ModelCheckpoint(MonitorCallback):
         try:
             return self.filepath.format(**{"epoch": epoch + 1, **numbers, **logs})
         except KeyError as error:
-            raise KeyError(f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}') from None
+            raise KeyError(
+                f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}'
+            ) from None
 
     def _should_save(self, epoch: int, logs: Logs, path: str) -> bool:
         said = f"\nEpoch {epoch + 1}: "
@@ -393,5 +412,6 @@ class ReduceLROnPlateau(MonitorCallback):
 
 def _warn_missing(what: str, monitor: str, logs: Logs | None) -> None:
     warnings.warn(
-        f"{what} metric `{monitor}` which is not available. Available metrics are: {','.join(logs or {})}", stacklevel=4
+        f"{what} metric `{monitor}` which is not available. Available metrics are: {','.join(logs or {})}",
+        stacklevel=4,
     )

@@ -86,10 +86,19 @@ class ProgbarLogger(Callback):
         if self.verbose == 1:
             from tqdm import tqdm
 
-            # The bar is refreshed here and not by tqdm's own clock, so that each drawing has the newest metrics.
-            form = "{desc} {n_fmt}/{total_fmt} {bar:24} {elapsed}<{remaining}{postfix}" if self.target else None
+            # The bar is refreshed here and not by tqdm's own clock, so that each drawing has the newest
+            # metrics.
+            form = (
+                "{desc} {n_fmt}/{total_fmt} {bar:24} {elapsed}<{remaining}{postfix}" if self.target else None
+            )
             self._bar = tqdm(
-                total=self.target, desc=title, file=sys.stdout, bar_format=form, mininterval=1e9, dynamic_ncols=True, unit="step"
+                total=self.target,
+                desc=title,
+                file=sys.stdout,
+                bar_format=form,
+                mininterval=1e9,
+                dynamic_ncols=True,
+                unit="step",
             )
 
     def _update(self, batch: int, logs: Logs | None) -> None:
@@ -118,7 +127,9 @@ class ProgbarLogger(Callback):
             seconds = time.perf_counter() - self._started
             steps = f"{self.seen}/{self.target or self.seen}"
             metrics = _text(logs)
-            print(f"{self._title} - {steps} - {seconds:.1f}s" + (f" - {metrics}" if metrics else ""), flush=True)
+            print(
+                f"{self._title} - {steps} - {seconds:.1f}s" + (f" - {metrics}" if metrics else ""), flush=True
+            )
 
     def _discard(self) -> None:
         """Close a bar that an exception in the last call left open."""

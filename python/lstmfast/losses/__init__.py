@@ -185,7 +185,8 @@ _BY_NAME.update(logcosh=log_cosh, kullback_leibler_divergence=kl_divergence, hub
 
 
 def get(identifier: Any) -> Loss | Callable[..., Any] | None:
-    """A loss function or object from a name, a configuration, a class or itself, as Keras does; None for None.
+    """A loss function or object from a name, a configuration, a class or itself, as Keras does; None for
+    None.
 
     Raises
     ------
@@ -217,14 +218,17 @@ def get(identifier: Any) -> Loss | Callable[..., Any] | None:
 
 
 def resolve(
-    identifier: Any, y_shape: Sequence[int | None] | None = None, output_shape: Sequence[int | None] | None = None
+    identifier: Any,
+    y_shape: Sequence[int | None] | None = None,
+    output_shape: Sequence[int | None] | None = None,
 ) -> Loss | None:
     """The `Loss` object for what a user passed to ``compile(loss=...)``; None for None.
 
     Parameters
     ----------
     identifier : str, dict, callable, Loss or None
-        A plain function of the user gives ``(value, gradient)``, see `FunctionLoss`. "crossentropy" and "ce" stand for the
+        A plain function of the user gives ``(value, gradient)``, see `FunctionLoss`. "crossentropy" and "ce"
+        stand for the
         cross-entropy that fits the shapes.
     y_shape, output_shape : sequence of int or None, optional
         Shapes of targets and predictions; needed for "crossentropy" only.

@@ -23,7 +23,8 @@ _AVERAGING = ("sum_over_batch_size", "mean")
 class Loss:
     """Base of all losses.
 
-    A loss gives one value for each sample (and time step); `reduction` makes one number of them. A subclass writes
+    A loss gives one value for each sample (and time step); `reduction` makes one number of them. A subclass
+    writes
     `call_and_grad`, and `get_config` if it has arguments of its own.
 
     Parameters
@@ -61,7 +62,8 @@ class Loss:
     ) -> None:
         if reduction not in _REDUCTIONS:
             raise ValueError(
-                f"Invalid value for argument `reduction`. Expected one of {_REDUCTIONS}. Received: reduction={reduction}"
+                f"Invalid value for argument `reduction`. Expected one of {_REDUCTIONS}. Received: "
+                f"reduction={reduction}"
             )
         if dtype not in (None, "float32"):
             raise ValueError(f"dtype: expected 'float32' or None, got {dtype!r}")
@@ -142,7 +144,8 @@ class Loss:
         values, grad = np.asarray(values, np.float32), np.asarray(grad, np.float32)
         if grad.shape != pred.shape or values.shape != pred.shape[: values.ndim]:
             raise ValueError(
-                f"loss {self.name!r}: expected values of a shape that {pred.shape} begins with and a gradient of that shape, "
+                f"loss {self.name!r}: expected values of a shape that {pred.shape} begins with and a "
+                "gradient of that shape, "
                 f"got {values.shape} and {grad.shape}"
             )
         weights = self._weights(values.shape, sample_weight, mask)
@@ -150,7 +153,8 @@ class Loss:
         return self._reduce(values.reshape(-1), weights, values.shape, y_true), grad
 
     def _weights(self, shape: tuple[int, ...], sample_weight: Any, mask: Any) -> Array:
-        """What each value is multiplied by before they are added up, the average's divisor included: (prod(shape),)."""
+        """What each value is multiplied by before they are added up, the average's divisor included:
+        (prod(shape),)."""
         count = math.prod(shape)
         reduction = self.reduction
         if sample_weight is None and mask is None:
@@ -178,11 +182,15 @@ class Loss:
         if self.reduction in ("none", None):
             return (values * weights).reshape(shape)
         value = weights.dot(values)
-        if value != value:  # looked for only now: the check of all targets costs more than the loss of a small batch
+        if (
+            value != value
+        ):  # looked for only now: the check of all targets costs more than the loss of a small batch
             _refuse_nan(y_true, "y_true")
         return value
 
-    def check_targets(self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y") -> None:
+    def check_targets(
+        self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y"
+    ) -> None:
         """Look through all targets of a data set before training starts.
 
         Parameters
@@ -212,7 +220,8 @@ class Loss:
 
 
 class RowLoss(Loss):
-    """A loss that makes one value of each vector along the last axis (or `axis`). Subclasses write `_rows` or `_plain`."""
+    """A loss that makes one value of each vector along the last axis (or `axis`). Subclasses write `_rows`
+    or `_plain`."""
 
     default_name: ClassVar[str]
     axis = -1
@@ -223,7 +232,8 @@ class RowLoss(Loss):
         super().__init__(name=name or self.default_name, reduction=reduction, dtype=dtype)
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
-        """Values (M,) and their derivatives (M, C), from targets and predictions (M, C); p may not be changed."""
+        """Values (M,) and their derivatives (M, C), from targets and predictions (M, C); p may not be
+        changed."""
         raise NotImplementedError
 
     def _rows(self, y: Array, p: Array, weights: Array) -> tuple[Array, Array]:
@@ -262,8 +272,11 @@ class RowLoss(Loss):
             grad = np.ascontiguousarray(np.moveaxis(grad, -1, self.axis))
         return grad if grad.shape == np.shape(y_pred) else grad.reshape(np.shape(y_pred))
 
-    def _paired(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Array, Array, tuple[int, ...]]:
-        """Both as C-contiguous float32 of one shape, the classes or features last, and the shape of the values."""
+    def _paired(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any
+    ) -> tuple[Array, Array, tuple[int, ...]]:
+        """Both as C-contiguous float32 of one shape, the classes or features last, and the shape of the
+        values."""
         y = _numeric(y_true, "y_true")
         p = np.ascontiguousarray(y_pred, np.float32)
         if p.ndim == 0 or y.shape != p.shape:
@@ -282,9 +295,12 @@ class RowLoss(Loss):
     def _same_rank(y: Array, p: Array, weight_rank: int) -> tuple[Array, Array]:
         """Keras's rule: a last axis of length 1 comes or goes where ranks differ by one."""
         if y.ndim == 0 or p.ndim == 0:
-            raise ValueError(f"y_true and y_pred: expected at least one axis, got shapes {y.shape} and {p.shape}")
+            raise ValueError(
+                f"y_true and y_pred: expected at least one axis, got shapes {y.shape} and {p.shape}"
+            )
         if p.ndim == y.ndim + 1 and p.shape[-1] == 1:
-            # Weights for each time step need the steps apart: then the targets grow rather than the predictions shrink.
+            # Weights for each time step need the steps apart: then the targets grow rather than the
+            # predictions shrink.
             if y.ndim == 1 or weight_rank >= y.ndim:
                 return y[..., None], p
             return y, p[..., 0]
@@ -292,7 +308,9 @@ class RowLoss(Loss):
             return (y, p[:, None]) if p.ndim == 1 else (y[..., 0], p)
         return y, p
 
-    def check_targets(self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y") -> None:
+    def check_targets(
+        self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y"
+    ) -> None:
         y = _numeric(y_true, name)
         expected = tuple(y.shape[i] if n is None and i < y.ndim else n for i, n in enumerate(output_shape))
         # One axis of length 1 may come or go: (B,) for (B, 1) and back.
@@ -308,7 +326,8 @@ class FunctionLoss(Loss):
     Parameters
     ----------
     fn : callable
-        Gives either the value of each sample and the derivative of their sum by `y_pred` (weights and `reduction` apply), or
+        Gives either the value of each sample and the derivative of their sum by `y_pred` (weights and
+        `reduction` apply), or
         one number, the loss itself, and its derivative.
     reduction, name, dtype
         As for `Loss`.
@@ -355,7 +374,8 @@ class FunctionLoss(Loss):
         value, grad = self.call_and_grad(np.asarray(y_true), pred)
         if np.ndim(value) == 0 and (sample_weight is not None or mask is not None):
             raise ValueError(
-                f"loss function {self.name!r} gives one number: sample_weight and masks need one value for each sample"
+                f"loss function {self.name!r} gives one number: sample_weight and masks need one value for "
+                "each sample"
             )
         return super().value_and_grad(y_true, pred, sample_weight, mask)
 
@@ -391,7 +411,9 @@ def _refuse_nan(values: Any, name: str) -> None:
         bad = np.isnan(array)
         if bad.any():
             first = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(f"{name}: expected numbers, got NaN in {int(bad.sum())} places, first at {first}")
+            raise ValueError(
+                f"{name}: expected numbers, got NaN in {int(bad.sum())} places, first at {first}"
+            )
 
 
 def _aligned(weights: Array, shape: tuple[int, ...], name: str) -> Array:

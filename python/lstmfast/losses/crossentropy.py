@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Cross-entropies. From logits, or with the output activation taken over, they are one native call and stable for any value;
+"""Cross-entropies. From logits, or with the output activation taken over, they are one native call and
+stable for any value;
 from probabilities they follow Keras 3, which keeps those at least 1e-7 from 0 and 1."""
 
 from __future__ import annotations
@@ -168,7 +169,9 @@ class CategoricalCrossentropy(_Crossentropy):
         return y * np.float32(1.0 - smoothing) + np.float32(smoothing / y.shape[1]) if smoothing else y
 
     def _misfit(self, y_shape: tuple[int, ...], p_shape: tuple[int, ...]) -> str:
-        hint = "; for class numbers use sparse_categorical_crossentropy" if len(y_shape) <= len(p_shape) else ""
+        hint = (
+            "; for class numbers use sparse_categorical_crossentropy" if len(y_shape) <= len(p_shape) else ""
+        )
         return super()._misfit(y_shape, p_shape) + hint
 
     def _logit_rows(self, y: Array, z: Array, weights: Array) -> tuple[Array, Array, Array]:
@@ -242,17 +245,32 @@ class SparseCategoricalCrossentropy(_Crossentropy):
     ) -> tuple[Any, Array]:
         if self.ignore_class is None:
             return super().value_and_grad(y_true, y_pred, sample_weight, mask)
+        y, p, counted = self._without_ignored(y_true, y_pred)
+        if mask is not None:
+            counted &= np.broadcast_to(np.asarray(mask, np.bool_), counted.shape)
+        return super().value_and_grad(y, p, sample_weight, counted)
+
+    def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
+        if self.ignore_class is None:
+            return super().call(y_true, y_pred)
+        y, p, counted = self._without_ignored(y_true, y_pred)
+        return super().call(y, p) * counted
+
+    def _without_ignored(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Array, Array, Array]:
+        """Targets and predictions with something harmless where the class is ignored, and where it is not."""
         p = np.ascontiguousarray(y_pred, np.float32)
         axis = self.axis % p.ndim
         y = _numeric(y_true, "y_true")
-        y = y.reshape(_without(p.shape, axis)) if y.size * p.shape[axis] == p.size else y
+        shape = _without(p.shape, axis)
+        if y.shape not in (shape, (*shape, 1)):
+            raise ValueError(self._misfit(y.shape, p.shape))
+        y = y.reshape(shape)
         counted = y != self.ignore_class
-        if counted.shape == _without(p.shape, axis):
-            p = np.where(np.expand_dims(counted, axis), p, np.float32(1))  # what is ignored may hold NaN
-        both = counted if mask is None else counted & np.broadcast_to(np.asarray(mask, np.bool_), counted.shape)
-        return super().value_and_grad(np.where(counted, y, 0), p, sample_weight, both)
+        return np.where(counted, y, 0), np.where(np.expand_dims(counted, axis), p, np.float32(1)), counted
 
-    def _paired(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Array, Array, tuple[int, ...]]:
+    def _paired(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any
+    ) -> tuple[Array, Array, tuple[int, ...]]:
         p = np.ascontiguousarray(y_pred, np.float32)
         y = np.asarray(y_true)
         if self.axis not in (-1, p.ndim - 1):
@@ -282,7 +300,9 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         grad[row, y] += dq
         return -np.log(kept), grad
 
-    def check_targets(self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y") -> None:
+    def check_targets(
+        self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y"
+    ) -> None:
         y = np.asarray(y_true)
         axis = self.axis % len(output_shape)
         expected = tuple(y.shape[i] if n is None and i < y.ndim else n for i, n in enumerate(output_shape))
@@ -320,5 +340,6 @@ def _check_range(labels: Array, classes: int, name: str) -> None:
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         first = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
         raise ValueError(
-            f"{name}: expected class numbers from 0 to {classes - 1}, got {int(labels[first])} at position {first}"
+            f"{name}: expected class numbers from 0 to {classes - 1}, got {int(labels[first])} at position "
+            f"{first}"
         )

@@ -71,7 +71,9 @@ class MeanSquaredLogarithmicError(RowLoss):
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         kept = np.maximum(p, _EPSILON)
         error = np.log(kept + 1) - np.log(np.maximum(y, _EPSILON) + 1)
-        return np.square(error).mean(axis=1), np.where(p == kept, error * (2 / p.shape[1]) / (kept + 1), np.float32(0))
+        return np.square(error).mean(axis=1), np.where(
+            p == kept, error * (2 / p.shape[1]) / (kept + 1), np.float32(0)
+        )
 
 
 class Huber(RowLoss):

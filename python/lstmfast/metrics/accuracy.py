@@ -55,7 +55,10 @@ def sparse_categorical_accuracy(y_true: X, y_pred: X) -> Array:
     if a.ndim == b.ndim and a.shape[-1] == 1:
         a = a[..., 0]
     if a.shape != b.shape[:-1]:
-        raise ValueError(f"y_true: expected class numbers of shape {b.shape[:-1]} for predictions of {b.shape}, got {a.shape}")
+        raise ValueError(
+            f"y_true: expected class numbers of shape {b.shape[:-1]} for predictions of {b.shape}, got "
+            f"{a.shape}"
+        )
     return np.asarray(b.argmax(axis=-1) == a)
 
 
@@ -66,7 +69,9 @@ def top_k_categorical_accuracy(y_true: X, y_pred: X, k: int = 5) -> Array:
     return _in_top_k(a.argmax(axis=-1), b, k)
 
 
-def sparse_top_k_categorical_accuracy(y_true: X, y_pred: X, k: int = 5, from_sorted_ids: bool = False) -> Array:
+def sparse_top_k_categorical_accuracy(
+    y_true: X, y_pred: X, k: int = 5, from_sorted_ids: bool = False
+) -> Array:
     """Whether the class number is among the `k` most probable, or the first `k` of sorted class numbers."""
     a, b = np.asarray(y_true), np.asarray(y_pred)
     if a.ndim == b.ndim and a.shape[-1] == 1:
@@ -119,7 +124,10 @@ class BinaryAccuracy(NamedMean):
 
     def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
         if threshold is not None and not 0 < threshold < 1:
-            raise ValueError(f"Invalid value for argument `threshold`. Expected a number in (0, 1). Received: threshold={threshold}")
+            raise ValueError(
+                "Invalid value for argument `threshold`. Expected a number in (0, 1). Received: "
+                f"threshold={threshold}"
+            )
         super().__init__(name=name, dtype=dtype, threshold=threshold)
         self.threshold = threshold
 

@@ -27,7 +27,8 @@ class AUC(Metric):
         How many, from 0 to 1; more are more exact.
     curve : {"ROC", "PR", "PRGAIN"}
     summation_method : {"interpolation", "minoring", "majoring"}
-        "interpolation" is the trapezoid rule for ROC and that of Davis and Goadrich 2006 for PR; the others bound it.
+        "interpolation" is the trapezoid rule for ROC and that of Davis and Goadrich 2006 for PR; the others
+        bound it.
     name, dtype
         As for `Metric`.
     thresholds : sequence of float, optional
@@ -63,7 +64,9 @@ class AUC(Metric):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         if str(curve).upper() not in ("ROC", "PR", "PRGAIN"):
-            raise ValueError(f'Invalid AUC curve value: "{curve}". Expected values are ["PR", "ROC", "PRGAIN"]')
+            raise ValueError(
+                f'Invalid AUC curve value: "{curve}". Expected values are ["PR", "ROC", "PRGAIN"]'
+            )
         if str(summation_method).lower() not in ("interpolation", "majoring", "minoring"):
             raise ValueError(
                 f'Invalid AUC summation method value: "{summation_method}". '
@@ -75,7 +78,10 @@ class AUC(Metric):
             self.num_thresholds = len(inner) + 2
         else:
             if num_thresholds <= 1:
-                raise ValueError(f"Argument `num_thresholds` must be an integer > 1. Received: num_thresholds={num_thresholds}")
+                raise ValueError(
+                    "Argument `num_thresholds` must be an integer > 1. Received: "
+                    f"num_thresholds={num_thresholds}"
+                )
             self.num_thresholds = num_thresholds
             inner = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)]
         self._evenly = thresholds is None or spread_evenly([0.0, *inner, 1.0])
@@ -133,7 +139,8 @@ class AUC(Metric):
         return np.maximum(recall, 0.0), precision
 
     def _interpolated_pr(self) -> Array:
-        """Precision is not linear in recall between two thresholds; true positives are, in the number of predicted ones."""
+        """Precision is not linear in recall between two thresholds; true positives are, in the number of
+        predicted ones."""
         c = self.counts
         positive = c.tp + c.fp
         d_tp = c.tp[:-1] - c.tp[1:]

@@ -21,7 +21,8 @@ Array = npt.NDArray[Any]
 class Metric:
     """Base of all metrics: a number that is gathered over batches.
 
-    A subclass writes `update_state`, `result` and `reset_state` (which need not be written if all state is in variables made
+    A subclass writes `update_state`, `result` and `reset_state` (which need not be written if all state is
+    in variables made
     by `add_variable`).
 
     Parameters
@@ -80,11 +81,13 @@ class Metric:
     add_weight = add_variable
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
-        """Take a batch in: ``(y_true, y_pred, sample_weight=None)``, for means of plain values ``(values, sample_weight)``."""
+        """Take a batch in: ``(y_true, y_pred, sample_weight=None)``, for means of plain values ``(values,
+        sample_weight)``."""
         raise NotImplementedError(f"{type(self).__name__} does not implement update_state()")
 
     def update(self, y_true: Array, y_pred: Array, sample_weight: Any = None, mask: Any = None) -> None:
-        """`update_state` for the training loop; `mask` (B, T) counts where it does in Keras, in means over steps."""
+        """`update_state` for the training loop; `mask` (B, T) counts where it does in Keras, in means over
+        steps."""
         self.update_state(y_true, y_pred, sample_weight=sample_weight)
 
     def result(self) -> Any:
@@ -199,7 +202,9 @@ class MeanMetricWrapper(Mean):
     1.5
     """
 
-    def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(name=name or unique_name(type(self).__name__), dtype=dtype)
         self._fn = fn
         self._fn_kwargs = kwargs
@@ -257,7 +262,8 @@ class NamedMean(MeanMetricWrapper):
 
 
 def weigh(values: Array, weights: Array, reduce: Any = np.mean) -> tuple[Array, Array]:
-    """Values and weights of one shape: values are reduced over axes that the weights lack, weights broadcast to values."""
+    """Values and weights of one shape: values are reduced over axes that the weights lack, weights broadcast
+    to values."""
     if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
         weights = weights[..., 0]
     elif values.ndim == weights.ndim + 1 and values.shape[-1] == 1 and values.ndim > 2:
@@ -279,4 +285,3 @@ def same_rank(a: Array, b: Array) -> tuple[Array, Array]:
     if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
         return (a[..., None], b) if a.ndim == 1 else (a, b[..., 0])
     return a, b
-

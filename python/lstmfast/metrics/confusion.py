@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Counts of right and wrong positives and negatives, and the ratios of them: precision, recall and their relations."""
+"""Counts of right and wrong positives and negatives, and the ratios of them: precision, recall and their
+relations."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ class _Thresholded(Metric):
         if thresholds is None:
             self.thresholds = [0.5 if top_k is None else _NEVER]
         else:
-            self.thresholds = list(thresholds) if isinstance(thresholds, (list, tuple, np.ndarray)) else [thresholds]
+            self.thresholds = (
+                list(thresholds) if isinstance(thresholds, (list, tuple, np.ndarray)) else [thresholds]
+            )
             wrong = [t for t in self.thresholds if t is None or t < 0 or t > 1]
             if wrong:
                 raise ValueError(f"Threshold values must be in [0, 1]. Received: {wrong}")
@@ -57,7 +60,13 @@ class _Thresholded(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         self.counts += count(
-            y_true, y_pred, self.thresholds, self._evenly, sample_weight, top_k=self.top_k, class_id=self.class_id
+            y_true,
+            y_pred,
+            self.thresholds,
+            self._evenly,
+            sample_weight,
+            top_k=self.top_k,
+            class_id=self.class_id,
         )
 
     def _one_or_all(self, values: Array) -> Any:
@@ -162,12 +171,16 @@ class _AtLeast(_Thresholded):
     _required: Callable[[Counts], Array]
     _wanted: Callable[[Counts], Array]
 
-    def __init__(self, value: float, num_thresholds: int, class_id: int | None, name: str | None, dtype: Any) -> None:
+    def __init__(
+        self, value: float, num_thresholds: int, class_id: int | None, name: str | None, dtype: Any
+    ) -> None:
         if not 0 <= value <= 1:
             what = self._value_name
             raise ValueError(f"Argument `{what}` must be in the range [0, 1]. Received: {what}={value}")
         if num_thresholds <= 0:
-            raise ValueError(f"Argument `num_thresholds` must be an integer > 0. Received: num_thresholds={num_thresholds}")
+            raise ValueError(
+                f"Argument `num_thresholds` must be an integer > 0. Received: num_thresholds={num_thresholds}"
+            )
         steps = num_thresholds - 1
         thresholds = [0.5] if num_thresholds == 1 else [i / steps for i in range(num_thresholds)]
         super().__init__(thresholds, class_id=class_id, name=name, dtype=dtype)
@@ -181,7 +194,11 @@ class _AtLeast(_Thresholded):
         return float(np.max(np.where(reached, cls._wanted(self.counts), 0), initial=0))
 
     def get_config(self) -> dict[str, Any]:
-        extra = {"num_thresholds": self.num_thresholds, self._value_name: self.value, "class_id": self.class_id}
+        extra = {
+            "num_thresholds": self.num_thresholds,
+            self._value_name: self.value,
+            "class_id": self.class_id,
+        }
         return {**super().get_config(), **extra}
 
 
@@ -269,5 +286,3 @@ class RecallAtPrecision(_AtLeast):
     ) -> None:
         super().__init__(precision, num_thresholds, class_id, name, dtype)
         self.precision = precision
-
-

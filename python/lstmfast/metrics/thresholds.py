@@ -47,7 +47,9 @@ class Counts:
 
 def ratio(a: Array, b: Array) -> Array:
     """``a / b``, 0 where b is 0."""
-    return np.divide(a, b, out=np.zeros(np.broadcast_shapes(np.shape(a), np.shape(b))), where=np.asarray(b) != 0)
+    return np.divide(
+        a, b, out=np.zeros(np.broadcast_shapes(np.shape(a), np.shape(b))), where=np.asarray(b) != 0
+    )
 
 
 def spread_evenly(thresholds: Sequence[float]) -> bool:
@@ -123,13 +125,17 @@ def count(
         if label_weights is not None:
             weights = weights * np.broadcast_to(label_weights, p.shape)
     except ValueError:
-        raise ValueError(f"sample_weight: expected shape {p.shape} or the first axes of it, got {np.shape(sample_weight)}") from None
+        raise ValueError(
+            f"sample_weight: expected shape {p.shape} or the first axes of it, got {np.shape(sample_weight)}"
+        ) from None
     positive = y.astype(np.bool_)
     if not multi_label:
         p, positive = p.reshape(-1, 1), positive.reshape(-1, 1)
         weights = weights.reshape(-1, 1) if weights.ndim else weights
     elif p.ndim != 2:
-        raise ValueError(f"`y_pred` must have rank 2 when `multi_label=True`. Found rank {p.ndim}. Full shape: {p.shape}")
+        raise ValueError(
+            f"`y_pred` must have rank 2 when `multi_label=True`. Found rank {p.ndim}. Full shape: {p.shape}"
+        )
     true, false = positive * weights, ~positive * weights
     if evenly:
         tp, fp = _above_even(p, true, false, len(thresholds), thresholds[0] < 0.0 or thresholds[-1] > 1.0)

@@ -118,7 +118,11 @@ class BinaryCrossentropy(NamedMean):
     _function = losses.binary_crossentropy
 
     def __init__(
-        self, name: str | None = None, dtype: Any = None, from_logits: bool = False, label_smoothing: float = 0
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0,
     ) -> None:
         super().__init__(name=name, dtype=dtype, from_logits=from_logits, label_smoothing=label_smoothing)
         self.from_logits = from_logits
@@ -232,7 +236,8 @@ class RootMeanSquaredError(Mean):
 
 
 class R2Score(Metric):
-    """The part of the targets' variance that predictions explain: 1 is perfect, 0 what their mean would reach.
+    """The part of the targets' variance that predictions explain: 1 is perfect, 0 what their mean would
+    reach.
 
     Parameters
     ----------
@@ -268,7 +273,8 @@ class R2Score(Metric):
             )
         if num_regressors < 0:
             raise ValueError(
-                f"Invalid value for argument `num_regressors`. Expected a value >= 0. Received: num_regressors={num_regressors}"
+                "Invalid value for argument `num_regressors`. Expected a value >= 0. Received: "
+                f"num_regressors={num_regressors}"
             )
         self.class_aggregation = class_aggregation
         self.num_regressors = num_regressors
@@ -307,7 +313,10 @@ class R2Score(Metric):
         if self.num_regressors:
             left = self.num_samples - self.num_regressors - 1
             if left <= 0:
-                warnings.warn("Adjusted R2 needs more samples than regressors. Falling back to standard R2 score.", stacklevel=2)
+                warnings.warn(
+                    "Adjusted R2 needs more samples than regressors. Falling back to standard R2 score.",
+                    stacklevel=2,
+                )
             else:
                 score = 1 - (1 - score) * (self.num_samples - 1) / left
         return score

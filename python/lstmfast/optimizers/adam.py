@@ -19,7 +19,12 @@ class _Moments(Optimizer):
     """Adam's arguments and its count of steps."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **kwargs: Any
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
@@ -33,7 +38,9 @@ class _Moments(Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(self._trainable, ["momentum", "velocity"])
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            self._trainable, ["momentum", "velocity"]
+        )
 
     def _next_step(self) -> int:
         return int(self.iterations) + 1
@@ -138,7 +145,8 @@ class AdamW(Adam):
 
 
 class Adamax(_Moments):
-    """Adam by the largest gradient instead of the mean square (Kingma and Ba 2015, section 7). Arguments as for `Adam`."""
+    """Adam by the largest gradient instead of the mean square (Kingma and Ba 2015, section 7). Arguments as
+    for `Adam`."""
 
     def build(self, variables: Sequence[Variable]) -> None:
         if self.built:
@@ -175,7 +183,9 @@ class Nadam(_Moments):
         u_next = self.beta_1 * (1.0 - 0.5 * 0.96 ** (step + 1))
         product = float(self._u_product._data)
         m, v = self._update_moments(gradient, variable)
-        m_hat = m * np.float32(u_next / (1 - product * u_next)) + gradient * np.float32((1 - u_t) / (1 - product))
+        m_hat = m * np.float32(u_next / (1 - product * u_next)) + gradient * np.float32(
+            (1 - u_t) / (1 - product)
+        )
         v_hat = v / np.float32(1 - self.beta_2**step)
         variable._data -= m_hat * np.float32(learning_rate) / (np.sqrt(v_hat) + np.float32(self.epsilon))
 
@@ -211,7 +221,8 @@ class Lion(Optimizer):
         super().__init__(learning_rate, **kwargs)
         if not 0 < beta_1 <= 1:
             raise ValueError(
-                "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates to SignSGD. "
+                "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates to "
+                "SignSGD. "
                 f"Received: beta_1={beta_1}."
             )
         self.beta_1 = beta_1

@@ -80,7 +80,12 @@ class RMSprop(Optimizer):
         variable._data -= increment
 
     def get_config(self) -> dict[str, Any]:
-        extra = {"rho": self.rho, "momentum": self.momentum, "epsilon": self.epsilon, "centered": self.centered}
+        extra = {
+            "rho": self.rho,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "centered": self.centered,
+        }
         return {**super().get_config(), **extra}
 
 
@@ -197,7 +202,8 @@ class Ftrl(Optimizer):
         super().__init__(learning_rate, **kwargs)
         if learning_rate_power > 0.0:
             raise ValueError(
-                f"`learning_rate_power` needs to be negative or zero. Received: learning_rate_power={learning_rate_power}."
+                "`learning_rate_power` needs to be negative or zero. Received: "
+                f"learning_rate_power={learning_rate_power}."
             )
         self.learning_rate_power = learning_rate_power
         self.beta = beta
@@ -207,7 +213,9 @@ class Ftrl(Optimizer):
         self.l2_shrinkage_regularization_strength = l2_shrinkage_regularization_strength
         for name in self._not_negative:
             if getattr(self, name) < 0.0:
-                raise ValueError(f"`{name}` needs to be positive or zero. Received: {name}={getattr(self, name)}.")
+                raise ValueError(
+                    f"`{name}` needs to be positive or zero. Received: {name}={getattr(self, name)}."
+                )
 
     _not_negative = (
         "initial_accumulator_value",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all optimizers share: state, learning rate, clipping, weight decay, averages, and one step over all variables."""
+"""What all optimizers share: state, learning rate, clipping, weight decay, averages, and one step over all
+variables."""
 
 from __future__ import annotations
 
@@ -26,14 +27,16 @@ Array = npt.NDArray[Any]
 class Optimizer:
     """Base of all optimizers.
 
-    A subclass makes its variables in `build` and writes `update_step`, as in Keras, or `update_all` for all variables at once.
+    A subclass makes its variables in `build` and writes `update_step`, as in Keras, or `update_all` for all
+    variables at once.
 
     Parameters
     ----------
     learning_rate : float, LearningRateSchedule or callable
         A callable takes no argument.
     weight_decay : float, optional
-        Weights shrink by ``learning_rate * weight_decay`` of themselves before each step (Loshchilov and Hutter 2019).
+        Weights shrink by ``learning_rate * weight_decay`` of themselves before each step (Loshchilov and
+        Hutter 2019).
     clipnorm : float, optional
         Each variable's gradient is scaled down to this norm.
     clipvalue : float, optional
@@ -41,7 +44,8 @@ class Optimizer:
     global_clipnorm : float, optional
         All gradients together are scaled down to this norm (Pascanu et al. 2013).
     use_ema, ema_momentum, ema_overwrite_frequency
-        Keep a moving average of the weights, and put it in their place every so many steps, or at the end of training.
+        Keep a moving average of the weights, and put it in their place every so many steps, or at the end of
+        training.
     loss_scale_factor : float, optional
         Gradients are divided by it.
     gradient_accumulation_steps : int, optional
@@ -82,7 +86,9 @@ class Optimizer:
                 f"Received: gradient_accumulation_steps={gradient_accumulation_steps}"
             )
         if use_ema and not 0 <= ema_momentum <= 1:
-            raise ValueError(f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={ema_momentum}")
+            raise ValueError(
+                f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={ema_momentum}"
+            )
         if use_ema and ema_overwrite_frequency:
             if not isinstance(ema_overwrite_frequency, int) or ema_overwrite_frequency < 1:
                 raise ValueError(
@@ -128,7 +134,8 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> Any:
-        """The learning rate: a variable that can be used as a number, or what the schedule gives for the current step."""
+        """The learning rate: a variable that can be used as a number, or what the schedule gives for the
+        current step."""
         return self._learning_rate if isinstance(self._learning_rate, Variable) else self._rate()
 
     @learning_rate.setter
@@ -140,8 +147,10 @@ class Optimizer:
                 self._variables = [v for v in self._variables if v is not before]
         elif not isinstance(before, Variable):
             raise TypeError(
-                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` constructor argument, "
-                "hence its learning rate is not settable. If you need the learning rate to be settable, you should instantiate "
+                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` "
+                "constructor argument, "
+                "hence its learning rate is not settable. If you need the learning rate to be settable, "
+                "you should instantiate "
                 "the optimizer with a float `learning_rate` argument."
             )
         else:
@@ -174,7 +183,9 @@ class Optimizer:
         self._variables.append(variable)
         return variable
 
-    def add_variable(self, shape: Sequence[int], initializer: Any = "zeros", name: str | None = None) -> Variable:
+    def add_variable(
+        self, shape: Sequence[int], initializer: Any = "zeros", name: str | None = None
+    ) -> Variable:
         """A new variable of the optimizer's own."""
         make = initializers.get(initializer) or initializers.Zeros()
         return self._own(Variable(make(tuple(shape)), name=name or "variable", trainable=False))
@@ -249,7 +260,9 @@ class Optimizer:
         """
         if not self.built:
             if variables is None:
-                raise ValueError("the optimizer has not been built: pass `variables`, or call build(variables) first")
+                raise ValueError(
+                    "the optimizer has not been built: pass `variables`, or call build(variables) first"
+                )
             self.build(variables)
         trainable = self._trainable
         if variables is not None and variables is not trainable and list(variables) != trainable:
@@ -272,7 +285,11 @@ class Optimizer:
             if skipped:
                 raise ValueError("No gradients provided for any variable.")
             return
-        kept = [(a, a.copy()) for v in skipped for a in (v._data, *(s._data for s in self._slots_of.get(id(v), ())))]
+        kept = [
+            (a, a.copy())
+            for v in skipped
+            for a in (v._data, *(s._data for s in self._slots_of.get(id(v), ())))
+        ]
         for v in skipped:
             v.grad_out()[0].fill(0.0)
         self._apply_gradients()
@@ -350,22 +367,29 @@ class Optimizer:
         if trainable_variables is None:
             if not self.built:
                 raise ValueError(
-                    "When passing `grads` without `variables`, the optimizer must already be built on a list of variables. "
+                    "When passing `grads` without `variables`, the optimizer must already be built on a "
+                    "list of variables. "
                     "Call `optimizer.build(trainable_variables)` first. "
                 )
             variables = self._trainable
         else:
             variables = list(trainable_variables)
         if len(grads) != len(variables):
-            raise ValueError(f"grads: expected one for each of the {len(variables)} variables, got {len(grads)}")
+            raise ValueError(
+                f"grads: expected one for each of the {len(variables)} variables, got {len(grads)}"
+            )
         self.build(variables)
         self._check_known(variables)
-        checked = [None if g is None else v.check(np.asarray(g)) for g, v in zip(grads, variables, strict=True)]
+        checked = [
+            None if g is None else v.check(np.asarray(g)) for g, v in zip(grads, variables, strict=True)
+        ]
         if all(g is None for g in checked):
             raise ValueError("No gradients provided for any variable.")
         missing = [v.path for g, v in zip(checked, variables, strict=True) if g is None]
         if missing:
-            warnings.warn(f"Gradients do not exist for variables {missing} when minimizing the loss.", stacklevel=2)
+            warnings.warn(
+                f"Gradients do not exist for variables {missing} when minimizing the loss.", stacklevel=2
+            )
         for g, v in zip(checked, variables, strict=True):
             v.clear_grad()
             if g is not None:
@@ -382,7 +406,8 @@ class Optimizer:
         for v in variables:
             if id(v) not in self._index:
                 raise ValueError(
-                    f"Unknown variable: {v}. This optimizer can only be called for the variables it was originally built with. "
+                    f"Unknown variable: {v}. This optimizer can only be called for the variables it was "
+                    "originally built with. "
                     "When working with a new set of variables, you should recreate a new optimizer instance."
                 )
 
@@ -391,9 +416,13 @@ class Optimizer:
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """Leave variables alone that are in `var_list` or whose name one of the patterns `var_names` is found in."""
+        """Leave variables alone that are in `var_list` or whose name one of the patterns `var_names` is
+        found in."""
         names = set(var_names or ())
-        self._excluded = ({id(v) for v in var_list or ()}, re.compile("|".join(sorted(names))) if names else None)
+        self._excluded = (
+            {id(v) for v in var_list or ()},
+            re.compile("|".join(sorted(names))) if names else None,
+        )
 
     def _decays(self, variable: Variable) -> bool:
         ids, pattern = self._excluded
@@ -433,7 +462,8 @@ class Optimizer:
         """Take them from there; a mapping of another size is left aside with a warning."""
         if len(store) != len(self._variables):
             warnings.warn(
-                f"Skipping variable loading for optimizer '{self.name}', because it has {len(self._variables)} variables whereas "
+                f"Skipping variable loading for optimizer '{self.name}', because it has "
+                f"{len(self._variables)} variables whereas "
                 f"the saved optimizer has {len(store)} variables.",
                 stacklevel=2,
             )
@@ -463,7 +493,9 @@ class Optimizer:
         }
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Optimizer:
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Optimizer:
         config = dict(config)
         if isinstance(config.get("learning_rate"), dict):
             from ..saving.registry import deserialize_keras_object
@@ -478,7 +510,8 @@ def _rate(learning_rate: Any) -> float:
         number = number.item() if isinstance(number, np.ndarray) else number._data.item()
     if isinstance(number, bool) or not isinstance(number, (int, float, np.number)):
         raise ValueError(
-            "Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a callable. "
+            "Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a "
+            "callable. "
             f"Received instead: learning_rate={learning_rate!r}"
         )
     if not math.isfinite(number):

@@ -42,4 +42,6 @@ class ScalarVariable(Variable, np.lib.mixins.NDArrayOperatorsMixin):
         return format(self._data.item(), spec) if spec else str(self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        return getattr(ufunc, method)(*(x._data if isinstance(x, ScalarVariable) else x for x in inputs), **options)
+        return getattr(ufunc, method)(
+            *(x._data if isinstance(x, ScalarVariable) else x for x in inputs), **options
+        )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Learning rates that change with the step: Keras 3's schedules. ``schedule(step)`` gives the rate of a step, counted from 0."""
+"""Learning rates that change with the step: Keras 3's schedules. ``schedule(step)`` gives the rate of a
+step, counted from 0."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class LearningRateSchedule:
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError(
-            f"Learning rate schedule '{type(self).__name__}' must override `get_config()` in order to be serializable."
+            f"Learning rate schedule '{type(self).__name__}' must override `get_config()` in order to be "
+            "serializable."
         )
 
     @classmethod
@@ -64,14 +66,18 @@ class ExponentialDecay(LearningRateSchedule):
 
     def __call__(self, step: int) -> float:
         exponent = int(step) / self.decay_steps
-        return float(self.initial_learning_rate * self.decay_rate ** (math.floor(exponent) if self.staircase else exponent))
+        return float(
+            self.initial_learning_rate
+            * self.decay_rate ** (math.floor(exponent) if self.staircase else exponent)
+        )
 
     def get_config(self) -> dict[str, Any]:
         return _attributes(self, "initial_learning_rate", "decay_steps", "decay_rate", "staircase", "name")
 
 
 class InverseTimeDecay(ExponentialDecay):
-    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``; `staircase` rounds the quotient down."""
+    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``; `staircase` rounds the quotient
+    down."""
 
     def __init__(
         self,
@@ -85,7 +91,9 @@ class InverseTimeDecay(ExponentialDecay):
 
     def __call__(self, step: int) -> float:
         quotient = int(step) / self.decay_steps
-        return self.initial_learning_rate / (1 + self.decay_rate * (math.floor(quotient) if self.staircase else quotient))
+        return self.initial_learning_rate / (
+            1 + self.decay_rate * (math.floor(quotient) if self.staircase else quotient)
+        )
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):
@@ -97,7 +105,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         if len(boundaries) != len(values) - 1:
             raise ValueError(
                 "The length of boundaries should be 1 less than the length of values. "
-                f"Received: boundaries={boundaries} of length {len(boundaries)}, and values={values} of length {len(values)}."
+                f"Received: boundaries={boundaries} of length {len(boundaries)}, and values={values} of "
+                f"length {len(values)}."
             )
         self.boundaries = boundaries
         self.values = values
@@ -114,7 +123,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
 
 class PolynomialDecay(LearningRateSchedule):
-    """From the initial rate to `end_learning_rate` in `decay_steps`, by a power; `cycle` starts again with longer ones."""
+    """From the initial rate to `end_learning_rate` in `decay_steps`, by a power; `cycle` starts again with
+    longer ones."""
 
     def __init__(
         self,
@@ -137,7 +147,9 @@ class PolynomialDecay(LearningRateSchedule):
         if self.cycle:
             length *= max(1, math.ceil(step / self.decay_steps))
         part = min(step, length) / length
-        return (self.initial_learning_rate - self.end_learning_rate) * (1 - part) ** self.power + self.end_learning_rate
+        return (self.initial_learning_rate - self.end_learning_rate) * (
+            1 - part
+        ) ** self.power + self.end_learning_rate
 
     def get_config(self) -> dict[str, Any]:
         names = ("initial_learning_rate", "decay_steps", "end_learning_rate", "power", "cycle", "name")
@@ -145,7 +157,8 @@ class PolynomialDecay(LearningRateSchedule):
 
 
 class CosineDecay(LearningRateSchedule):
-    """Half a cosine from the initial rate (or `warmup_target`, risen to in `warmup_steps`) to `alpha` times it
+    """Half a cosine from the initial rate (or `warmup_target`, risen to in `warmup_steps`) to `alpha` times
+    it
     (Loshchilov and Hutter 2017)."""
 
     def __init__(
@@ -179,7 +192,8 @@ class CosineDecay(LearningRateSchedule):
 
 
 class CosineDecayRestarts(LearningRateSchedule):
-    """`CosineDecay` again and again, each time `t_mul` as long and from `m_mul` of the height (Loshchilov and Hutter 2017)."""
+    """`CosineDecay` again and again, each time `t_mul` as long and from `m_mul` of the height (Loshchilov
+    and Hutter 2017)."""
 
     def __init__(
         self,
@@ -210,7 +224,9 @@ class CosineDecayRestarts(LearningRateSchedule):
         return float(self.initial_learning_rate * ((1 - self.alpha) * cosine + self.alpha))
 
     def get_config(self) -> dict[str, Any]:
-        return _attributes(self, "initial_learning_rate", "first_decay_steps", "t_mul", "m_mul", "alpha", "name")
+        return _attributes(
+            self, "initial_learning_rate", "first_decay_steps", "t_mul", "m_mul", "alpha", "name"
+        )
 
 
 def _positive(value: int, name: str) -> int:

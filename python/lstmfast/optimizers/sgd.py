@@ -15,7 +15,8 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """Gradient descent, with momentum (Polyak 1964), plain or as Nesterov's (Sutskever et al. 2013).
 
-    ``v = momentum * v - learning_rate * g``; then ``w += v``, or with `nesterov` ``w += momentum * v - learning_rate * g``.
+    ``v = momentum * v - learning_rate * g``; then ``w += v``, or with `nesterov` ``w += momentum * v -
+    learning_rate * g``.
 
     Parameters
     ----------

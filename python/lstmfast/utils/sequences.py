@@ -87,7 +87,8 @@ def pad_sequences(
         kept = np.asarray(sequence[-maxlen:] if truncating == "pre" else sequence[:maxlen], dtype=dtype)
         if kept.shape[1:] != inner:
             raise ValueError(
-                f"Shape of sample {kept.shape[1:]} of sequence at position {index} is different from expected shape {inner}"
+                f"Shape of sample {kept.shape[1:]} of sequence at position {index} is different from "
+                f"expected shape {inner}"
             )
         if padding == "post":
             result[index, : len(kept)] = kept
@@ -97,7 +98,8 @@ def pad_sequences(
 
 
 def pad(sequences: Sequence[npt.ArrayLike], value: float = 0.0) -> tuple[Array, npt.NDArray[np.int32]]:
-    """Sequences of features or ids to one array filled behind their ends, and their lengths, for ``model(x, lengths=lengths)``.
+    """Sequences of features or ids to one array filled behind their ends, and their lengths, for ``model(x,
+    lengths=lengths)``.
 
     Parameters
     ----------
@@ -134,7 +136,8 @@ def pad(sequences: Sequence[npt.ArrayLike], value: float = 0.0) -> tuple[Array, 
             raise TypeError(f"sequences[{index}]: expected numbers, got {array.dtype}")
         if array.ndim == 0 or array.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(
-                f"sequences[{index}]: expected shape (length, {', '.join(map(str, arrays[0].shape[1:]))}) like the first, "
+                f"sequences[{index}]: expected shape (length, {', '.join(map(str, arrays[0].shape[1:]))}) "
+                "like the first, "
                 f"got {array.shape}"
             )
     dtype = np.result_type(*arrays)
