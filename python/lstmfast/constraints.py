@@ -92,7 +92,12 @@ class MinMaxNorm(Constraint):
         return np.asarray(w * (wanted / (_EPSILON + norms)))
 
     def get_config(self) -> dict[str, Any]:
-        return {"min_value": self.min_value, "max_value": self.max_value, "rate": self.rate, "axis": self.axis}
+        return {
+            "min_value": self.min_value,
+            "max_value": self.max_value,
+            "rate": self.rate,
+            "axis": self.axis,
+        }
 
 
 _BY_NAME: dict[str, type[Constraint]] = {
@@ -129,7 +134,9 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, str):
         if identifier in _BY_NAME:
             return _BY_NAME[identifier]()
-        raise ValueError(f"constraint: nothing is called {identifier!r}; known: {', '.join(sorted(_BY_NAME))}")
+        raise ValueError(
+            f"constraint: nothing is called {identifier!r}; known: {', '.join(sorted(_BY_NAME))}"
+        )
     if isinstance(identifier, dict):
         identifier = deserialize(identifier)
     if isinstance(identifier, type):

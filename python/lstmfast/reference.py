@@ -290,7 +290,8 @@ def recurrent_forward(
         states = tuple(np.where(active[:, t, None], a, b) for a, b in zip(new, states, strict=True))
         y[:, s] = np.where(shown[:, t, None], states[0], 0.0)
         steps.append((h_used, kept))
-    tape = Tape(cell, w, u, x, rmask, imask, order, active, shown, last_shown, (activation, recurrent_activation),
+    tape = Tape(cell, w, u, x, rmask, imask, order, active, shown, last_shown, (activation,
+    recurrent_activation),
                 return_sequences, steps)  # fmt: skip
     return (y if return_sequences else np.where(last_shown[:, None], states[0], 0.0)), states, tape
 
@@ -333,14 +334,16 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> tuple[Array,
         dh = (np.einsum("bgk,hgk->bgh", dz_by_gate, u_by_gate) * tape.recurrent_mask).sum(axis=1)
         carried = [np.where(active, 0.0, g) for g in d]
         d = [carry + through for carry, through in zip(carried, (dh, *d_cell), strict=True)]
-    dz_by_gate = dz.reshape(n_batch, n_time, spec.gates, units)
-    x_used = np.broadcast_to(tape.x[:, :, None] * tape.input_mask[:, None], (*dz_by_gate.shape[:3], tape.x.shape[2]))
+    dz_all = dz.reshape(n_batch, n_time, spec.gates, units)
+    x_used = np.broadcast_to(
+        tape.x[:, :, None] * tape.input_mask[:, None], (*dz_all.shape[:3], tape.x.shape[2])
+    )
     w_by_gate = tape.kernel.reshape(-1, spec.gates, units)
-    dx = (np.einsum("btgk,igk->btgi", dz_by_gate, w_by_gate) * tape.input_mask[:, None]).sum(axis=2)
+    dx = (np.einsum("btgk,igk->btgi", dz_all, w_by_gate) * tape.input_mask[:, None]).sum(axis=2)
     return (
         dx,
         tuple(d),
-        np.einsum("btgi,btgk->igk", x_used, dz_by_gate).reshape(tape.kernel.shape),
+        np.einsum("btgi,btgk->igk", x_used, dz_all).reshape(tape.kernel.shape),
         du.reshape(tape.recurrent_kernel.shape),
         dz.sum(axis=(0, 1)),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Symbolic tensors and the nodes that record which layer made them: what the functional API draws graphs with."""
+"""Symbolic tensors, and the nodes that record which layer made them: what graphs are drawn with."""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ __all__ = ["Variable"]
 
 Array = npt.NDArray[Any]
 
-#: While a model file is read this holds a function (shape, dtype) -> array that stands in for every initializer:
-#: values that the file replaces need not be drawn, and a file cannot ask for more memory than it has bytes for.
+#: While a model file is read this holds a function (shape, dtype) -> array that stands in for every
+#: initializer: values that the file replaces need not be drawn, and a file cannot ask for more memory than
+#: it has bytes for.
 weight_supplier: ContextVar[Callable[[Sequence[int], str], Array] | None] = ContextVar(
     "weight_supplier", default=None
 )
@@ -56,7 +57,17 @@ class Variable:
     (array([[3., 4.]], dtype=float32), 1)
     """
 
-    __slots__ = ("_data", "_grad", "_grad_live", "constraint", "name", "path", "regularizer", "trainable", "version")
+    __slots__ = (
+        "_data",
+        "_grad",
+        "_grad_live",
+        "constraint",
+        "name",
+        "path",
+        "regularizer",
+        "trainable",
+        "version",
+    )
 
     def __init__(
         self,
@@ -159,8 +170,8 @@ class Variable:
     def grad_out(self) -> tuple[Array, bool]:
         """Where a backward call puts its gradient: ``(buffer, accumulate)``.
 
-        The first call of a step gives ``accumulate=False``: overwrite the buffer, whatever it holds. Later ones
-        (a layer used twice in the graph) give True: add to it.
+        The first call of a step gives ``accumulate=False``: overwrite the buffer, whatever it holds. Later
+        ones (a layer used twice in the graph) give True: add to it.
         """
         grad = self._grad
         if grad is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Arrays on their way into a layer: conversion to float32, masks and lengths, with errors that name the argument."""
+"""Arrays on their way into a layer: conversion, masks, lengths, with errors that name the argument."""
 
 from __future__ import annotations
 

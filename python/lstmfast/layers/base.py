@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all layers share: names, weights, building, checks, configuration, and calls on arrays or symbolic tensors."""
+"""What all layers share: names, weights, building, checks, calls, configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
-from ..symbolic import KerasTensor, Node, Shape, is_symbolic, map_leaves
+from ..symbolic import KerasTensor, Node, Shape, flatten, is_symbolic, map_leaves
 from ..utils.naming import to_snake_case, unique_name
 from ..variables import Variable, weight_supplier
 from .arrays import as_float32, checked_lengths, checked_mask, shapes_of
@@ -121,11 +121,11 @@ class Layer:
         self.built = True
 
     def forward(self, x: Any, call: Call) -> Any:
-        """The output (or a tuple of outputs) for the input `x`; keeps in ``call.saved`` what `backward` needs."""
+        """The output (or a tuple of them) for `x`; keeps in ``call.saved`` what `backward` needs."""
         raise NotImplementedError(f"layer class {type(self).__name__} has no forward(x, call)")
 
     def backward(self, dy: Any, call: Call) -> Any:
-        """The gradient of the input; adds the weights' gradients through `Variable.grad_out` or `add_grad`."""
+        """The gradient of the input; adds those of the weights by `Variable.grad_out` or `add_grad`."""
         raise NotImplementedError(f"layer class {type(self).__name__} has no backward(dy, call)")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -184,7 +184,9 @@ class Layer:
             make = initializers.get("glorot_uniform" if initializer is None else initializer)
             assert make is not None
             value = make(shape, dtype=dtype)
-        variable = Variable(value, name or "variable", trainable, regularizers.get(regularizer), constraints.get(constraint))
+        variable = Variable(
+            value, name or "variable", trainable, regularizers.get(regularizer), constraints.get(constraint)
+        )
         if variable.shape != shape:
             raise ValueError(f"initializer of weight {name!r} made shape {variable.shape}, expected {shape}")
         variable.path = f"{self._weight_prefix()}/{variable.name}"
@@ -299,7 +301,13 @@ class Layer:
     # --- calls
 
     def __call__(
-        self, inputs: Any, *, training: bool | None = None, mask: Any = None, lengths: Any = None, **kwargs: Any
+        self,
+        inputs: Any,
+        *,
+        training: bool | None = None,
+        mask: Any = None,
+        lengths: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """The layer as a function of arrays; or, of symbolic tensors, a node in a graph.
 
@@ -337,12 +345,12 @@ class Layer:
         shapes = map_leaves(lambda t: t.shape, inputs)
         self.ensure_built(shapes)
         self.check_shapes(shapes)
-        tensors: list[KerasTensor] = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        has_mask = any(t.has_mask for t in tensors if isinstance(t, KerasTensor))
-        if has_mask and not self.supports_masking and self.compute_mask.__func__ is Layer.compute_mask:  # type: ignore[attr-defined]
+        has_mask = any(t.has_mask for t in flatten(inputs) if isinstance(t, KerasTensor))
+        if has_mask and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
             warnings.warn(
-                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask attached to "
-                "it. However, this layer does not support masking and will therefore destroy the mask information.",
+                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask "
+                "attached to it. However, this layer does not support masking and will therefore destroy "
+                "the mask information.",
                 stacklevel=3,
             )
         out_shapes = self.compute_output_shape(shapes)
@@ -408,7 +416,9 @@ class Layer:
 
     def _first_node(self) -> Node:
         if not self.inbound_nodes:
-            raise AttributeError(f"The layer {self.name} has never been called and thus has no defined input.")
+            raise AttributeError(
+                f"The layer {self.name} has never been called and thus has no defined input."
+            )
         return self.inbound_nodes[0]
 
     def get_config(self) -> dict[str, Any]:

@@ -16,7 +16,8 @@ Array = npt.NDArray[Any]
 class Call:
     """One call of one layer: what it is given besides its input, and what it leaves for its backward pass.
 
-    Layers keep no state of a call themselves, so one layer may be used many times in a graph and by many threads.
+    Layers keep no state of a call themselves, so one layer may be used many times in a graph and by many
+    threads.
 
     Attributes
     ----------

@@ -39,13 +39,14 @@ class Dense(Layer):
 
     Notes
     -----
-    Input (batch, ..., n) float32, output (batch, ..., units). Weights: kernel (n, units), bias (units,). Product, bias
-    and activation are one kernel (`lstmfast.reference.dense_forward` is its specification).
+    Input (batch, ..., n) float32, output (batch, ..., units). Weights: kernel (n, units), bias (units,).
+    Product, bias and activation are one kernel (`lstmfast.reference.dense_forward` is its specification).
 
     Raises
     ------
     ValueError
-        If `units` is not a positive integer, or the input has fewer than 2 axes or another last axis than before.
+        If `units` is not a positive integer, or the input has fewer than 2 axes or another last axis than
+        before.
 
     Examples
     --------
@@ -78,9 +79,14 @@ class Dense(Layer):
     ) -> None:
         if not isinstance(units, (int, np.integer)) or isinstance(units, bool) or units <= 0:
             raise ValueError(
-                f"Received an invalid value for `units`, expected a positive integer. Received: units={units!r}"
+                "Received an invalid value for `units`, expected a positive integer. Received: "
+                f"units={units!r}"
             )
-        extras = {"lora_rank": lora_rank, "lora_alpha": lora_alpha, "quantization_config": quantization_config}
+        extras = {
+            "lora_rank": lora_rank,
+            "lora_alpha": lora_alpha,
+            "quantization_config": quantization_config,
+        }
         for argument, value in extras.items():
             if value is not None:
                 raise ValueError(f"{argument}={value!r} is not supported")
@@ -99,7 +105,9 @@ class Dense(Layer):
     def build(self, input_shape: Any) -> None:
         n = input_shape[-1]
         if n is None:
-            raise ValueError(f"The last axis of the inputs of layer {self.name!r} must be known, got {input_shape}")
+            raise ValueError(
+                f"The last axis of the inputs of layer {self.name!r} must be known, got {input_shape}"
+            )
         self.kernel = self.add_weight(
             (n, self.units),
             self.kernel_initializer,

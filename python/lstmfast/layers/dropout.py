@@ -58,7 +58,8 @@ class Dropout(Layer):
         super().__init__(**kwargs)
         if isinstance(rate, (bool, str)) or rate is None or not 0 <= rate <= 1:
             raise ValueError(
-                f"Invalid value received for argument `rate`. Expected a float value between 0 and 1. Received: {rate=}"
+                "Invalid value received for argument `rate`. Expected a float value between 0 and 1. "
+                f"Received: {rate=}"
             )
         if noise_shape is not None:
             noise_shape = tuple(noise_shape)

@@ -40,8 +40,8 @@ class Embedding(Layer):
 
     Notes
     -----
-    Input: integers of any shape (batch, ...); output (batch, ..., output_dim) float32. The gradients of an id that
-    occurs several times add up.
+    Input: integers of any shape (batch, ...); output (batch, ..., output_dim) float32. The gradients of an
+    id that occurs several times add up.
 
     Raises
     ------
@@ -79,7 +79,11 @@ class Embedding(Layer):
         for argument, size in (("input_dim", input_dim), ("output_dim", output_dim)):
             if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size <= 0:
                 raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={size!r}")
-        extras = {"lora_rank": lora_rank, "lora_alpha": lora_alpha, "quantization_config": quantization_config}
+        extras = {
+            "lora_rank": lora_rank,
+            "lora_alpha": lora_alpha,
+            "quantization_config": quantization_config,
+        }
         for argument, value in extras.items():
             if value is not None:
                 raise ValueError(f"{argument}={value!r} is not supported")
@@ -126,7 +130,8 @@ class Embedding(Layer):
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise ValueError(
-                f"inputs of layer {self.name!r} must be ids from 0 to {self.input_dim - 1}, got {int(ids[where])} "
+                f"inputs of layer {self.name!r} must be ids from 0 to {self.input_dim - 1}, got "
+                f"{int(ids[where])} "
                 f"at {where}"
             )
 

@@ -85,12 +85,14 @@ class InputLayer(Layer):
 
 def _tuple(shape: Any) -> tuple[Any, ...]:
     if isinstance(shape, (int, np.integer)):
-        raise ValueError(f"shape must be a tuple of integers or None, got {shape!r}; for one axis write ({shape},)")
+        raise ValueError(
+            f"shape must be a tuple of integers or None, got {shape!r}; for one axis write ({shape},)"
+        )
     return tuple(shape)
 
 
 def _standardize(shape: Any) -> Shape:
-    result = []
+    result: list[int | None] = []
     for n in _tuple(shape):
         if n is None:
             result.append(None)
@@ -146,6 +148,14 @@ def Input(
     (None, 3)
     """
     layer = InputLayer(
-        shape, batch_size, dtype, sparse, ragged, batch_shape, input_tensor=tensor, optional=optional, name=name
+        shape,
+        batch_size,
+        dtype,
+        sparse,
+        ragged,
+        batch_shape,
+        input_tensor=tensor,
+        optional=optional,
+        name=name,
     )
     return layer.inbound_nodes[0].outputs[0]

@@ -21,11 +21,10 @@ class InputSpec:
     Examples
     --------
     >>> from lstmfast.layers import InputSpec
-    >>> InputSpec(ndim=3, axes={-1: 4}).check((None, 7, 5), "lstm")
+    >>> InputSpec(ndim=3).check((7, 5), "lstm")
     Traceback (most recent call last):
         ...
-    ValueError: Input of layer 'lstm' is incompatible with the layer: expected axis -1 of input shape to have value \
-4, but received input with shape (None, 7, 5)
+    ValueError: Input of layer 'lstm' is incompatible with the layer: expected ndim=3, found ndim=2. ...
     """
 
     __slots__ = ("axes", "max_ndim", "min_ndim", "ndim")
@@ -49,9 +48,13 @@ class InputSpec:
         if self.ndim is not None and n != self.ndim:
             problem = f"expected ndim={self.ndim}, found ndim={n}. Full shape received: {tuple(shape)}"
         elif self.min_ndim is not None and n < self.min_ndim:
-            problem = f"expected min_ndim={self.min_ndim}, found ndim={n}. Full shape received: {tuple(shape)}"
+            problem = (
+                f"expected min_ndim={self.min_ndim}, found ndim={n}. Full shape received: {tuple(shape)}"
+            )
         elif self.max_ndim is not None and n > self.max_ndim:
-            problem = f"expected max_ndim={self.max_ndim}, found ndim={n}. Full shape received: {tuple(shape)}"
+            problem = (
+                f"expected max_ndim={self.max_ndim}, found ndim={n}. Full shape received: {tuple(shape)}"
+            )
         else:
             for axis, size in self.axes.items():
                 if -n <= axis < n and shape[axis] is not None and shape[axis] != size:

@@ -52,7 +52,7 @@ class Masking(Layer):
         return tuple(input_shape)
 
     def compute_mask(self, inputs: Array, mask: Any = None) -> Array:
-        return np.any(inputs != np.float32(self.mask_value), axis=-1)
+        return np.asarray(np.any(inputs != np.float32(self.mask_value), axis=-1))
 
     def makes_mask(self, has_mask: bool) -> bool:
         return True

@@ -54,7 +54,8 @@ class Concatenate(Layer):
     def check_shapes(self, shapes: Any) -> None:
         if not isinstance(shapes, (list, tuple)) or not shapes or not isinstance(shapes[0], (list, tuple)):
             raise ValueError(
-                f"A `Concatenate` layer should be called on a list of at least 1 input. Received: input_shape={shapes}"
+                "A `Concatenate` layer should be called on a list of at least 1 input. Received: "
+                f"input_shape={shapes}"
             )
         ranks = {len(shape) for shape in shapes}
         rank = len(shapes[0])
@@ -67,7 +68,8 @@ class Concatenate(Layer):
                 matching = False
         if not matching:
             raise ValueError(
-                "A `Concatenate` layer requires inputs with matching shapes except for the concatenation axis. "
+                "A `Concatenate` layer requires inputs with matching shapes except for the concatenation "
+                "axis. "
                 f"Received: input_shape={[tuple(s) for s in shapes]}"
             )
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the recurrent layers share: arguments, states, masks, dropout, one native call a sequence each way.
 
-A cell adds its name, its number of gates and states, and what its bias starts with: see `lstm.py`, `simple_rnn.py`.
+A cell adds its name, its number of gates and states, and what its bias starts with: see `lstm.py`,
+`simple_rnn.py`.
 """
 
 from __future__ import annotations
@@ -110,11 +111,13 @@ class RecurrentLayer(Layer):
     def build(self, input_shape: Any) -> None:
         n = input_shape[-1]
         if n is None:
-            raise ValueError(f"The last axis of the inputs of layer {self.name!r} must be known, got {input_shape}")
+            raise ValueError(
+                f"The last axis of the inputs of layer {self.name!r} must be known, got {input_shape}"
+            )
         if self.stateful and input_shape[0] is None:
             raise ValueError(
-                "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch size: "
-                f"sequence.shape={tuple(input_shape)}"
+                "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch "
+                f"size: sequence.shape={tuple(input_shape)}"
             )
         columns = self.gates * self.units
         self.kernel = self.add_weight(
@@ -206,7 +209,8 @@ class RecurrentLayer(Layer):
             )
         arrays = []
         for k, state in enumerate(given):
-            # A copy, so that a caller may reuse its array while a stateful layer or a tape still needs the value.
+            # A copy, so that a caller may reuse its array while a stateful layer or a tape still needs the
+            # value.
             array = as_float32(state, f"initial_state[{k}] of layer {self.name!r}")
             if array.shape != (batch, self.units):
                 raise ValueError(
@@ -243,7 +247,8 @@ class RecurrentLayer(Layer):
         Returns
         -------
         numpy.ndarray
-            (B, T, units) with `return_sequences`, else (B, units); with `return_state` a tuple of it and the states.
+            (B, T, units) with `return_sequences`, else (B, units); with `return_state` a tuple of it and the
+            states.
         """
         if is_symbolic(sequences):
             return self.record(sequences, self._symbolic_state(initial_state))
@@ -266,8 +271,8 @@ class RecurrentLayer(Layer):
         for tensor in tensors:
             if not isinstance(tensor, KerasTensor) or tensor.shape[1:] != (self.units,):
                 raise ValueError(
-                    f"initial_state of layer {self.name!r} must be symbolic tensors of shape (batch, {self.units}), "
-                    f"got {tensor!r}"
+                    f"initial_state of layer {self.name!r} must be symbolic tensors of shape "
+                    f"(batch, {self.units}), got {tensor!r}"
                 )
         return {"initial_state": tensors}
 
@@ -276,8 +281,9 @@ class RecurrentLayer(Layer):
         if initial is None and self.stateful and self.states is not None:
             if len(x) != len(self.states[0]):
                 raise ValueError(
-                    "If an RNN is stateful, the batch size of the input sequences must be the same as the batch size "
-                    f"of the initial state. Expected batch size: {len(self.states[0])}. Received batch size: {len(x)}"
+                    "If an RNN is stateful, the batch size of the input sequences must be the same as the "
+                    f"batch size of the initial state. Expected batch size: {len(self.states[0])}. Received "
+                    f"batch size: {len(x)}"
                 )
             initial = tuple(self.states)
         x = np.ascontiguousarray(x)
@@ -316,7 +322,7 @@ class RecurrentLayer(Layer):
             return mask[:, :1]
         last = np.full(len(mask), -1) if lengths is None else np.maximum(lengths, 1) - 1
         empty = False if lengths is None else lengths == 0
-        return (mask[np.arange(len(mask)), last] | empty)[:, None]
+        return np.asarray((mask[np.arange(len(mask)), last] | empty)[:, None])
 
     def backward(self, dy: Any, call: Call) -> Array | None:
         weights, tape, x_mask = call.saved
@@ -346,7 +352,7 @@ class RecurrentLayer(Layer):
     # --- dropout: one mask for all steps of a sequence (Gal and Ghahramani 2016)
 
     def _dropout_masks(self, x: Array, call: Call) -> tuple[Array | None, Array | None]:
-        """Masks of x, (B, I) or (B, gates, I), and of h, (B, H) or (B, gates, H); None where nothing is dropped.
+        """Masks of x, (B, I) or (B, gates, I), and of h, (B, H) or (B, gates, H); or None.
 
         As in Keras: with recurrent dropout each gate has masks of its own; a rate of 1 drops nothing.
         """
@@ -391,6 +397,7 @@ def _native_activation(argument: str, function: Any) -> str:
     name = activations.native_name(function)
     if name is None or name == "softmax":
         raise ValueError(
-            f"{argument}={getattr(function, '__name__', function)!r} is not supported inside a recurrent layer"
+            f"{argument}={getattr(function, '__name__', function)!r} is not supported inside a recurrent "
+            "layer"
         )
     return name

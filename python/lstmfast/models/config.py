@@ -86,7 +86,8 @@ def functional_from_config(cls: type[Model], config: dict[str, Any], custom_obje
             raise ValueError(f"layer {name!r} has no output {index}")
         return made[number].outputs[index]
 
-    # A call waits until all it needs exists. Calls of one layer keep their order, for their numbers are names.
+    # A call waits until all it needs exists. Calls of one layer keep their order, for their numbers are
+    # names.
     while waiting:
         left: list[tuple[Layer, dict[str, Any]]] = []
         blocked: set[int] = set()
@@ -100,7 +101,9 @@ def functional_from_config(cls: type[Model], config: dict[str, Any], custom_obje
             layer(*args, **kwargs)
             calls[id(layer)].append(layer.inbound_nodes[-1])
         if len(left) == len(waiting):
-            raise ValueError(f"the calls of layers {sorted({layer.name for layer, _ in left})} cannot be connected")
+            raise ValueError(
+                f"the calls of layers {sorted({layer.name for layer, _ in left})} cannot be connected"
+            )
         waiting = left
 
     def ends(structure: Any) -> Any:

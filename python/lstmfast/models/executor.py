@@ -32,6 +32,7 @@ class _Step:
     outputs: tuple[int, ...]
     initial_state: tuple[Any, ...] | None  # slots, or arrays given when the graph was made
     forward: Any
+    backward: Any
     frees: tuple[int, ...]  # slots that nothing after this step needs
     converts: bool  # an input may hold integers where the layer computes in float32
     nested: bool
@@ -106,6 +107,7 @@ class Executor:
                     tuple(numbers[id(t)] for t in node.outputs),
                     state,
                     getattr(layer, "nested_forward", layer.forward),
+                    getattr(layer, "nested_backward", layer.backward),
                     (),
                     not layer.integer_inputs and any(s in by_slot for s in inputs),
                     nested,
@@ -244,16 +246,18 @@ class Executor:
 
     @staticmethod
     def _penalize(run: Run, layer: Layer, outputs: tuple[int, ...]) -> None:
+        regularizer: Any = layer.activity_regularizer
         for slot in outputs:
             y = run.values[slot]
-            run.penalty += float(layer.activity_regularizer(y)) / len(y)
+            run.penalty += float(regularizer(y)) / len(y)
             if run.plan is not None:
-                run.penalties[slot] = layer.activity_regularizer.gradient(y) / np.float32(len(y))
+                run.penalties[slot] = regularizer.gradient(y) / np.float32(len(y))
 
     # --- backward
 
     def backward(self, run: Run, dys: list[Array | None]) -> list[Array | None]:
-        """Gradients of the weights into the variables; returns the gradients of the inputs (None where not asked for).
+        """Gradients of the weights into the variables; returns the gradients of the inputs (None where not
+        asked for).
 
         Parameters
         ----------
@@ -281,10 +285,7 @@ class Executor:
             dy = self._output_gradient(run, step, grads)
             if dy is None:
                 continue
-            if step.nested:
-                dx = step.layer.nested_backward(dy, call)  # type: ignore[attr-defined]
-            else:
-                dx = step.layer.backward(dy, call)
+            dx = step.backward(dy, call)
             if call.needs_dx:
                 if step.takes_list:
                     for slot, gradient in zip(step.inputs, dx, strict=True):
@@ -301,7 +302,7 @@ class Executor:
 
     @staticmethod
     def _output_gradient(run: Run, step: _Step, grads: list[Any]) -> Any:
-        """The gradient of a step's output, in the form `Layer.backward` takes; None if nothing depends on it."""
+        """The gradient of a step's output as `Layer.backward` takes it; None if nothing depends on it."""
         if len(step.outputs) == 1:
             return grads[step.outputs[0]]
         given = [grads[slot] for slot in step.outputs]

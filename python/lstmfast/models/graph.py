@@ -29,7 +29,8 @@ class Graph:
     Raises
     ------
     ValueError
-        If an output cannot be computed from the inputs, an input is not from `Input`, or two layers share a name.
+        If an output cannot be computed from the inputs, an input is not from `Input`, or two layers share a
+        name.
     """
 
     def __init__(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> None:
@@ -44,10 +45,12 @@ class Graph:
         names: dict[str, Layer] = {}
         for layer in self.layers:
             if names.setdefault(layer.name, layer) is not layer:
-                raise ValueError(f"the name {layer.name!r} is used by 2 layers of the model; names must be unique")
+                raise ValueError(
+                    f"the name {layer.name!r} is used by 2 layers of the model; names must be unique"
+                )
 
     def _sort(self) -> tuple[list[Node], dict[Layer, int]]:
-        """Depth-first from the outputs, with a stack of our own: models may be deeper than Python's recursion."""
+        """Depth-first from the outputs; with a stack of our own, for models deeper than Python recurses."""
         sources = {id(t.node) for t in self.inputs}
         done: set[int] = set()
         order: list[Node] = []
@@ -71,7 +74,8 @@ class Graph:
                 else:
                     if id(node) not in sources and isinstance(node.layer, InputLayer):
                         raise ValueError(
-                            f"Graph disconnected: the output needs input {node.layer.name!r}, which is not among the "
+                            f"Graph disconnected: the output needs input {node.layer.name!r}, which is not "
+                            "among the "
                             "model's inputs"
                         )
                     order.append(node)

@@ -57,7 +57,8 @@ def distribute(x: Any, tensors: list[KerasTensor], what: str) -> list[Any]:
         missing, unknown = [n for n in names if n not in x], [str(k) for k in x if k not in names]
         if missing or unknown:
             raise ValueError(
-                f"{what} is a dict with keys {list(x)}, expected {names}: missing {missing}, unknown {unknown}"
+                f"{what} is a dict with keys {list(x)}, expected {names}: missing {missing}, unknown "
+                f"{unknown}"
             )
         return [x[n] for n in names]
     if isinstance(x, tuple) or (isinstance(x, list) and (len(tensors) > 1 or _holds_arrays(x))):
@@ -90,7 +91,9 @@ def _array(value: Any, tensor: KerasTensor, integers: bool) -> Array:
         array = array[..., None]
     elif array.ndim == len(shape) + 1 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim != len(shape) or (array.ndim > 1 and shape[-1] not in (None, array.shape[-1]) and not integers):
+    if array.ndim != len(shape) or (
+        array.ndim > 1 and shape[-1] not in (None, array.shape[-1]) and not integers
+    ):
         raise ValueError(f"{what} must have shape {shape}, got {array.shape}")
     if array.size == 0:
         raise ValueError(f"{what} must not be empty, got an array of shape {array.shape}")

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from ..layers.arrays import checked_lengths, checked_mask
@@ -58,7 +57,13 @@ class Model(Trainer, Layer):
     supports_masking = True
 
     def __init__(
-        self, inputs: Any = None, outputs: Any = None, name: str | None = None, *, trainable: bool = True, **kwargs: Any
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        *,
+        trainable: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(name=name or _default_name(type(self)), trainable=trainable, **kwargs)
         self._init_trainer()
@@ -83,7 +88,8 @@ class Model(Trainer, Layer):
         """What runs the graph; ValueError if the model is not built."""
         if self._executor is None:
             raise ValueError(
-                f"Model '{self.name}' has not been built yet: give it an Input, call `build(input_shape)`, or call it "
+                f"Model '{self.name}' has not been built yet: give it an Input, call `build(input_shape)`, "
+                "or call it "
                 "or `fit()` with data"
             )
         return self._executor
@@ -134,7 +140,9 @@ class Model(Trainer, Layer):
         """A layer by name or by its index in `layers`; ValueError if there is none."""
         layers = self.layers
         if index is not None and name is not None:
-            raise ValueError(f"Provide only a layer name or a layer index. Received: index={index}, name={name}.")
+            raise ValueError(
+                f"Provide only a layer name or a layer index. Received: index={index}, name={name}."
+            )
         if index is not None:
             if len(layers) <= index or index < -len(layers):
                 raise ValueError(
@@ -204,7 +212,10 @@ class Model(Trainer, Layer):
             return self.record(inputs, {})
         arrays = self._standardize(inputs)
         run = self.executor.forward(
-            arrays, bool(training), masks=self.masks_of(mask, arrays), lengths=self.lengths_of(lengths, arrays)
+            arrays,
+            bool(training),
+            masks=self.masks_of(mask, arrays),
+            lengths=self.lengths_of(lengths, arrays),
         )
         return self.pack_outputs([run.values[slot] for slot in self.executor.output_slots])
 
@@ -247,7 +258,9 @@ class Model(Trainer, Layer):
         if isinstance(lengths, dict):
             unknown = set(lengths) - set(self.input_names)
             if unknown:
-                raise ValueError(f"lengths has keys {sorted(unknown)}, the model's inputs are {self.input_names}")
+                raise ValueError(
+                    f"lengths has keys {sorted(unknown)}, the model's inputs are {self.input_names}"
+                )
             given = [lengths.get(name) for name in self.input_names]
         elif isinstance(lengths, (list, tuple)) and len(arrays) > 1 and len(lengths) == len(arrays):
             given = list(lengths)
@@ -378,5 +391,3 @@ def _default_name(cls: type) -> str | None:
     from ..utils.naming import unique_name
 
     return unique_name("functional") if cls is Model else None
-
-

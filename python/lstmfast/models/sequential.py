@@ -57,7 +57,8 @@ class Sequential(Model):
         Raises
         ------
         ValueError
-            If it is no layer, its name is taken, or it does not fit on the one below; the model stays as it was.
+            If it is no layer, its name is taken, or it does not fit on the one below; the model stays as it
+            was.
         """
         if isinstance(layer, KerasTensor) and isinstance(layer.origin.layer, InputLayer):
             layer = layer.origin.layer
@@ -94,7 +95,8 @@ class Sequential(Model):
             below = self._outputs[-1]
             if not isinstance(below, KerasTensor):
                 raise ValueError(
-                    f"layer {self._stack[-1].name!r} has several outputs: only the last layer of a Sequential may"
+                    f"layer {self._stack[-1].name!r} has several outputs: only the last layer of a "
+                    "Sequential may"
                 )
             tensor = layer(below)
             self._stack.append(layer)
@@ -154,7 +156,8 @@ class Sequential(Model):
         """
         if not self._stack:
             raise ValueError(
-                f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`."
+                f"Sequential model {self.name} cannot be built because it has no layers. Call "
+                "`model.add(layer)`."
             )
         if input_shape is None:
             raise ValueError("build() needs an input_shape")

@@ -46,7 +46,9 @@ def summary_text(
         add(layer, model, "")
     trainable = sum(v.size for v in model.trainable_variables)
     total = sum(v.size for v in model.variables)
-    state = sum(v.size for v in getattr(model.optimizer, "variables", [])) if model.optimizer is not None else 0
+    state = (
+        sum(v.size for v in getattr(model.optimizer, "variables", [])) if model.optimizer is not None else 0
+    )
     lines = [f'Model: "{model.name}"', *_table(header, rows, line_length)]
     lines.append(f" Total params: {total + state:,} ({_bytes(total + state)})")
     lines.append(f" Trainable params: {trainable:,} ({_bytes(trainable)})")
@@ -70,7 +72,9 @@ def _connections(layer: Layer, owner: Model) -> str:
         if id(node) in in_model:
             for tensor in node.parents:
                 origin = tensor.origin
-                names.append(f"{origin.layer.name}[{origin.layer.inbound_nodes.index(origin)}][{tensor.index}]")
+                names.append(
+                    f"{origin.layer.name}[{origin.layer.inbound_nodes.index(origin)}][{tensor.index}]"
+                )
     return ", ".join(names) or "-"
 
 

@@ -68,13 +68,14 @@ class DataSet:
                 yield self.part(k * size, min(n, (k + 1) * size))
             return
         lists = self._lists()
-        buffers = [
-            [None if a is None else np.empty((min(size, n), *a.shape[1:]), a.dtype) for a in group] for group in lists
+        buffers: list[list[Any]] = [
+            [None if a is None else np.empty((min(size, n), *a.shape[1:]), a.dtype) for a in group]
+            for group in lists
         ]
         for k in range(count):
             chosen = order[k * size : (k + 1) * size]
             m = len(chosen)
-            # mode="clip" lets take write straight into `out`; the indices are a permutation, nothing is clipped.
+            # mode="clip" lets take write straight into `out`; nothing is clipped, `order` is a permutation.
             yield self._made(
                 [
                     [
@@ -96,22 +97,27 @@ def positive_int(value: Any, name: str, default: int | None = None) -> int:
 
 
 def prepare(
-    model: Model, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, lengths: Any = None
+    model: Model,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    lengths: Any = None,
 ) -> DataSet:
     """Everything that `fit` and `evaluate` were given as a `DataSet`, converted and checked.
 
     Raises
     ------
     ValueError
-        If shapes or numbers of samples differ, an array is empty, ids are out of range, weights are not finite.
+        If shapes or numbers of samples differ, an array is empty, ids are out of range, weights are not
+        finite.
     TypeError
         If data is not made of numeric arrays.
     """
-    if hasattr(x, "__next__") or hasattr(x, "__getitem__") and hasattr(x, "__len__") and not hasattr(x, "__array__"):
-        if not isinstance(x, (list, tuple, dict)):
-            raise TypeError(f"x must be arrays; {type(x).__name__} objects are not supported")
     if x is None:
         raise ValueError("x is missing")
+    if not isinstance(x, (list, tuple, dict)) and not hasattr(x, "__array__"):
+        raise TypeError(f"x must be an array, or a list or dict of arrays; got {type(x).__name__}")
     xs = model._standardize(x)
     executor = model.executor
     n = len(xs[0])
@@ -144,7 +150,11 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
         single = isinstance(y, (list, tuple)) and len(y) == 1 and np.ndim(y[0]) >= 1 and len(y[0]) == n
         given = [y[0] if single and n != 1 else y]
     elif isinstance(y, (list, tuple)) and len(y) == len(names):
-        given = flatten(list(y)) if all(v is not None for v in y) and not isinstance(y[0], (list, tuple)) else list(y)
+        given = (
+            flatten(list(y))
+            if all(v is not None for v in y) and not isinstance(y[0], (list, tuple))
+            else list(y)
+        )
     else:
         raise ValueError(f"y must be a list or dict of {len(names)} arrays, for the outputs {names}")
     targets: list[Array | None] = []
@@ -160,7 +170,9 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{what} must be numeric, got dtype {array.dtype}")
         if array.ndim < 1 or len(array) != n:
-            raise ValueError(f"{what} must have one entry for each of the {n} samples of x, got shape {array.shape}")
+            raise ValueError(
+                f"{what} must have one entry for each of the {n} samples of x, got shape {array.shape}"
+            )
         if array.dtype.kind == "f":
             array = array.astype(np.float32, copy=False)
         elif array.dtype.kind == "b" or array.dtype.itemsize < 8:
@@ -178,7 +190,9 @@ def _sample_weights(model: Model, given: Any, n: int, ys: list[Array | None]) ->
     if isinstance(given, dict):
         unknown = [key for key in given if key not in names]
         if unknown:
-            raise ValueError(f"sample_weight is a dict with keys {list(given)}, the model's outputs are {names}")
+            raise ValueError(
+                f"sample_weight is a dict with keys {list(given)}, the model's outputs are {names}"
+            )
         values = [given.get(name) for name in names]
     elif isinstance(given, (list, tuple)) and len(names) > 1 and len(given) == len(names):
         values = list(given)
@@ -229,8 +243,10 @@ def split(data: DataSet, validation_split: float) -> tuple[DataSet, DataSet]:
     at = math.floor(n * (1.0 - validation_split))
     if at == 0 or at == n:
         raise ValueError(
-            f"Training data contains {n} samples, which is not sufficient to split it into a validation and training "
-            f"set as specified by `validation_split={validation_split}`. Either provide more data, or a different "
+            f"Training data contains {n} samples, which is not sufficient to split it into a validation and "
+            "training "
+            f"set as specified by `validation_split={validation_split}`. Either provide more data, or a "
+            "different "
             "value for the `validation_split` argument."
         )
     return data.part(0, at), data.part(at, n)

@@ -72,9 +72,10 @@ class Objective:
             if loss is not None and getattr(loss, "fused_activation", None) is not None:
                 fused = executor.fusable(k, loss.fused_activation)  # type: ignore[arg-type]
             resolved = [
-                [metrics.resolve(m, y_shape or (), shapes[k]) for m in group[k]] for group in (plain, weighted)
+                [metrics.resolve(m, y_shape or (), shapes[k]) for m in group[k]]
+                for group in (plain, weighted)
             ]
-            self.outputs.append(_Output(name, slot, loss, weights[k], fused, *resolved))
+            self.outputs.append(_Output(name, slot, loss, weights[k], fused, resolved[0], resolved[1]))
         self.deferred = frozenset(o.fused_step for o in self.outputs if o.fused_step is not None)
         self.has_loss = any(o.loss is not None for o in self.outputs)
         self._several = sum(o.loss is not None for o in self.outputs) > 1
@@ -107,12 +108,12 @@ class Objective:
     def compute(
         self, run: Run, ys: list[Any], weights: list[Any], gradients: bool
     ) -> tuple[float, list[Array | None]]:
-        """Loss of a batch (with the penalties of the run), gradients of the outputs; metrics take the batch in."""
+        """Loss with the run's penalties, and gradients of the outputs; metrics take the batch in."""
         total = run.penalty
-        dys: list[Array | None] = []
+        dys: list[Any] = []
         samples = 0
         for output, y, weight in zip(self.outputs, ys, weights, strict=True):
-            dy = None
+            dy: Any = None
             if y is not None:
                 pred = run.values[output.slot]
                 samples = samples or len(pred)
@@ -120,16 +121,17 @@ class Objective:
                 loss = output.loss
                 if loss is not None:
                     if output.fused_step is not None:
-                        value, dy, pred = loss.value_grad_and_pred(y, pred, weight, mask)  # type: ignore[attr-defined]
+                        fused: Any = loss
+                        value, dy, pred = fused.value_grad_and_pred(y, pred, weight, mask)
                     else:
                         value, dy = loss.value_and_grad(y, pred, weight, mask)
                     value = float(value) if np.ndim(value) == 0 else float(np.sum(value))
+                    if self._several:
+                        output.total += value * len(pred)
                     if output.weight != 1.0:
                         value *= output.weight
                         dy = dy * np.float32(output.weight)
                     total += value
-                    if self._several:
-                        output.total += value / (output.weight or 1.0) * len(pred)
                 for metric in output.metrics:
                     metric.update(y, pred, None, mask)
                 for metric in output.weighted_metrics:
@@ -167,7 +169,7 @@ class Objective:
         return dict(sorted(values.items())) if len(values) > 1 else values
 
     def flatten(self, logs: dict[str, Any]) -> Any:
-        """Values as `evaluate` returns them: loss, losses of the outputs, then metrics; a number if there is one."""
+        """Values as `evaluate` returns them: loss, losses of outputs, metrics; a number if there is one."""
         first = ["loss"]
         if self._several:
             first += [f"{o.name}_loss" for o in self.outputs if o.loss is not None]
@@ -216,11 +218,14 @@ def _loss_weights(given: Any, names: list[str], chosen: list[Any]) -> list[float
         return [1.0] * len(names)
     if not isinstance(given, (list, tuple, dict, float, int)):
         raise ValueError(
-            "Expected `loss_weights` argument to be a float (single output case) or a list, tuple, or dict (multiple "
+            "Expected `loss_weights` argument to be a float (single output case) or a list, tuple, or dict "
+            "(multiple "
             f"output case). Received instead: loss_weights={given} of type {type(given)}"
         )
     if isinstance(given, (int, float)) and len(names) > 1:
-        raise ValueError(f"`loss_weights` must match the number of losses, got {len(names)} losses and 1 weight.")
+        raise ValueError(
+            f"`loss_weights` must match the number of losses, got {len(names)} losses and 1 weight."
+        )
     weights = _per_output(given, names, "loss_weights")
     return [1.0 if w is None else float(w) for w in weights]
 
@@ -230,7 +235,8 @@ def _metrics_per_output(given: Any, names: list[str], what: str) -> list[list[An
         return [[] for _ in names]
     if not isinstance(given, (list, tuple, dict)):
         raise ValueError(
-            f"Expected `{what}` argument to be a list, tuple, or dict. Received instead: {what}={given} of type "
+            f"Expected `{what}` argument to be a list, tuple, or dict. Received instead: {what}={given} of "
+            "type "
             f"{type(given)}"
         )
     if isinstance(given, dict) and "class_name" not in given:
@@ -240,7 +246,9 @@ def _metrics_per_output(given: Any, names: list[str], what: str) -> list[list[An
     elif len(given) == len(names):
         groups = list(given)
     else:
-        raise ValueError(f"{what} must be a list with one entry for each of the outputs {names}, or a dict by their names")
+        raise ValueError(
+            f"{what} must be a list with one entry for each of the outputs {names}, or a dict by their names"
+        )
     return [_as_list(group) for group in groups]
 
 

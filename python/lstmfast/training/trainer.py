@@ -135,7 +135,9 @@ class Trainer:
         from ..saving.registry import deserialize_keras_object
 
         known = {key: config.get(key, default) for key, default in _COMPILE_DEFAULTS.items()}
-        self.compile(optimizer=config["optimizer"], **{k: deserialize_keras_object(v) for k, v in known.items()})
+        self.compile(
+            optimizer=config["optimizer"], **{k: deserialize_keras_object(v) for k, v in known.items()}
+        )
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
@@ -230,7 +232,9 @@ class Trainer:
         self._need_compiled()
         batch_size = positive_int(batch_size, "batch_size", 32)
         epochs = _epochs(epochs, initial_epoch)
-        steps_per_epoch = None if steps_per_epoch is None else positive_int(steps_per_epoch, "steps_per_epoch")
+        steps_per_epoch = (
+            None if steps_per_epoch is None else positive_int(steps_per_epoch, "steps_per_epoch")
+        )
         if not 0 <= validation_split < 1:
             raise ValueError(f"validation_split must be from 0 to 1 (exclusive), got {validation_split!r}")
         data = prepare(self, x, y, sample_weight, class_weight, lengths)
@@ -282,9 +286,7 @@ class Trainer:
         """Forward, loss, backward, one step of the optimizer; returns the loss."""
         executor, objective = self.executor, step.objective
         try:
-            run = executor.forward(
-                batch.xs, True, step.plan, lengths=batch.lengths, defer=objective.deferred
-            )
+            run = executor.forward(batch.xs, True, step.plan, lengths=batch.lengths, defer=objective.deferred)
             loss, dys = objective.compute(run, batch.ys, batch.weights, gradients=True)
             executor.backward(run, dys)
             for variable in step.regularized:
@@ -375,7 +377,9 @@ class Trainer:
         objective = self._objective
         begins, ends = hooks.wants("on_test_batch_begin"), hooks.wants("on_test_batch_end")
         objective.reset()
-        penalty = sum(float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None)
+        penalty = sum(
+            float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None
+        )
         self.stop_evaluating = False
         hooks.on_test_begin()
         for number, batch in enumerate(data.batches(batch_size, None, steps)):
@@ -407,7 +411,9 @@ class Trainer:
         self._need_compiled()
         data = prepare(self, x, y, sample_weight, None, lengths)
         objective = self._objective_for(data)
-        penalty = sum(float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None)
+        penalty = sum(
+            float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None
+        )
         self._test_step(objective, data, penalty)
         logs = objective.logs()
         return logs if return_dict else objective.flatten(logs)
@@ -511,7 +517,8 @@ def _check_compile(arguments: dict[str, Any]) -> None:
         given = arguments[name]
         if given and not isinstance(given, (list, tuple, dict)):
             raise ValueError(
-                f"Expected `{name}` argument to be a list, tuple, or dict. Received instead: {name}={given} of type "
+                f"Expected `{name}` argument to be a list, tuple, or dict. Received instead: {name}={given} "
+                "of type "
                 f"{type(given)}"
             )
         for metric in leaves(given):
@@ -536,6 +543,8 @@ def _validation_data(model: Any, given: Any) -> DataSet | None:
     if given is None:
         return None
     if not isinstance(given, (list, tuple)) or not 2 <= len(given) <= 4:
-        raise ValueError("validation_data must be a tuple (x, y), (x, y, sample_weight) or (x, y, sample_weight, lengths)")
+        raise ValueError(
+            "validation_data must be a tuple (x, y), (x, y, sample_weight) or (x, y, sample_weight, lengths)"
+        )
     x, y, *rest = given
     return prepare(model, x, y, rest[0] if rest else None, None, rest[1] if len(rest) > 1 else None)
