@@ -77,7 +77,10 @@ class Executor:
         self.slots = len(numbers)
         self.input_slots = [numbers[id(t)] for t in graph.inputs]
         self.output_slots = [numbers[id(t)] for t in graph.outputs]
+        self.input_names = [t.origin.layer.name for t in graph.inputs]
+        self.output_names = [t.origin.layer.name for t in graph.outputs]
         self.steps: list[_Step] = []
+        self._plans: dict[bool, tuple[list[bool], GradientPlan]] = {}
         self.has_masks = False
         #: Inputs that only layers of ids use stay integers; others become float32.
         self.integer_inputs = [False] * len(self.input_slots)
@@ -113,6 +116,13 @@ class Executor:
                     nested,
                 )
             )
+        #: Layers that see an input as it is, for `Layer.check_values`, and the input's number.
+        self.input_layers = [
+            (step.layer, by_slot[slot])
+            for step in self.steps
+            for slot in step.inputs
+            if slot in by_slot and type(step.layer).check_values is not Layer.check_values
+        ]
         kept = set(self.output_slots)
         for slot, step in last_use.items():
             if slot not in kept:
@@ -122,6 +132,10 @@ class Executor:
 
     def gradient_plan(self, of_inputs: bool = False) -> GradientPlan:
         """Steps that lead to trainable weights (or, with `of_inputs`, to the model's inputs)."""
+        flags = self.trainable_flags()
+        kept = self._plans.get(of_inputs)
+        if kept is not None and kept[0] == flags:
+            return kept[1]
         needs = [False] * self.slots
         if of_inputs:
             for slot, integers in zip(self.input_slots, self.integer_inputs, strict=True):
@@ -135,7 +149,18 @@ class Executor:
             needs_dx.append(wanted)
             for slot in step.outputs:
                 needs[slot] = runs[-1]
-        return GradientPlan(tuple(runs), tuple(needs_dx))
+        plan = GradientPlan(tuple(runs), tuple(needs_dx))
+        self._plans[of_inputs] = (flags, plan)
+        return plan
+
+    def trainable_flags(self) -> list[bool]:
+        """`trainable` of every layer, those of nested models too."""
+        flags = []
+        for layer in self.graph.layers:
+            flags.append(layer.trainable)
+            if hasattr(layer, "nested_forward"):
+                flags += layer.executor.trainable_flags()  # type: ignore[attr-defined]
+        return flags
 
     def fusable(self, output: int, activation: str) -> int | None:
         """The step whose activation a loss on this output can absorb, or None."""

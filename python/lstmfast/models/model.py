@@ -127,14 +127,14 @@ class Model(Trainer, Layer):
 
     @property
     def input_names(self) -> list[str]:
-        return [t.origin.layer.name for t in self.inputs]
+        return self.executor.input_names
 
     @property
     def output_names(self) -> list[str]:
-        return [t.origin.layer.name for t in self.outputs]
+        return self.executor.output_names
 
     def _sublayers(self) -> Any:
-        return iter(self.layers if self._executor is not None else [])
+        return iter(self._executor.graph.layers if self._executor is not None else [])
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or by its index in `layers`; ValueError if there is none."""
@@ -165,9 +165,9 @@ class Model(Trainer, Layer):
 
     # --- calls
 
-    def _standardize(self, x: Any, build: bool = True) -> list[Array]:
+    def _standardize(self, x: Any) -> list[Array]:
         """Arrays for the executor, one for each input, checked."""
-        if build and self._executor is None:
+        if not self.built:
             self._build_for_data(x)
         return standardize(self, x)
 

@@ -81,7 +81,7 @@ class Sequential(Model):
             raise ValueError("an Input must be the first layer of a Sequential model")
         if not self._stack and not isinstance(layer, InputLayer):
             shape = layer._input_shape_arg
-            if shape is None and isinstance(layer, Model) and layer._executor is not None:
+            if shape is None and isinstance(layer, Model) and layer.built:
                 shape = layer.input_shape
             if shape is not None:
                 start = InputLayer(batch_shape=shape)
@@ -117,7 +117,7 @@ class Sequential(Model):
 
     def _update(self) -> None:
         """After a change of the stack: the executor is made when it is needed."""
-        self._executor_made: Executor | None = None
+        self._executor = None
         self.built = len(self._outputs) > 1
         if self.built:
             self._input_structure, self._output_structure = self._outputs[0], self._outputs[-1]
@@ -125,16 +125,11 @@ class Sequential(Model):
         self._reset_compiled()
 
     @property
-    def _executor(self) -> Executor | None:
-        if not getattr(self, "built", False):
-            return None
-        if self._executor_made is None:
-            self._executor_made = Executor(Graph([self._outputs[0]], flatten(self._outputs[-1])))
-        return self._executor_made
-
-    @_executor.setter
-    def _executor(self, value: Executor | None) -> None:
-        self._executor_made = value
+    def executor(self) -> Executor:
+        """What runs the graph; ValueError if the model is not built."""
+        if self._executor is None and self.built:
+            self._executor = Executor(Graph([self._outputs[0]], flatten(self._outputs[-1])))
+        return super().executor
 
     @property
     def layers(self) -> list[Layer]:

@@ -121,10 +121,8 @@ def prepare(
     xs = model._standardize(x)
     executor = model.executor
     n = len(xs[0])
-    for step in executor.steps:
-        for slot in step.inputs:
-            if slot in executor.input_slots:
-                step.layer.check_values(xs[executor.input_slots.index(slot)])
+    for layer, number in executor.input_layers:
+        layer.check_values(xs[number])
     ys = _targets(model, y, n)
     weights = _sample_weights(model, sample_weight, n, ys)
     if class_weight is not None:
@@ -137,7 +135,7 @@ def prepare(
 
 
 def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
-    names, tensors = model.output_names, model.outputs
+    names, tensors = model.executor.output_names, model.executor.graph.outputs
     if y is None:
         return [None] * len(names)
     if isinstance(y, dict):

@@ -145,14 +145,18 @@ class Trainer:
         if not self.compiled:
             raise ValueError("You must call `compile()` before using the model.")
 
-    def _objective_for(self: Any, data: DataSet) -> Objective:
-        """Losses and metrics for this model and these targets, with the targets checked."""
+    def _objective_for(self: Any, data: DataSet, one_batch: bool = False) -> Objective:
+        """Losses and metrics for this model and these targets, with the targets checked.
+
+        One batch needs no look ahead: the losses refuse what is wrong in it before anything changes.
+        """
         objective: Objective | None = self._objective
         if objective is None:
             objective = Objective(
                 self, self._compile_arguments, [None if y is None else y.shape for y in data.ys]
             )
-        objective.check_targets(data.ys, self._output_shapes(data))
+        if not one_batch or self._objective is None:
+            objective.check_targets(data.ys, self._output_shapes(data))
         self._objective = objective
         return objective
 
@@ -314,11 +318,11 @@ class Trainer:
         """One step on one batch; returns loss and metrics since `reset_metrics`, as `evaluate` does."""
         self._need_compiled()
         data = prepare(self, x, y, sample_weight, class_weight, lengths)
-        objective = self._objective_for(data)
+        objective = self._objective_for(data, one_batch=True)
         if not objective.has_loss:
             raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
         step = self._train
-        if step is None or step.objective is not objective or step.plan != self.executor.gradient_plan():
+        if step is None or step.objective is not objective or step.plan is not self.executor.gradient_plan():
             step = self._train = _Step(self, objective)
             self.optimizer.build(step.trainable)
         self._train_step(step, data)
@@ -410,7 +414,7 @@ class Trainer:
         """Loss and metrics on one batch, together with those since `reset_metrics`."""
         self._need_compiled()
         data = prepare(self, x, y, sample_weight, None, lengths)
-        objective = self._objective_for(data)
+        objective = self._objective_for(data, one_batch=True)
         penalty = sum(
             float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None
         )
