@@ -60,7 +60,7 @@ def masks_through_layers():
     t = L.LSTM(3, return_sequences=True)(side)
     joined = L.Concatenate()([s, t])
     u, h, c = L.LSTM(4, return_state=True)(joined)
-    v = L.LSTM(4)(side, initial_state=[h, c])
+    v = L.LSTM(4)(L.Dropout(0.1)(joined), initial_state=[h, c])
     return keras.Model([ids, side], [L.Dense(2)(u), L.Dense(2)(v), L.Dense(2)(L.Flatten()(t))])
 
 

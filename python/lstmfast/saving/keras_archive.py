@@ -29,7 +29,6 @@ from .model_state import (
     json_to_config,
     make_model,
     optimizer_variables,
-    restore_optimizer,
 )
 from .registry import serialize_keras_object
 from .zip_reader import read_members
@@ -176,8 +175,7 @@ def _assign_optimizer(model: Model, config: dict[str, Any], weights: WeightFile)
             stacklevel=5,
         )
     elif arrays:
-        values = [(f"optimizer/{v.name}", v, array) for v, array in zip(variables, arrays, strict=True)]
-        restore_optimizer(model, values)
+        assign_all([(f"optimizer/{v.name}", v, array) for v, array in zip(variables, arrays, strict=True)])
 
 
 # ---- both --------------------------------------------------------------------------------------------------

@@ -84,7 +84,9 @@ class _Graph:
         """What the call takes, in Keras's order; computed once, with a mask where Keras will pass one."""
         if node not in self.parents:
             args, kwargs = self.arguments(node)
-            if self.layers[node[0]]["class_name"] in _RECURRENT and kwargs.get("mask") is None:
+            # Keras passes a mask on only to calls with one symbolic argument: not beside an initial state.
+            recurrent = self.layers[node[0]]["class_name"] in _RECURRENT
+            if recurrent and kwargs.get("mask") is None and kwargs.get("initial_state") is None:
                 mask = self.mask_of(next(_references(args)))
                 if mask is not None:
                     kwargs = {
@@ -117,6 +119,8 @@ class _Graph:
         masks = [self.mask_of(tensor) for tensor in inputs]
         if kind == "Concatenate":
             return self._concatenated(tensor, inputs, masks)
+        if kind == "Flatten":
+            return None
         if kind in _RECURRENT and (output > 0 or not config.get("return_sequences")):
             return None
         return masks[0]

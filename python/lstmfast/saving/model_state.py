@@ -25,7 +25,6 @@ __all__ = [
     "json_to_config",
     "make_model",
     "optimizer_variables",
-    "restore_optimizer",
 ]
 
 Array = npt.NDArray[Any]
@@ -159,12 +158,6 @@ def compile_model(model: Model, config: Mapping[str, Any], custom_objects: Mappi
             raise ValueError(
                 f"the model's compile state cannot be restored (compile=False skips it): {error}"
             ) from error
-
-
-def restore_optimizer(model: Model, values: Sequence[tuple[str, Variable, Array]]) -> None:
-    """Put saved state into the optimizer, all or nothing."""
-    assign_all(values)
-    model.optimizer.sync_iterations()
 
 
 def optimizer_variables(model: Model) -> list[Variable]:

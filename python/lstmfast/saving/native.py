@@ -29,7 +29,6 @@ from .model_state import (
     json_to_config,
     make_model,
     optimizer_variables,
-    restore_optimizer,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def _restore_optimizer(model: Model, arrays: dict[str, Array]) -> None:
         raise ValueError(
             f"the optimizer's state does not fit the optimizer: {sorted(expected.keys() ^ saved.keys())[:5]}"
         )
-    restore_optimizer(model, [(name, variable, saved[name]) for name, variable in expected.items()])
+    assign_all([(name, variable, saved[name]) for name, variable in expected.items()])
 
 
 def _restore_states(name: str, layer: Any, arrays: dict[str, Array]) -> None:

@@ -104,6 +104,7 @@ def _table(kind: str) -> dict[str, Any]:
     return table
 
 
+@functools.cache
 def _names(kind: str) -> Mapping[str, Any]:
     """The names that stand for losses and metrics in `compile`."""
     if kind not in ("losses", "metrics"):
