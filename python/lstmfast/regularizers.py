@@ -85,7 +85,7 @@ class L1L2(Regularizer):
 
     def gradient(self, x: Array) -> Array:
         x = np.asarray(x)
-        result = np.multiply(x, x.dtype.type(2.0 * self.l2))
+        result: Array = np.multiply(x, x.dtype.type(2.0 * self.l2))
         if self.l1:
             result += np.sign(x) * x.dtype.type(self.l1)
         return result
@@ -206,7 +206,8 @@ def get(identifier: Any) -> Callable[[Array], Any] | None:
     elif isinstance(identifier, str):
         found = _CLASSES.get(identifier) or _custom(identifier)
     if callable(found):
-        return found() if inspect.isclass(found) else found
+        made: Any = found() if inspect.isclass(found) else found
+        return made  # type: ignore[no-any-return]
     raise ValueError(f"Could not interpret regularizer identifier: {identifier}")
 
 

@@ -2,8 +2,9 @@
 """Callbacks by Keras 3's names."""
 
 from .base import Callback, CallbackList, History, LambdaCallback
+from .checkpoint import ModelCheckpoint
 from .loggers import CSVLogger, LearningRateScheduler, TerminateOnNaN
-from .monitors import EarlyStopping, ModelCheckpoint, MonitorCallback, ReduceLROnPlateau
+from .monitors import EarlyStopping, MonitorCallback, ReduceLROnPlateau
 from .progress import ProgbarLogger
 
 __all__ = [

@@ -52,7 +52,8 @@ class CSVLogger(Callback):
             if self.keys and not any(key.startswith("val_") for key in self.keys):
                 self.keys += [f"val_{key}" for key in self.keys]  # validation may begin in a later epoch
         if self.writer is None:
-            self.writer = csv.DictWriter(self.csv_file, ["epoch", *self.keys], delimiter=self.sep)  # type: ignore[type-var]
+            assert self.csv_file is not None
+            self.writer = csv.DictWriter(self.csv_file, ["epoch", *self.keys], delimiter=self.sep)
             if self.append_header:
                 self.writer.writeheader()
         self.writer.writerow({"epoch": epoch, **{key: _cell(logs.get(key, "NA")) for key in self.keys}})
@@ -103,7 +104,7 @@ class LearningRateScheduler(Callback):
         try:
             rate = self.schedule(epoch, float(optimizer.learning_rate))
         except TypeError:  # the older form
-            rate = self.schedule(epoch)  # type: ignore[call-arg]
+            rate = self.schedule(epoch)
         if not isinstance(rate, (float, np.float32, np.float64)):
             raise ValueError(f"The output of the `schedule` function should be a float. Got: {rate}")
         optimizer.learning_rate = rate

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from .base import Array, FunctionLoss, Loss, RowLoss
+from .arrays import Array
+from .base import Loss, RowLoss
 from .crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from .function import FunctionLoss
 from .hinge import CategoricalHinge, Hinge, SquaredHinge
 from .regression import (
     CosineSimilarity,
@@ -213,7 +215,8 @@ def get(identifier: Any) -> Loss | Callable[..., Any] | None:
     elif isinstance(identifier, dict):
         found = deserialize(identifier)
     if callable(found):
-        return found() if inspect.isclass(found) else found  # type: ignore[no-any-return]
+        made: Any = found() if inspect.isclass(found) else found
+        return made  # type: ignore[no-any-return]
     raise ValueError(f"Could not interpret loss identifier: {identifier}")
 
 
@@ -228,8 +231,7 @@ def resolve(
     ----------
     identifier : str, dict, callable, Loss or None
         A plain function of the user gives ``(value, gradient)``, see `FunctionLoss`. "crossentropy" and "ce"
-        stand for the
-        cross-entropy that fits the shapes.
+        stand for the cross-entropy that fits the shapes.
     y_shape, output_shape : sequence of int or None, optional
         Shapes of targets and predictions; needed for "crossentropy" only.
 

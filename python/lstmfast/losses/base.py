@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..utils.naming import object_name, unique_name
+from ..utils.naming import unique_name
+from .arrays import Array, aligned, as_rows, numeric, refuse_nan
 
-__all__ = ["FunctionLoss", "Loss", "RowLoss"]
-
-Array = npt.NDArray[Any]
+__all__ = ["Loss", "RowLoss"]
 
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 _AVERAGING = ("sum_over_batch_size", "mean")
@@ -24,8 +23,7 @@ class Loss:
     """Base of all losses.
 
     A loss gives one value for each sample (and time step); `reduction` makes one number of them. A subclass
-    writes
-    `call_and_grad`, and `get_config` if it has arguments of its own.
+    writes `call_and_grad`, and `get_config` if it has arguments of its own.
 
     Parameters
     ----------
@@ -158,25 +156,25 @@ class Loss:
         count = math.prod(shape)
         reduction = self.reduction
         if sample_weight is None and mask is None:
-            weights = self._uniform
-            if weights is None or weights.size != count:
+            uniform = self._uniform
+            if uniform is None or uniform.size != count:
                 scale = 1.0 if reduction in ("sum", "none", None) else 1.0 / max(count, 1)
-                weights = self._uniform = np.full(count, scale, np.float32)
-            return weights
-        weights = np.float32(1.0)
+                uniform = self._uniform = np.full(count, scale, np.float32)
+            return uniform
+        weights: Array = np.ones((), np.float32)
         divisor: float = 1.0
         if mask is not None:
-            weights = _aligned(np.asarray(mask, np.bool_), shape, "mask").astype(np.float32)
+            weights = aligned(np.asarray(mask, np.bool_), shape, "mask").astype(np.float32)
             if reduction in _AVERAGING:
                 divisor = float(weights.sum())
         elif reduction in _AVERAGING:
             divisor = count
         if sample_weight is not None:
-            weights = weights * _aligned(_numeric(sample_weight, "sample_weight"), shape, "sample_weight")
+            weights = weights * aligned(numeric(sample_weight, "sample_weight"), shape, "sample_weight")
         if reduction == "mean_with_sample_weight":
             divisor = float(weights.sum())
         weights = weights * np.float32(1.0 / divisor if divisor else 0.0)
-        return np.ascontiguousarray(weights.reshape(-1))
+        return np.ascontiguousarray(weights.reshape(-1), np.float32)
 
     def _reduce(self, values: Array, weights: Array, shape: tuple[int, ...], y_true: Any) -> Any:
         if self.reduction in ("none", None):
@@ -184,8 +182,9 @@ class Loss:
         value = weights.dot(values)
         if (
             value != value
-        ):  # looked for only now: the check of all targets costs more than the loss of a small batch
-            _refuse_nan(y_true, "y_true")
+        ):  # looked for only now: a check of the targets costs more than the loss of a small batch
+            refuse_nan(y_true, "y_true")
+            refuse_nan(weights, "sample_weight")
         return value
 
     def check_targets(
@@ -206,7 +205,7 @@ class Loss:
         ValueError, TypeError
             If they are not numeric, NaN, or do not fit the output.
         """
-        _refuse_nan(_numeric(y_true, name), name)
+        refuse_nan(numeric(y_true, name), name)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "reduction": self.reduction}
@@ -251,18 +250,18 @@ class RowLoss(Loss):
     ) -> tuple[Any, Array]:
         y, p, shape = self._paired(y_true, y_pred, sample_weight, mask)
         weights = self._weights(shape, sample_weight, mask)
-        values, grad = self._rows(*_as_rows(y, p, weights.size), weights)
+        values, grad = self._rows(*as_rows(y, p, weights.size), weights)
         return self._reduce(values, weights, shape, y), self._like(grad, p, y_pred)
 
     def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
         y, p, shape = self._paired(y_true, y_pred, None, None)
         count = math.prod(shape)
-        return self._rows(*_as_rows(y, p, count), np.ones(count, np.float32))[0].reshape(shape)
+        return self._rows(*as_rows(y, p, count), np.ones(count, np.float32))[0].reshape(shape)
 
     def call_and_grad(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Array, Array]:
         y, p, shape = self._paired(y_true, y_pred, None, None)
         count = math.prod(shape)
-        values, grad = self._rows(*_as_rows(y, p, count), np.ones(count, np.float32))
+        values, grad = self._rows(*as_rows(y, p, count), np.ones(count, np.float32))
         return values.reshape(shape), self._like(grad, p, y_pred)
 
     def _like(self, grad: Array, p: Array, y_pred: Any) -> Array:
@@ -277,7 +276,7 @@ class RowLoss(Loss):
     ) -> tuple[Array, Array, tuple[int, ...]]:
         """Both as C-contiguous float32 of one shape, the classes or features last, and the shape of the
         values."""
-        y = _numeric(y_true, "y_true")
+        y = numeric(y_true, "y_true")
         p = np.ascontiguousarray(y_pred, np.float32)
         if p.ndim == 0 or y.shape != p.shape:
             y, p = self._same_rank(y, p, max(np.ndim(sample_weight), np.ndim(mask)))
@@ -288,8 +287,8 @@ class RowLoss(Loss):
             p = np.ascontiguousarray(p)
         return np.ascontiguousarray(y, np.float32), p, p.shape[:-1]
 
-    def _misfit(self, y_shape: tuple[int, ...], p_shape: tuple[int, ...]) -> str:
-        return f"y_true: expected shape {p_shape} as y_pred has for loss {self.name!r}, got {y_shape}"
+    def _misfit(self, y_shape: Sequence[int], p_shape: Sequence[int | None]) -> str:
+        return f"y_true: expected shape {tuple(p_shape)} as y_pred has for loss {self.name!r}, got {y_shape}"
 
     @staticmethod
     def _same_rank(y: Array, p: Array, weight_rank: int) -> tuple[Array, Array]:
@@ -311,118 +310,10 @@ class RowLoss(Loss):
     def check_targets(
         self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y"
     ) -> None:
-        y = _numeric(y_true, name)
+        y = numeric(y_true, name)
         expected = tuple(y.shape[i] if n is None and i < y.ndim else n for i, n in enumerate(output_shape))
         # One axis of length 1 may come or go: (B,) for (B, 1) and back.
         without = expected[:-1] if expected[-1:] == (1,) else expected
         if y.shape not in (expected, without, (*expected, 1)):
             raise ValueError(self._misfit(y.shape, expected).replace("y_true", name, 1))
-        _refuse_nan(y, name)
-
-
-class FunctionLoss(Loss):
-    """A plain function ``f(y_true, y_pred) -> (values, gradient)`` as a loss.
-
-    Parameters
-    ----------
-    fn : callable
-        Gives either the value of each sample and the derivative of their sum by `y_pred` (weights and
-        `reduction` apply), or
-        one number, the loss itself, and its derivative.
-    reduction, name, dtype
-        As for `Loss`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from lstmfast.losses import FunctionLoss
-    >>> def squared(y_true, y_pred):
-    ...     error = y_pred - y_true
-    ...     return (error**2).mean(), 2 * error / error.size
-    >>> value, gradient = FunctionLoss(squared).value_and_grad(np.zeros((2, 1)), np.float32([[1], [3]]))
-    >>> float(value), gradient.ravel().tolist()
-    (5.0, [1.0, 3.0])
-    """
-
-    def __init__(
-        self,
-        fn: Callable[[Array, Array], Any],
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name or object_name(fn), reduction=reduction, dtype=dtype)
-        self.fn = fn
-
-    def call_and_grad(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
-        result = self.fn(y_true, y_pred)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(
-                f"loss function {self.name!r}: expected a tuple (value, gradient with respect to y_pred), "
-                f"got {type(result).__name__}"
-            )
-        return result
-
-    def value_and_grad(
-        self,
-        y_true: npt.ArrayLike,
-        y_pred: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        mask: npt.ArrayLike | None = None,
-    ) -> tuple[Any, Array]:
-        pred = np.ascontiguousarray(y_pred, np.float32)
-        value, grad = self.call_and_grad(np.asarray(y_true), pred)
-        if np.ndim(value) == 0 and (sample_weight is not None or mask is not None):
-            raise ValueError(
-                f"loss function {self.name!r} gives one number: sample_weight and masks need one value for "
-                "each sample"
-            )
-        return super().value_and_grad(y_true, pred, sample_weight, mask)
-
-    def get_config(self) -> dict[str, Any]:
-        from ..saving.registry import serialize_keras_object
-
-        return {**super().get_config(), "fn": serialize_keras_object(self.fn)}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Loss:
-        from ..saving.registry import deserialize_keras_object
-
-        return cls(**{**config, "fn": deserialize_keras_object(config["fn"])})
-
-
-def _as_rows(y: Array, p: Array, rows: int) -> tuple[Array, Array]:
-    if p.ndim == 2:
-        return y, p
-    width = p.shape[-1]
-    return y.reshape((rows, width) if y.ndim == p.ndim else rows), p.reshape(rows, width)
-
-
-def _numeric(values: Any, name: str) -> Array:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected numbers, got an array of {array.dtype}")
-    return array
-
-
-def _refuse_nan(values: Any, name: str) -> None:
-    array = np.asarray(values)
-    if array.dtype.kind == "f":
-        bad = np.isnan(array)
-        if bad.any():
-            first = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(
-                f"{name}: expected numbers, got NaN in {int(bad.sum())} places, first at {first}"
-            )
-
-
-def _aligned(weights: Array, shape: tuple[int, ...], name: str) -> Array:
-    """`weights` with one entry for each value; missing axes are those behind."""
-    given = weights.shape
-    while weights.ndim > len(shape) and weights.shape[-1] == 1:
-        weights = weights[..., 0]
-    weights = weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
-    try:
-        return np.broadcast_to(weights, shape)
-    except ValueError:
-        raise ValueError(f"{name}: expected shape {shape} or the first axes of it, got {given}") from None
+        refuse_nan(y, name)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Cross-entropies. From logits, or with the output activation taken over, they are one native call and
-stable for any value;
-from probabilities they follow Keras 3, which keeps those at least 1e-7 from 0 and 1."""
+stable for any value; from probabilities they follow Keras 3, which keeps those at least 1e-7 from 0 and
+1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .base import Array, RowLoss, _as_rows, _numeric
+from .arrays import Array, as_rows, numeric
+from .base import RowLoss
 
 __all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"]
 
@@ -61,7 +62,7 @@ class _Crossentropy(RowLoss):
         """
         y, z, shape = self._paired(y_true, logits, sample_weight, mask)
         weights = self._weights(shape, sample_weight, mask)
-        values, grad, pred = self._logit_rows(*_as_rows(y, z, weights.size), weights)
+        values, grad, pred = self._logit_rows(*as_rows(y, z, weights.size), weights)
         given = np.shape(logits)
         if len(given) != 2 or grad.shape != given:
             grad, pred = grad.reshape(given), pred.reshape(given)
@@ -168,7 +169,7 @@ class CategoricalCrossentropy(_Crossentropy):
         smoothing = self.label_smoothing
         return y * np.float32(1.0 - smoothing) + np.float32(smoothing / y.shape[1]) if smoothing else y
 
-    def _misfit(self, y_shape: tuple[int, ...], p_shape: tuple[int, ...]) -> str:
+    def _misfit(self, y_shape: Sequence[int], p_shape: Sequence[int | None]) -> str:
         hint = (
             "; for class numbers use sparse_categorical_crossentropy" if len(y_shape) <= len(p_shape) else ""
         )
@@ -260,7 +261,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         """Targets and predictions with something harmless where the class is ignored, and where it is not."""
         p = np.ascontiguousarray(y_pred, np.float32)
         axis = self.axis % p.ndim
-        y = _numeric(y_true, "y_true")
+        y = numeric(y_true, "y_true")
         shape = _without(p.shape, axis)
         if y.shape not in (shape, (*shape, 1)):
             raise ValueError(self._misfit(y.shape, p.shape))
@@ -282,9 +283,10 @@ class SparseCategoricalCrossentropy(_Crossentropy):
             y = y.reshape(shape)
         return _class_numbers(y, "y_true"), p, shape
 
-    def _misfit(self, y_shape: tuple[int, ...], p_shape: tuple[int, ...]) -> str:
+    def _misfit(self, y_shape: Sequence[int], p_shape: Sequence[int | None]) -> str:
         hint = "; for one-hot targets use categorical_crossentropy" if y_shape == p_shape else ""
-        return f"y_true: expected class numbers of shape {p_shape[:-1]} for predictions of {p_shape}, got {y_shape}{hint}"
+        expected = f"class numbers of shape {p_shape[:-1]} for predictions of {p_shape}"
+        return f"y_true: expected {expected}, got {y_shape}{hint}"
 
     def _logit_rows(self, y: Array, z: Array, weights: Array) -> tuple[Array, Array, Array]:
         return _core.softmax_cross_entropy(z, y, None, weights)
@@ -329,7 +331,7 @@ def _class_numbers(y: Array, name: str) -> Array:
     kind = y.dtype.kind
     if kind in "iub":
         return np.ascontiguousarray(y, np.int64)
-    labels = np.trunc(_numeric(y, name))
+    labels = np.trunc(numeric(y, name))
     if not np.array_equal(labels, y) or not np.isfinite(labels).all():
         bad = float(y[~((labels == y) & np.isfinite(y))].flat[0])
         raise ValueError(f"{name}: expected whole class numbers, got {'NaN' if math.isnan(bad) else bad}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Array, RowLoss
+from .arrays import Array
+from .base import RowLoss
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .base import Array, RowLoss
+from .arrays import Array
+from .base import RowLoss
 
 __all__ = [
     "CosineSimilarity",

@@ -107,12 +107,13 @@ __all__ = [
 ]
 
 _CLASSES = (
-    AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy, CategoricalHinge,
-    CosineSimilarity, FalseNegatives, FalsePositives, Hinge, KLDivergence, LogCoshError, Mean, MeanAbsoluteError,
-    MeanAbsolutePercentageError, MeanMetricWrapper, MeanSquaredError, MeanSquaredLogarithmicError, Metric, Poisson,
-    Precision, PrecisionAtRecall, R2Score, Recall, RecallAtPrecision, RootMeanSquaredError, SensitivityAtSpecificity,
-    SparseCategoricalAccuracy, SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy, SpecificityAtSensitivity,
-    SquaredHinge, Sum, TopKCategoricalAccuracy, TrueNegatives, TruePositives,
+    AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy,
+    CategoricalHinge, CosineSimilarity, FalseNegatives, FalsePositives, Hinge, KLDivergence, LogCoshError,
+    Mean, MeanAbsoluteError, MeanAbsolutePercentageError, MeanMetricWrapper, MeanSquaredError,
+    MeanSquaredLogarithmicError, Metric, Poisson, Precision, PrecisionAtRecall, R2Score, Recall,
+    RecallAtPrecision, RootMeanSquaredError, SensitivityAtSpecificity, SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, SquaredHinge,
+    Sum, TopKCategoricalAccuracy, TrueNegatives, TruePositives,
 )  # fmt: skip
 _BY_NAME: dict[str, Any] = {cls.__name__: cls for cls in _CLASSES}
 _BY_NAME.update({to_snake_case(cls.__name__): cls for cls in _CLASSES})
@@ -127,8 +128,8 @@ for _short, _cls in (
 _FUNCTIONS = {
     function.__name__: function
     for function in (
-        accuracy, binary_accuracy, categorical_accuracy, sparse_categorical_accuracy, sparse_top_k_categorical_accuracy,
-        top_k_categorical_accuracy, *_losses.FUNCTIONS,
+        accuracy, binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
+        sparse_top_k_categorical_accuracy, top_k_categorical_accuracy, *_losses.FUNCTIONS,
     )
 }  # fmt: skip
 
@@ -159,7 +160,8 @@ def get(identifier: Any) -> Metric | Callable[..., Any] | None:
     elif isinstance(identifier, dict):
         found = deserialize(identifier)
     if callable(found):
-        return found() if inspect.isclass(found) else found  # type: ignore[no-any-return]
+        made: Any = found() if inspect.isclass(found) else found
+        return made  # type: ignore[no-any-return]
     raise ValueError(f"Could not interpret metric identifier: {identifier}")
 
 

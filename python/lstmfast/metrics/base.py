@@ -22,8 +22,7 @@ class Metric:
     """Base of all metrics: a number that is gathered over batches.
 
     A subclass writes `update_state`, `result` and `reset_state` (which need not be written if all state is
-    in variables made
-    by `add_variable`).
+    in variables made by `add_variable`).
 
     Parameters
     ----------

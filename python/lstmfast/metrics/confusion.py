@@ -4,7 +4,7 @@ relations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,10 +46,8 @@ class _Thresholded(Metric):
         if thresholds is None:
             self.thresholds = [0.5 if top_k is None else _NEVER]
         else:
-            self.thresholds = (
-                list(thresholds) if isinstance(thresholds, (list, tuple, np.ndarray)) else [thresholds]
-            )
-            wrong = [t for t in self.thresholds if t is None or t < 0 or t > 1]
+            self.thresholds = list(np.atleast_1d(np.asarray(thresholds, np.float64)).tolist())
+            wrong = [t for t in self.thresholds if not 0 <= t <= 1]
             if wrong:
                 raise ValueError(f"Threshold values must be in [0, 1]. Received: {wrong}")
         self._evenly = spread_evenly(self.thresholds)
@@ -168,8 +166,8 @@ class _AtLeast(_Thresholded):
 
     _direction = "up"
     _value_name: str
-    _required: Callable[[Counts], Array]
-    _wanted: Callable[[Counts], Array]
+    _required: str  # methods of Counts
+    _wanted: str
 
     def __init__(
         self, value: float, num_thresholds: int, class_id: int | None, name: str | None, dtype: Any
@@ -189,9 +187,8 @@ class _AtLeast(_Thresholded):
         self.num_thresholds = num_thresholds
 
     def result(self) -> float:
-        cls = type(self)
-        reached = cls._required(self.counts).astype(np.float32) >= np.float32(self.value)
-        return float(np.max(np.where(reached, cls._wanted(self.counts), 0), initial=0))
+        reached = getattr(self.counts, self._required)().astype(np.float32) >= np.float32(self.value)
+        return float(np.max(np.where(reached, getattr(self.counts, self._wanted)(), 0), initial=0))
 
     def get_config(self) -> dict[str, Any]:
         extra = {
@@ -216,8 +213,8 @@ class SensitivityAtSpecificity(_AtLeast):
     """
 
     _value_name = "specificity"
-    _required = Counts.specificity
-    _wanted = Counts.recall
+    _required = "specificity"
+    _wanted = "recall"
 
     def __init__(
         self,
@@ -235,8 +232,8 @@ class SpecificityAtSensitivity(_AtLeast):
     """Best specificity where the sensitivity is at least `sensitivity`."""
 
     _value_name = "sensitivity"
-    _required = Counts.recall
-    _wanted = Counts.specificity
+    _required = "recall"
+    _wanted = "specificity"
 
     def __init__(
         self,
@@ -254,8 +251,8 @@ class PrecisionAtRecall(_AtLeast):
     """Best precision where the recall is at least `recall`."""
 
     _value_name = "recall"
-    _required = Counts.recall
-    _wanted = Counts.precision
+    _required = "recall"
+    _wanted = "precision"
 
     def __init__(
         self,
@@ -273,8 +270,8 @@ class RecallAtPrecision(_AtLeast):
     """Best recall where the precision is at least `precision`."""
 
     _value_name = "precision"
-    _required = Counts.precision
-    _wanted = Counts.recall
+    _required = "precision"
+    _wanted = "recall"
 
     def __init__(
         self,

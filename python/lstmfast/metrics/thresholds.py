@@ -102,6 +102,7 @@ def count(
     """
     p, y = same_rank(np.asarray(y_pred, np.float32), np.asarray(y_true))
     weight = None if sample_weight is None else np.asarray(sample_weight, np.float32)[..., None]
+    given = None if weight is None else weight.shape[:-1]
     if weight is not None and weight.ndim == y.ndim + 1:
         weight = weight[..., 0]
     if top_k is not None:
@@ -118,7 +119,7 @@ def count(
         y, p = y[..., class_id, None], p[..., class_id, None]
     if y.shape != p.shape:
         raise ValueError(f"y_true: expected shape {p.shape} as y_pred has, got {y.shape}")
-    weights = np.ones((), np.float64)
+    weights: Array = np.ones(())
     try:
         if weight is not None:
             weights = np.broadcast_to(weight, p.shape).astype(np.float64)
@@ -126,7 +127,7 @@ def count(
             weights = weights * np.broadcast_to(label_weights, p.shape)
     except ValueError:
         raise ValueError(
-            f"sample_weight: expected shape {p.shape} or the first axes of it, got {np.shape(sample_weight)}"
+            f"sample_weight: expected shape {p.shape} or the first axes of it, got {given}"
         ) from None
     positive = y.astype(np.bool_)
     if not multi_label:

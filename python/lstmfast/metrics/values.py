@@ -216,8 +216,8 @@ class RootMeanSquaredError(Mean):
     Examples
     --------
     >>> from lstmfast.metrics import RootMeanSquaredError
-    >>> RootMeanSquaredError()([[0.0], [0.0]], [[3.0], [4.0]]) ** 2
-    12.5
+    >>> RootMeanSquaredError()([[0.0], [0.0]], [[3.0], [3.0]])
+    3.0
     """
 
     _direction = "down"
@@ -282,7 +282,8 @@ class R2Score(Metric):
 
     def reset_state(self) -> None:
         self.num_samples = 0
-        self.sum = self.squared_sum = self.residual = self.count = np.float64(0)
+        nothing: Array = np.zeros(())
+        self.sum = self.squared_sum = self.residual = self.count = nothing
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         a, b = same_rank(np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64))

@@ -79,7 +79,7 @@ def get(identifier: Any) -> Optimizer | None:
     elif isinstance(identifier, dict):
         found = deserialize(identifier)
     elif isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        found = identifier()
+        found = identifier()  # type: ignore[call-arg]
     if isinstance(found, Optimizer):
         return found
     raise ValueError(f"Could not interpret optimizer identifier: {identifier}")

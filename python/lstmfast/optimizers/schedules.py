@@ -147,9 +147,8 @@ class PolynomialDecay(LearningRateSchedule):
         if self.cycle:
             length *= max(1, math.ceil(step / self.decay_steps))
         part = min(step, length) / length
-        return (self.initial_learning_rate - self.end_learning_rate) * (
-            1 - part
-        ) ** self.power + self.end_learning_rate
+        fall = self.initial_learning_rate - self.end_learning_rate
+        return float(fall * (1 - part) ** self.power + self.end_learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         names = ("initial_learning_rate", "decay_steps", "end_learning_rate", "power", "cycle", "name")
@@ -158,8 +157,7 @@ class PolynomialDecay(LearningRateSchedule):
 
 class CosineDecay(LearningRateSchedule):
     """Half a cosine from the initial rate (or `warmup_target`, risen to in `warmup_steps`) to `alpha` times
-    it
-    (Loshchilov and Hutter 2017)."""
+    it (Loshchilov and Hutter 2017)."""
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> Array:
         if labels.size == 0:
             raise ValueError("x: is empty, so num_classes must be given")
         num_classes = int(labels.max()) + 1
-    if labels.size and not (0 <= labels.min() and labels.max() < num_classes):
+    if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
         raise ValueError(
             f"x: expected class numbers from 0 to num_classes - 1 = {num_classes - 1}, got {labels.min()} "
             f"to {labels.max()}"

@@ -1,150 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""First values of weights: Keras 3's initializers, by its names and with its defaults.
-
-An initializer is called with a shape and gives a float32 array. As in Keras, one that was made with a number
-as its seed
-(or with none: then it drew one) gives the same values at every call; one with a `SeedGenerator` gives new
-ones.
-"""
+"""Initializers that draw random values."""
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .random import SeedGenerator, check_seed, generator, make_default_seed
-from .utils.naming import to_snake_case
+from ..random import SeedGenerator, check_seed, generator, make_default_seed
+from .base import Array, Initializer, Shape, as_shape
 
 __all__ = [
-    "Constant",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
-    "Identity",
-    "Initializer",
     "LecunNormal",
     "LecunUniform",
-    "Ones",
     "Orthogonal",
     "RandomInitializer",
     "RandomNormal",
     "RandomUniform",
     "TruncatedNormal",
     "VarianceScaling",
-    "Zeros",
     "compute_fans",
-    "constant",
-    "deserialize",
-    "get",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "identity",
-    "lecun_normal",
-    "lecun_uniform",
-    "ones",
-    "orthogonal",
-    "random_normal",
-    "random_uniform",
-    "serialize",
-    "truncated_normal",
-    "variance_scaling",
-    "zeros",
 ]
-
-Array = npt.NDArray[Any]
-Shape = Sequence[int]
-Self = TypeVar("Self", bound="Initializer")
-
-
-class Initializer:
-    """Base of all initializers. A subclass writes ``__call__(shape, dtype=None)`` and `get_config`."""
-
-    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
-
-    def get_config(self) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
-        return cls(**config)
-
-    def clone(self: Self) -> Self:
-        """A new initializer with the same configuration."""
-        return self.from_config(self.get_config())
-
-
-class Zeros(Initializer):
-    """All 0."""
-
-    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        return np.zeros(_shape(shape), dtype or np.float32)
-
-
-class Ones(Initializer):
-    """All 1."""
-
-    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        return np.ones(_shape(shape), dtype or np.float32)
-
-
-class Constant(Initializer):
-    """One value everywhere, or an array that broadcasts to the shape.
-
-    Parameters
-    ----------
-    value : float or array_like
-    """
-
-    def __init__(self, value: Any = 0.0) -> None:
-        self.value = value
-
-    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        return np.broadcast_to(np.asarray(self.value, dtype or np.float32), _shape(shape)).copy()
-
-    def get_config(self) -> dict[str, Any]:
-        from .saving.registry import serialize_keras_object
-
-        return {"value": serialize_keras_object(self.value)}
-
-    @classmethod
-    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
-        from .saving.registry import deserialize_keras_object
-
-        return cls(deserialize_keras_object(config["value"]))  # type: ignore[call-arg]
-
-
-class Identity(Initializer):
-    """The identity matrix times `gain`; for two dimensions.
-
-    Parameters
-    ----------
-    gain : float
-    """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
-
-    def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        shape = _shape(shape)
-        if len(shape) != 2:
-            raise ValueError(
-                f"Identity matrix initializer can only be used for 2D matrices. Received: shape={shape} of "
-                f"rank {len(shape)}."
-            )
-        return (self.gain * np.eye(*shape)).astype(dtype or np.float32)
-
-    def get_config(self) -> dict[str, Any]:
-        # Keras 3.15 forgets the gain here; with it a reloaded configuration means the same.
-        return {"gain": self.gain} if self.gain != 1.0 else {}
 
 
 class RandomInitializer(Initializer):
@@ -183,7 +66,9 @@ class RandomNormal(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        return generator(self.seed).normal(self.mean, self.stddev, _shape(shape)).astype(dtype or np.float32)
+        return (
+            generator(self.seed).normal(self.mean, self.stddev, as_shape(shape)).astype(dtype or np.float32)
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mean": self.mean, "stddev": self.stddev}
@@ -193,7 +78,7 @@ class TruncatedNormal(RandomNormal):
     """Normal distribution; values more than two standard deviations from the mean are drawn again."""
 
     def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        values = _truncated_normal(generator(self.seed), self.mean, self.stddev, _shape(shape))
+        values = _truncated_normal(generator(self.seed), self.mean, self.stddev, as_shape(shape))
         return values.astype(dtype or np.float32)
 
 
@@ -215,7 +100,9 @@ class RandomUniform(RandomInitializer):
 
     def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
         return (
-            generator(self.seed).uniform(self.minval, self.maxval, _shape(shape)).astype(dtype or np.float32)
+            generator(self.seed)
+            .uniform(self.minval, self.maxval, as_shape(shape))
+            .astype(dtype or np.float32)
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -278,7 +165,7 @@ class VarianceScaling(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        shape = _shape(shape)
+        shape = as_shape(shape)
         fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2.0}[self.mode]
         scale = self.scale / max(1.0, fan)
@@ -380,7 +267,7 @@ class Orthogonal(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        shape = _shape(shape)
+        shape = as_shape(shape)
         if len(shape) < 2:
             raise ValueError(
                 f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of "
@@ -414,10 +301,6 @@ def compute_fans(
     return int(shape[-2] * field), int(shape[-1] * field)
 
 
-def _shape(shape: Shape) -> tuple[int, ...]:
-    return tuple(int(n) for n in shape)
-
-
 def _truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape: tuple[int, ...]) -> Array:
     values = rng.standard_normal(shape)
     flat = values.reshape(-1)
@@ -426,80 +309,3 @@ def _truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shap
         flat[outside] = rng.standard_normal(outside.size)
         outside = outside[np.abs(flat[outside]) > 2.0]
     return mean + stddev * values
-
-
-zeros, ones, constant, identity = Zeros, Ones, Constant, Identity
-random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
-variance_scaling, orthogonal = VarianceScaling, Orthogonal
-glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
-he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunUniform, LecunNormal
-
-_ALL = (
-    Constant, Identity, Ones, Zeros, GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform,
-    Orthogonal, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling,
-)  # fmt: skip
-_CLASSES: dict[str, type[Initializer]] = {cls.__name__: cls for cls in _ALL}
-_CLASSES.update({to_snake_case(cls.__name__): cls for cls in _ALL})
-_CLASSES.update(
-    normal=RandomNormal,
-    one=Ones,
-    uniform=RandomUniform,
-    zero=Zeros,
-    IdentityInitializer=Identity,
-    OrthogonalInitializer=Orthogonal,
-)
-
-
-def serialize(initializer: Any) -> Any:
-    """Configuration of an initializer, in Keras 3's dict form."""
-    from .saving.registry import serialize_keras_object
-
-    return serialize_keras_object(initializer)
-
-
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """The initializer that a configuration describes."""
-    from .saving.registry import deserialize_keras_object
-
-    return deserialize_keras_object(config, custom_objects, module_objects=_CLASSES)
-
-
-def get(identifier: Any) -> Callable[..., Array] | None:
-    """An initializer from a name, a configuration, a class, a function ``f(shape, dtype)`` or an array; None
-    for None.
-
-    Raises
-    ------
-    ValueError
-        If `identifier` is none of these, or the name is unknown.
-
-    Examples
-    --------
-    >>> from lstmfast import initializers
-    >>> initializers.get("he_normal").mode
-    'fan_in'
-    """
-    if identifier is None:
-        return None
-    found = identifier
-    if isinstance(identifier, str):
-        found = _CLASSES.get(identifier) or deserialize({"class_name": identifier, "config": {}})
-    elif isinstance(identifier, dict):
-        found = deserialize(identifier)
-    elif isinstance(identifier, (np.ndarray, np.generic)):
-        return _from_array(np.asarray(identifier))
-    if callable(found):
-        return found() if inspect.isclass(found) else found
-    raise ValueError(f"Could not interpret initializer identifier: {identifier}")
-
-
-def _from_array(values: Array) -> Callable[..., Array]:
-    def initialize(shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        if _shape(shape) != values.shape:
-            raise ValueError(
-                f"Expected `shape` to be {values.shape} for direct tensor as initializer. Received "
-                f"shape={shape}"
-            )
-        return values.astype(dtype or np.float32)
-
-    return initialize

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Activation functions by Keras 3's names: forward, and backward for the layers.
+
+Those that the native library has are computed there (`native.py`), the rarer ones in NumPy (`plain.py`).
+Everything is float32 in and out. A function of your own needs a derivative: give it an attribute
+``gradient``, a function ``(x, y, dy) -> dx`` with the input, the output and the gradient of the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from .. import _core
+from .native import (
+    elu,
+    exponential,
+    f32,
+    gelu,
+    hard_sigmoid,
+    hard_tanh,
+    leaky_relu,
+    linear,
+    relu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    softsign,
+    tanh,
+)
+from .plain import (
+    GRADIENTS,
+    celu,
+    glu,
+    hard_shrink,
+    hard_silu,
+    log_sigmoid,
+    log_softmax,
+    mish,
+    soft_shrink,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
+    squareplus,
+    tanh_shrink,
+    threshold,
+)
+
+__all__ = [
+    "backward",
+    "celu",
+    "deserialize",
+    "elu",
+    "exponential",
+    "forward",
+    "gelu",
+    "get",
+    "glu",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
+    "native_name",
+    "needs_input",
+    "relu",
+    "relu6",
+    "selu",
+    "serialize",
+    "sigmoid",
+    "silu",
+    "soft_shrink",
+    "softmax",
+    "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "swish",
+    "tanh",
+    "tanh_shrink",
+    "threshold",
+]
+
+Array = npt.NDArray[Any]
+Activation = Callable[..., Array]
+
+swish, hard_swish = silu, hard_silu
+
+_NATIVE: dict[Any, str] = {
+    function: function.__name__
+    for function in (
+        linear, relu, relu6, leaky_relu, sigmoid, tanh, softmax, elu, selu, gelu, silu, softplus, softsign,
+        exponential, hard_sigmoid, hard_tanh,
+    )
+}  # fmt: skip
+_NEEDS_X = frozenset({"gelu", "gelu_tanh", "silu"})
+_BY_NAME: dict[str, Activation] = {
+    function.__name__: function for function in (*_NATIVE, *GRADIENTS, threshold)
+}
+_BY_NAME.update(swish=silu, hard_swish=hard_silu)
+
+
+# ---- what layers use
+
+
+def native_name(activation: Activation) -> str | None:
+    """The name under which the native library knows a function, or None.
+
+    Examples
+    --------
+    >>> from lstmfast import activations
+    >>> activations.native_name(activations.get("swish"))
+    'silu'
+    """
+    try:
+        return _NATIVE.get(activation)
+    except TypeError:  # an object without a hash
+        return None
+
+
+def needs_input(activation: Activation) -> bool:
+    """Whether `backward` needs the input `x`; for the others the output is enough."""
+    name = native_name(activation)
+    return name is None or name in _NEEDS_X
+
+
+def forward(activation: Activation, x: Array) -> Array:
+    """``activation(x)`` as float32, whatever a user's own function gives."""
+    name = native_name(activation)
+    if name is not None:
+        return x if name == "linear" else _core.activation_forward(name, x)
+    y = f32(activation(x))
+    if y.shape != x.shape and activation is not glu:
+        raise ValueError(
+            f"activation {activation!r}: expected an output of the input's shape {x.shape}, got {y.shape}"
+        )
+    return y
+
+
+def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Array:
+    """Gradient of the input of an activation.
+
+    Parameters
+    ----------
+    activation : callable
+        From `get`.
+    x : ndarray of float32 or None
+        Its input; may be None where `needs_input` is False.
+    y, dy : ndarray of float32
+        Its output, and the gradient of that.
+
+    Returns
+    -------
+    ndarray of float32, of the input's shape
+
+    Raises
+    ------
+    NotImplementedError
+        If it is a function of the user without an attribute ``gradient``.
+    """
+    name = native_name(activation)
+    if name is not None:
+        return dy if name == "linear" else _core.activation_backward(name, x, y, dy)
+    rule = GRADIENTS.get(activation) if type(activation) is _FUNCTION else None
+    rule = rule or getattr(activation, "gradient", None)
+    if rule is None:
+        raise NotImplementedError(
+            f"activation {activation!r} has no derivative: give it an attribute `gradient`, a function (x, "
+            "y, dy) -> dx"
+        )
+    assert x is not None
+    return f32(rule(x, y, dy))
+
+
+_FUNCTION = type(f32)
+
+
+# ---- names
+
+
+def get(identifier: Any) -> Activation:
+    """An activation from a name, a configuration or a function; None is "linear".
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or `identifier` is none of these.
+
+    Examples
+    --------
+    >>> from lstmfast import activations
+    >>> activations.get("tanh").__name__
+    'tanh'
+    """
+    if identifier is None:
+        return linear
+    found: Any = identifier
+    if isinstance(identifier, str):
+        found = _BY_NAME.get(identifier)
+        if found is None:
+            from ..saving.registry import get_registered_object
+
+            found = get_registered_object(identifier)
+    elif isinstance(identifier, dict):
+        found = deserialize(identifier)
+    if callable(found):
+        return found  # type: ignore[no-any-return]
+    raise ValueError(f"Could not interpret activation function identifier: {identifier}")
+
+
+def serialize(activation: Activation) -> Any:
+    """A built-in's name; for others a configuration in Keras 3's dict form."""
+    from ..saving.registry import get_registered_name, serialize_keras_object
+
+    name = getattr(activation, "__name__", "")
+    if _BY_NAME.get(name) is activation:
+        return name
+    config = serialize_keras_object(activation)
+    if isinstance(config, dict) and isinstance(config.get("config"), str):
+        config["config"] = get_registered_name(activation)
+    return config
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The activation that `serialize` described."""
+    from ..saving.registry import deserialize_keras_object
+
+    return deserialize_keras_object(config, custom_objects, module_objects=_BY_NAME)
