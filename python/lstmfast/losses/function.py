@@ -83,4 +83,5 @@ class FunctionLoss(Loss):
     def from_config(cls, config: Mapping[str, Any]) -> Loss:
         from ..saving.registry import deserialize_keras_object
 
-        return cls(**{**config, "fn": deserialize_keras_object(config["fn"])})
+        fn = config["fn"]
+        return cls(**{**config, "fn": fn if callable(fn) else deserialize_keras_object(fn)})

@@ -42,9 +42,9 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> Array:
     given = np.asarray(x)
     if given.dtype.kind not in "fiub":
         raise ValueError(f"x: expected class numbers, got an array of {given.dtype}")
+    if given.dtype.kind == "f" and not (np.isfinite(given).all() and np.array_equal(np.trunc(given), given)):
+        raise ValueError("x: expected whole class numbers, got fractions, infinity or NaN")
     labels = given.astype(np.int64)
-    if given.dtype.kind == "f" and not np.array_equal(labels, given):
-        raise ValueError("x: expected whole class numbers, got fractions or NaN")
     shape = labels.shape
     if len(shape) > 1 and shape[-1] == 1:
         shape = shape[:-1]

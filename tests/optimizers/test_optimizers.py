@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Optimizers: formulas against float64, clipping, state, variables without gradients, refused arguments."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lstmfast import constraints, optimizers
+from lstmfast.variables import Variable
+
+NAMES = ["SGD", "Adam", "AdamW", "Adamax", "Nadam", "Lamb", "Lion", "RMSprop", "Adagrad", "Adadelta", "Ftrl"]
+
+
+def variables(rng, *shapes):
+    return [
+        Variable(rng.normal(size=shape), name=f"v{i}") for i, shape in enumerate(shapes or [(3, 4), (5,)])
+    ]
+
+
+def gradients(rng, of):
+    return [rng.normal(size=v.shape).astype(np.float32) for v in of]
+
+
+def test_adam_against_its_formula(rng):
+    v = variables(rng)
+    w = [x.numpy().astype(float) for x in v]
+    m, s = [0 * x for x in w], [0 * x for x in w]
+    adam = optimizers.Adam(0.01)
+    for t in range(1, 30):
+        g = gradients(rng, v)
+        adam.apply(g, v)
+        for i in range(2):
+            m[i] = 0.9 * m[i] + 0.1 * g[i]
+            s[i] = 0.999 * s[i] + 0.001 * g[i].astype(float) ** 2
+            w[i] -= 0.01 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m[i] / (np.sqrt(s[i]) + 1e-7)
+            np.testing.assert_allclose(v[i].numpy(), w[i], atol=2e-6)
+    assert int(adam.iterations) == 29
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_against_its_formula(nesterov, rng):
+    (v,) = variables(rng, (4,))
+    w, m = v.numpy().astype(float), np.zeros(4)
+    sgd = optimizers.SGD(0.1, momentum=0.9, nesterov=nesterov)
+    for _ in range(20):
+        (g,) = gradients(rng, [v])
+        sgd.apply([g], [v])
+        m = 0.9 * m - 0.1 * g
+        w += 0.9 * m - 0.1 * g if nesterov else m
+        np.testing.assert_allclose(v.numpy(), w, atol=5e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_optimizer_finds_a_minimum(name):
+    v = Variable([3.0, -2.0], name="v")
+    optimizer = getattr(optimizers, name)(
+        learning_rate=1.0 if name in ("Adadelta", "Ftrl", "Adagrad") else 0.05
+    )
+    before = float(np.square(v.value).sum())
+    for _ in range(300):
+        optimizer.apply([2 * v.numpy()], [v])
+    assert float(np.square(v.value).sum()) < (0.9 if name in ("Adadelta", "AdamW") else 0.1) * before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_state_can_be_moved(name, rng):
+    """Half the steps, state and weights into a new optimizer, the other half: the same as in one go."""
+    make = lambda: getattr(optimizers, name)(learning_rate=0.05, name="o")  # noqa: E731
+    start = [x.numpy() for x in variables(rng)]
+    steps = [gradients(rng, variables(rng)) for _ in range(10)]
+    v, first = [Variable(x, name=f"v{i}") for i, x in enumerate(start)], make()
+    for g in steps[:5]:
+        first.apply(g, v)
+    w, second = [Variable(x.numpy(), name=x.name) for x in v], make()
+    second.build(w)
+    assert [a.path for a in first.variables] == [b.path for b in second.variables]
+    second.set_weights([a.numpy() for a in first.variables])
+    store = {}
+    first.save_own_variables(store)
+    second.load_own_variables(store)
+    for g in steps[5:]:
+        first.apply(g, v)
+        second.apply(g, w)
+    for a, b in zip([*v, *first.variables], [*w, *second.variables], strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_clipping(rng):
+    for option, limit in (("clipnorm", 0.5), ("global_clipnorm", 0.5), ("clipvalue", 0.2)):
+        v = variables(rng)
+        g = gradients(rng, v)
+        before = [x.numpy() for x in v]
+        optimizers.SGD(1.0, **{option: limit}).apply(g, v)
+        taken = [b - x.numpy() for b, x in zip(before, v, strict=True)]
+        if option == "clipvalue":
+            expected = [np.clip(x, -limit, limit) for x in g]
+        elif option == "clipnorm":
+            expected = [x * min(1, limit / np.linalg.norm(x)) for x in g]
+        else:
+            norm = math.sqrt(sum(np.square(x).sum() for x in g))
+            expected = [x * min(1, limit / norm) for x in g]
+        for a, b in zip(taken, expected, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad", "RMSprop"])
+def test_step_skips_what_has_no_gradient(name, rng):
+    v = variables(rng)
+    optimizer = getattr(optimizers, name)(learning_rate=0.1)
+    optimizer.build(v)
+    v[0].add_grad(np.ones(v[0].shape))
+    before = v[1].numpy(), v[0].numpy()
+    versions = v[0].version
+    optimizer.step(v)
+    np.testing.assert_array_equal(v[1].numpy(), before[0])
+    assert not np.array_equal(v[0].numpy(), before[1]) and v[0].version > versions
+    assert v[0].grad is None
+    with pytest.raises(ValueError, match="No gradients"):
+        optimizer.step(v)
+
+
+def test_step_for_some_of_the_variables(rng):
+    v = variables(rng)
+    optimizer = optimizers.Adam(0.1)
+    optimizer.build(v)
+    for x in v:
+        x.add_grad(np.ones(x.shape))
+    before = v[0].numpy()
+    optimizer.step(v[1:])
+    np.testing.assert_array_equal(v[0].numpy(), before)
+    with pytest.raises(ValueError, match="Unknown variable"):
+        optimizer.step(variables(rng))
+
+
+def test_constraints_hold_after_each_step(rng):
+    v = Variable(rng.normal(size=(3, 2)), name="v", constraint=constraints.NonNeg())
+    optimizers.SGD(1.0).apply([np.ones((3, 2))], [v])
+    assert (v.value >= 0).all()
+
+
+def test_learning_rate():
+    sgd = optimizers.SGD(0.5)
+    assert float(sgd.learning_rate) == 0.5
+    sgd.learning_rate = 0.25
+    assert sgd.learning_rate == 0.25 and f"{sgd.learning_rate:.2f}" == "0.25"
+    sgd.learning_rate.assign(0.125)
+    sgd.learning_rate = sgd.learning_rate * 2
+    assert sgd.get_config()["learning_rate"] == 0.25
+    v = Variable([1.0], name="v")
+    sgd.apply([[1.0]], [v])
+    assert v.numpy() == 0.75
+    scheduled = optimizers.SGD(optimizers.schedules.PiecewiseConstantDecay([0], [0.5, 0.25]))
+    for expected in (0.25, 0.0):
+        scheduled.apply([[1.0]], [v])
+        assert v.numpy() == expected
+    with pytest.raises(TypeError, match="not settable"):
+        scheduled.learning_rate = 0.1
+    assert optimizers.SGD(lambda: 0.3).learning_rate == 0.3
+
+
+def test_weight_decay_can_leave_variables_out(rng):
+    kernel, bias = Variable([1.0], name="kernel"), Variable([1.0], name="bias")
+    adam = optimizers.AdamW(0.5, weight_decay=0.2)
+    adam.exclude_from_weight_decay(var_names=["bias"])
+    adam.apply([[0.0], [0.0]], [kernel, bias])
+    assert kernel.numpy() == pytest.approx(0.9) and bias.numpy() == 1.0
+
+
+def test_apply_checks_before_it_changes_anything(rng):
+    v = variables(rng)
+    adam = optimizers.Adam()
+    before = [x.numpy() for x in v]
+    for grads, message in (
+        ([np.ones((3, 4))], "expected one for each"),
+        ([np.ones((3, 4)), np.ones(4)], "shape"),
+        ([None, None], "No gradients"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            adam.apply(grads, v)
+    with pytest.raises(ValueError, match="already be built"):
+        optimizers.Adam().apply([1.0])
+    for x, b in zip(v, before, strict=True):
+        np.testing.assert_array_equal(x.numpy(), b)
+    assert int(adam.iterations) == 0
+    adam.apply_gradients(zip(gradients(rng, v), v, strict=True))
+    assert int(adam.iterations) == 1
+
+
+def test_a_gradient_that_is_not_finite_shows(rng):
+    v = variables(rng)
+    optimizers.SGD(0.1, global_clipnorm=1.0).apply([np.full((3, 4), np.inf), np.ones(5)], v)
+    assert np.isnan(v[0].value).all() and np.isnan(v[1].value).all()
+
+
+def test_optimizer_of_the_user(rng):
+    class Sign(optimizers.Optimizer):
+        def build(self, variables):
+            if self.built:
+                return
+            super().build(variables)
+            self.counts = self.add_optimizer_variables(variables, "count")
+
+        def update_step(self, gradient, variable, learning_rate):
+            variable.assign_sub(learning_rate * np.sign(gradient))
+            self.counts[self._get_variable_index(variable)].assign_add(np.ones(variable.shape))
+
+    v = Variable([1.0, 1.0], name="v")
+    sign = Sign(0.5)
+    sign.apply([[2.0, -3.0]], [v])
+    assert v.numpy().tolist() == [0.5, 1.5] and sign.variables[-1].name == "v_count"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optimizers.SGD("fast"),
+        lambda: optimizers.SGD(float("nan")),
+        lambda: optimizers.SGD(momentum=1.5),
+        lambda: optimizers.SGD(momentum="0.9"),
+        lambda: optimizers.SGD(speed=3),
+        lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0),
+        lambda: optimizers.SGD(gradient_accumulation_steps=1),
+        lambda: optimizers.SGD(use_ema=True, ema_momentum=2.0),
+        lambda: optimizers.SGD(use_ema=True, ema_overwrite_frequency=0.5),
+        lambda: optimizers.Adam(beta_1=1.0),
+        lambda: optimizers.AdamW(weight_decay=None),
+        lambda: optimizers.Lion(beta_1=0.0),
+        lambda: optimizers.Ftrl(learning_rate_power=1.0),
+        lambda: optimizers.Ftrl(l1_regularization_strength=-1.0),
+        lambda: optimizers.get("nonsense"),
+        lambda: optimizers.get(3),
+        lambda: optimizers.schedules.ExponentialDecay(0.1, 0, 0.9),
+        lambda: optimizers.schedules.PiecewiseConstantDecay([1], [1.0]),
+    ],
+)
+def test_wrong_arguments(make):
+    with pytest.raises(ValueError):
+        make()
+
+
+def test_names():
+    for name in NAMES:
+        assert type(optimizers.get(name.lower())) is getattr(optimizers, name)
+        assert type(optimizers.get(name)) is getattr(optimizers, name)
+    adam = optimizers.Adam()
+    assert optimizers.get(adam) is adam and optimizers.get(None) is None
+    assert isinstance(optimizers.get(optimizers.SGD), optimizers.SGD)
