@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import random as _python_random
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,11 +17,14 @@ __all__ = [
     "set_random_seed",
 ]
 
-_global = np.random.default_rng()
+_global: np.random.Generator | None = None  # made when first asked for: importing numpy.random takes 10 ms
 
 
 def global_generator() -> np.random.Generator:
     """The generator behind shuffling, dropout and initializers that were given no seed."""
+    global _global
+    if _global is None:
+        _global = np.random.default_rng()
     return _global
 
 
@@ -55,15 +57,17 @@ def set_random_seed(seed: int) -> None:
         raise ValueError(
             f"Expected `seed` argument to be an integer from 0 to 2**32 - 1. Received: seed={seed!r}"
         )
+    import random as python_random
+
     seed = int(seed)
-    _python_random.seed(seed)
+    python_random.seed(seed)
     np.random.seed(seed)
     _global = np.random.default_rng(seed)
 
 
 def make_default_seed() -> int:
     """A seed drawn from the global generator."""
-    return int(_global.integers(1, 1_000_000_000))
+    return int(global_generator().integers(1, 1_000_000_000))
 
 
 class SeedGenerator:
@@ -122,7 +126,7 @@ def generator(seed: int | SeedGenerator | None) -> np.random.Generator:
     """The NumPy generator for a seed: the global one for None, a `SeedGenerator`'s own, a fresh one for a
     number."""
     if seed is None:
-        return _global
+        return global_generator()
     if isinstance(seed, SeedGenerator):
         return seed.generator
     return np.random.default_rng(seed & (2**64 - 1))  # negative seeds are accepted, as Keras does

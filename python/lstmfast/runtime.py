@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from . import _core
 from ._version import version
@@ -112,4 +112,4 @@ def show_config() -> None:
 
 def get_include() -> str:
     """The folder of the C headers for programs that call the kernels without Python."""
-    return str(Path(__file__).parent / "include")
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "include")

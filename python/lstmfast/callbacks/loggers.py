@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
@@ -53,6 +52,8 @@ class CSVLogger(Callback):
                 self.keys += [f"val_{key}" for key in self.keys]  # validation may begin in a later epoch
         if self.writer is None:
             assert self.csv_file is not None
+            import csv
+
             self.writer = csv.DictWriter(self.csv_file, ["epoch", *self.keys], delimiter=self.sep)
             if self.append_header:
                 self.writer.writeheader()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Literal, overload
 
 import numpy as np
@@ -16,7 +16,7 @@ _Ints = npt.NDArray[np.int64]
 _Data = tuple[_Floats, _Ints, _Floats, _Ints]
 _DataAndLengths = tuple[_Floats, _Ints, _Floats, _Ints, _Ints, _Ints]
 
-_FILE = Path(__file__).parent / "data" / "japanese_vowels.npz"
+_FILE = os.path.join(os.path.dirname(__file__), "data", "japanese_vowels.npz")
 _FRAMES = 29  # of the longest utterance
 #: The source states six decimals; the file holds the numbers times this, as integers.
 _SCALE = 1e6
