@@ -48,7 +48,7 @@ class ParameterGroup {
     run(2 * kStreamWork, [&] {
       norm = parameters_.global_norm();
       const double factor = clip_factor(norm, limit);
-      if (factor != 1.0) parameters_.scale_gradients(static_cast<float>(factor));
+      if (factor != 1.0) parameters_.scale_gradients(factor);
     });
     return norm;
   }
@@ -56,8 +56,8 @@ class ParameterGroup {
   void clip_norm(double limit) {
     check_positive(limit, "max_norm");
     run(2 * kStreamWork, [&] {
-      std::vector<float> factors;
-      for (const double norm : parameters_.norms()) factors.push_back(static_cast<float>(clip_factor(norm, limit)));
+      std::vector<double> factors;
+      for (const double norm : parameters_.norms()) factors.push_back(clip_factor(norm, limit));
       parameters_.scale_gradients(factors);
     });
   }

@@ -85,6 +85,7 @@ void sigmoid_cross_entropy(const LossArgs& a) {
     return;
   }
   const float count = static_cast<float>(a.columns);
+  const F32 share = set1(1.0f / count);  // of each term: their sum might overflow where the mean does not
   for (std::int64_t r = 0; r < a.rows; ++r) {
     const std::int64_t first = r * a.columns;
     const F32 weight = set1((a.weight ? a.weight[r] : 1.0f) / count);
@@ -94,13 +95,13 @@ void sigmoid_cross_entropy(const LossArgs& a) {
       const Wide t = wide_load(a.target + first + j, n, 0.0f);
       Wide p, gradient;
       for (int i = 0; i < kParts; ++i) {
-        loss.part[i] = add(loss.part[i], sigmoid_term(x.part[i], t.part[i], p.part[i]));
+        loss.part[i] = fma(share, sigmoid_term(x.part[i], t.part[i], p.part[i]), loss.part[i]);
         gradient.part[i] = mul(weight, sub(p.part[i], t.part[i]));
       }
       wide_store(a.output + first + j, p, n);
       wide_store(a.gradient + first + j, gradient, n);
     });
-    a.loss[r] = wide_sum(loss) / count;
+    a.loss[r] = wide_sum(loss);
   }
 }
 

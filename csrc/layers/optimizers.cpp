@@ -19,6 +19,15 @@ double careful_sum(const Parameter& p) {
   return sum;
 }
 
+// A factor for a norm near float32's end would be flushed to 0.
+void scale(const KernelTable& kernels, std::int64_t n, double factor, float* x) {
+  if (factor > 0.0 && factor < 1e-30) {
+    kernels.scale(n, 1e-20f, x);
+    factor *= 1e20;
+  }
+  kernels.scale(n, static_cast<float>(factor), x);
+}
+
 }  // namespace
 
 ParameterSet::ParameterSet(const KernelTable& kernels, std::vector<Parameter> parameters)
@@ -77,15 +86,15 @@ double ParameterSet::global_norm() const {
   return std::sqrt(sum);
 }
 
-void ParameterSet::scale_gradients(float factor) {
+void ParameterSet::scale_gradients(double factor) {
   for_parts(kStreamWork, [&](std::size_t i, std::int64_t first, std::int64_t last) {
-    kernels_.scale(last - first, factor, parameters_[i].gradient + first);
+    scale(kernels_, last - first, factor, parameters_[i].gradient + first);
   });
 }
 
-void ParameterSet::scale_gradients(const std::vector<float>& factors) {
+void ParameterSet::scale_gradients(const std::vector<double>& factors) {
   for_parts(kStreamWork, [&](std::size_t i, std::int64_t first, std::int64_t last) {
-    if (factors[i] != 1.0f) kernels_.scale(last - first, factors[i], parameters_[i].gradient + first);
+    if (factors[i] != 1.0) scale(kernels_, last - first, factors[i], parameters_[i].gradient + first);
   });
 }
 

@@ -26,9 +26,9 @@ class ParameterSet {
   std::vector<double> norms() const;
   double global_norm() const;
 
-  void scale_gradients(float factor);                       // all
-  void scale_gradients(const std::vector<float>& factors);  // one factor a parameter
-  void clip_gradients(float limit);                         // to -limit..limit
+  void scale_gradients(double factor);                       // all
+  void scale_gradients(const std::vector<double>& factors);  // one factor a parameter
+  void clip_gradients(float limit);                          // to -limit..limit
 
   // Slot 0 is the velocity; not touched when the momentum is 0.
   void sgd(float learning_rate, float momentum, bool nesterov);
