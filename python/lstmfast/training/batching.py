@@ -16,7 +16,7 @@ from ..symbolic import flatten
 if TYPE_CHECKING:
     from ..models.model import Model
 
-__all__ = ["DataSet", "positive_int", "prepare", "split"]
+__all__ = ["DataSet", "positive_int", "prepare", "split", "with_class_weights"]
 
 Array = npt.NDArray[Any]
 
@@ -125,13 +125,17 @@ def prepare(
         layer.check_values(xs[number])
     ys = _targets(model, y, n)
     weights = _sample_weights(model, sample_weight, n, ys)
-    if class_weight is not None:
-        if sample_weight is not None:
-            raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
-        if len(ys) != 1 or ys[0] is None:
-            raise ValueError("`class_weight` is only supported for Models with a single output.")
-        weights = [_class_weights(ys[0], class_weight)]
-    return DataSet(xs, ys, weights, model.lengths_of(lengths, xs))
+    data = DataSet(xs, ys, weights, model.lengths_of(lengths, xs))
+    return data if class_weight is None else with_class_weights(data, class_weight)
+
+
+def with_class_weights(data: DataSet, class_weight: Any) -> DataSet:
+    """The data set with the weights of its samples' classes."""
+    if any(w is not None for w in data.weights):
+        raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
+    if len(data.ys) != 1 or data.ys[0] is None:
+        raise ValueError("`class_weight` is only supported for Models with a single output.")
+    return DataSet(data.xs, data.ys, [_class_weights(data.ys[0], class_weight)], data.lengths)
 
 
 def _targets(model: Model, y: Any, n: int) -> list[Array | None]:

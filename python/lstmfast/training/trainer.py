@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import optimizers, random
-from .batching import DataSet, positive_int, prepare, split
+from .batching import DataSet, positive_int, prepare, split, with_class_weights
 from .objective import Objective
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class Trainer:
         )
         if not 0 <= validation_split < 1:
             raise ValueError(f"validation_split must be from 0 to 1 (exclusive), got {validation_split!r}")
-        data = prepare(self, x, y, sample_weight, class_weight, lengths)
+        data = prepare(self, x, y, sample_weight, None, lengths)
         validation = _validation_data(self, validation_data)
         objective = self._objective_for(data)
         if not objective.has_loss:
@@ -250,6 +250,8 @@ class Trainer:
             self._objective_for(validation)
         elif validation_split:
             data, validation = split(data, validation_split)
+        if class_weight is not None:  # as in Keras, only in training
+            data = with_class_weights(data, class_weight)
         val_size = positive_int(validation_batch_size, "validation_batch_size", batch_size)
         if validation_steps is not None:
             validation_steps = positive_int(validation_steps, "validation_steps")
@@ -315,7 +317,7 @@ class Trainer:
         return_dict: bool = False,
         lengths: Any = None,
     ) -> Any:
-        """One step on one batch; returns loss and metrics since `reset_metrics`, as `evaluate` does."""
+        """One step on one batch; returns its loss and metrics, as `evaluate` does."""
         self._need_compiled()
         data = prepare(self, x, y, sample_weight, class_weight, lengths)
         objective = self._objective_for(data, one_batch=True)
@@ -325,6 +327,7 @@ class Trainer:
         if step is None or step.objective is not objective or step.plan is not self.executor.gradient_plan():
             step = self._train = _Step(self, objective)
             self.optimizer.build(step.trainable)
+        objective.reset()
         self._train_step(step, data)
         logs = objective.logs()
         return logs if return_dict else objective.flatten(logs)
@@ -411,13 +414,14 @@ class Trainer:
         return_dict: bool = False,
         lengths: Any = None,
     ) -> Any:
-        """Loss and metrics on one batch, together with those since `reset_metrics`."""
+        """Loss and metrics on one batch, as `evaluate` returns them."""
         self._need_compiled()
         data = prepare(self, x, y, sample_weight, None, lengths)
         objective = self._objective_for(data, one_batch=True)
         penalty = sum(
             float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None
         )
+        objective.reset()
         self._test_step(objective, data, penalty)
         logs = objective.logs()
         return logs if return_dict else objective.flatten(logs)
