@@ -21,8 +21,10 @@ F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
 
-def lawson(u: F64, g: F64, fixed_p: Sequence[float], n: int, fixed_q: Sequence[float], m: int) -> tuple[F64, F64, float]:
-    """Minimax relative fit of g(u) by P(u)/Q(u), whose first coefficients are fixed and n, m more are free."""
+def lawson(
+    u: F64, g: F64, fixed_p: Sequence[float], n: int, fixed_q: Sequence[float], m: int
+) -> tuple[F64, F64, float]:
+    """Minimax relative fit of g(u) by P(u)/Q(u): the first coefficients are given, n and m more free."""
     scale = np.abs(u).max()
     v = u / scale
     powers_p = [v**i for i in range(len(fixed_p), len(fixed_p) + n)]
@@ -74,7 +76,9 @@ def search(start: F64, free: Sequence[int], score: Callable[[F32], float], round
     for i in range(rounds):
         trial = best.copy()
         for k in rng.choice(free, size=rng.integers(1, 4), replace=False):
-            trial[k] += np.float32(rng.integers(-1, 2) * 2.0 ** rng.integers(0, 6 if i < rounds // 2 else 3)) * np.spacing(trial[k])
+            trial[k] += np.float32(
+                rng.integers(-1, 2) * 2.0 ** rng.integers(0, 6 if i < rounds // 2 else 3)
+            ) * np.spacing(trial[k])
         s = score(trial)
         if s <= lowest:
             best, lowest = trial, s
@@ -91,26 +95,42 @@ def chebyshev(low: float, high: float, count: int) -> F64:
     return low + (high - low) * (1 - np.cos(np.pi * (k + 0.5) / count)) / 2
 
 
-TANH_CLAMP = 9.0
+def tanh_rational(c: F32, x: F32) -> F32:
+    s = x * x
+    return (x * horner(c[:5], s)) / horner(c[5:], s)
 
 
 def fit_tanh(rounds: int) -> None:
-    """tanh(x) = x P(x^2)/Q(x^2), P and Q of degree 4, P(0) = Q(0) = 1: exact for tiny x, and 1 at the clamp."""
-    x = chebyshev(1e-3, TANH_CLAMP, 3000)
+    """tanh(x) = x P(x^2)/Q(x^2), both of degree 4, P(0) = Q(0) = 1: exact for tiny x.
+
+    From about 8.1 on the result is to be exactly 1. tanh(8.1) is 3 ulp below 1, less than the quotient's own
+    roundings make elsewhere, so the fit ends a little above and an argument is chosen as clamp for which
+    the quotient happens to be 1, with no quotient above 1 before it. The coefficients in use come from a
+    run of 25 s at 20000 trials a second (this search in C++, 131072 points); their largest error over all
+    floats is 4.93 ulp, of which the fit's own is 0.2: the rest is the rounding of 13 operations.
+    """
+    end = 8.2
+    x = chebyshev(1e-3, end, 3000)
     p, q, error = lawson(x * x, np.tanh(x) / x, [1.0], 4, [1.0], 4)
     print(f"tanh: minimax {error:.2e}")
     rng = np.random.default_rng(0)
-    xs = np.r_[rng.uniform(0, TANH_CLAMP, 40000), np.exp(rng.uniform(-6, 2.2, 40000)), TANH_CLAMP].astype(np.float32)
-    xs = xs[xs <= TANH_CLAMP]
-    s, exact = xs * xs, np.tanh(xs.astype(np.float64))
+    xs = np.r_[rng.uniform(0, end, 40000), np.exp(rng.uniform(-6, np.log(end), 40000))].astype(np.float32)
+    exact = np.tanh(xs.astype(np.float64))
 
     def score(c: F32) -> float:
-        y = (xs * horner(c[:5], s)) / horner(c[5:], s)
-        return float(ulps(y, exact).max()) + 10.0 * (y.max() > 1) + 5.0 * (y[-1] != 1)
+        y = tanh_rational(c, xs)
+        over = float(y.max()) - 1
+        return float(ulps(y, exact).max()) + (1 + over / 2.0**-23 if over > 0 else 0)
 
     c = search(np.r_[p, q], [1, 2, 3, 4, 6, 7, 8, 9], score, rounds)
     show("P", c[:5])
     show("Q", c[5:])
+    bits = np.array([7.0, 8.4], np.float32).view(np.int32)
+    top = np.arange(bits[0], bits[1], dtype=np.int32).view(np.float32)
+    y = tanh_rational(c, top)
+    first_over = int(np.argmax(y > 1)) if np.any(y > 1) else len(y)
+    ones = np.flatnonzero(y[:first_over] == 1)
+    print(f"  clamp: {top[ones[-1]]:.9g}" if len(ones) else "  no clamp: try more rounds")
 
 
 def fit_exp(rounds: int) -> None:
@@ -164,8 +184,12 @@ def fit_cdf(rounds: int) -> None:
     rng = np.random.default_rng(0)
     xs = np.r_[rng.uniform(0, 14, 50000), np.exp(rng.uniform(-8, 2.6, 50000))].astype(np.float32)
     exact = 0.5 * erfcx(xs.astype(np.float64) / np.sqrt(2))
-    c = search(np.r_[p, q], [1, 2, 3, 4, 6, 7, 8, 9, 10],
-               lambda k: float(ulps(horner(k[:5], xs) / horner(k[5:], xs), exact).max()), rounds)
+    c = search(
+        np.r_[p, q],
+        [1, 2, 3, 4, 6, 7, 8, 9, 10],
+        lambda k: float(ulps(horner(k[:5], xs) / horner(k[5:], xs), exact).max()),
+        rounds,
+    )
     show("P", c[:5])
     show("Q", c[5:])
 
@@ -175,7 +199,9 @@ FITS = {"tanh": fit_tanh, "exp": fit_exp, "expm1": fit_expm1, "log": fit_log, "c
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("functions", nargs="*", help=f"some of {', '.join(FITS)}; all by default")
-    parser.add_argument("--rounds", type=int, default=3000, help="trials of the search over float32 neighbours")
+    parser.add_argument(
+        "--rounds", type=int, default=3000, help="trials of the search over float32 neighbours"
+    )
     arguments = parser.parse_args()
     for function in arguments.functions or FITS:
         FITS[function](arguments.rounds)

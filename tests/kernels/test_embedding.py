@@ -26,7 +26,9 @@ def test_forward_copies_rows(width: int, dtype: type, rng: np.random.Generator, 
 
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_backward_adds_repeated_ids(isa: str, width: int, accumulate: bool, rng: np.random.Generator, guarded: Guarded) -> None:
+def test_backward_adds_repeated_ids(
+    isa: str, width: int, accumulate: bool, rng: np.random.Generator, guarded: Guarded
+) -> None:
     for n in (0, 1, 3, 17, 100):
         ids = rng.integers(0, 6, n)
         dy = rng.standard_normal((n, width)).astype(np.float32)

@@ -18,7 +18,9 @@ Guarded = Callable[[np.ndarray], np.ndarray]
 class Case:
     """Arguments of a loss, and NaN with canaries around it where its results go."""
 
-    def __init__(self, name: str, rows: int, columns: int, rng: np.random.Generator, scale: float = 3.0) -> None:
+    def __init__(
+        self, name: str, rows: int, columns: int, rng: np.random.Generator, scale: float = 3.0
+    ) -> None:
         self.name = name
         self.logits = (rng.standard_normal((rows, columns)) * scale).astype(np.float32)
         self.labels = None
@@ -66,7 +68,9 @@ NAMES = ["softmax, labels", "softmax, targets", "sigmoid_cross_entropy", "mean_s
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("columns", SIZES)
 @pytest.mark.parametrize("name", NAMES)
-def test_against_reference(isa: str, name: str, columns: int, weighted: bool, rng: np.random.Generator, guarded: Guarded) -> None:
+def test_against_reference(
+    isa: str, name: str, columns: int, weighted: bool, rng: np.random.Generator, guarded: Guarded
+) -> None:
     for rows in (1, 3, 17, 33):
         case = Case(name, rows, columns, rng)
         for got, want in zip(case.native(isa, weighted, guarded), case.expected(weighted), strict=True):
@@ -74,7 +78,9 @@ def test_against_reference(isa: str, name: str, columns: int, weighted: bool, rn
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_row_has_the_same_bits_in_any_company(isa: str, team: int, name: str, rng: np.random.Generator) -> None:
+def test_a_row_has_the_same_bits_in_any_company(
+    isa: str, team: int, name: str, rng: np.random.Generator
+) -> None:
     for columns in (1, 19):
         case = Case(name, 16_001, columns, rng)
         whole = case.native(isa)
@@ -89,7 +95,9 @@ def test_a_row_has_the_same_bits_in_any_company(isa: str, team: int, name: str, 
 
 @pytest.mark.parametrize("scale", [1e4, 1e20, 1e38])
 @pytest.mark.parametrize("name", NAMES[:3])
-def test_any_finite_logit_gives_finite_results(isa: str, name: str, scale: float, rng: np.random.Generator) -> None:
+def test_any_finite_logit_gives_finite_results(
+    isa: str, name: str, scale: float, rng: np.random.Generator
+) -> None:
     case = Case(name, 5, 9, rng)
     case.logits = np.clip(case.logits.astype(float) * scale, -1e38, 1e38).astype(np.float32)
     got = case.native(isa)
@@ -126,7 +134,9 @@ def test_infinite_logits(isa: str) -> None:
 
     for columns in (1, 5):
         case = Case("sigmoid_cross_entropy", 5, columns, rng)
-        case.logits = np.repeat(np.array([[np.inf], [-np.inf], [np.inf], [-np.inf], [np.nan]], np.float32), columns, axis=1)
+        case.logits = np.repeat(
+            np.array([[np.inf], [-np.inf], [np.inf], [-np.inf], [np.nan]], np.float32), columns, axis=1
+        )
         case.targets = np.repeat(np.array([[1], [0], [0], [1], [1]], np.float32), columns, axis=1)
         loss, gradient, p = case.native(isa, weighted=False)
         assert np.array_equal(loss, [0, 0, np.inf, np.inf, np.nan], equal_nan=True)
@@ -161,7 +171,11 @@ def test_the_gradient_may_replace_the_logits(isa: str, rng: np.random.Generator)
 def test_public_functions_return_the_same(rng: np.random.Generator) -> None:
     chosen = _core.isa()
     case = Case("softmax, labels", 6, 5, rng)
-    for a, b in zip(_core.softmax_cross_entropy(case.logits, case.labels, None, case.weight), case.native(chosen), strict=True):
+    for a, b in zip(
+        _core.softmax_cross_entropy(case.logits, case.labels, None, case.weight),
+        case.native(chosen),
+        strict=True,
+    ):
         assert np.array_equal(a, b)
     case = Case("softmax, targets", 6, 5, rng)
     got = _core.softmax_cross_entropy(case.logits, targets=case.targets)
@@ -169,7 +183,9 @@ def test_public_functions_return_the_same(rng: np.random.Generator) -> None:
         assert np.array_equal(a, b)
     for name in ("sigmoid_cross_entropy", "mean_squared_error"):
         case = Case(name, 6, 5, rng)
-        for a, b in zip(getattr(_core, name)(case.logits, case.targets, case.weight), case.native(chosen), strict=True):
+        for a, b in zip(
+            getattr(_core, name)(case.logits, case.targets, case.weight), case.native(chosen), strict=True
+        ):
             assert np.array_equal(a, b)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""simd/math-inl.h against float64 NumPy: the ulp bounds its header states, exact values, NaN, infinities, denormals."""
+"""simd/math-inl.h against float64 NumPy: its ulp bounds, exact values, NaN, infinities, denormals."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def largest_error(isa: str, name: str, x: np.ndarray) -> tuple[float, float]:
     special = ~(np.isfinite(rounded) & np.isfinite(y))
     if special.any():
         same = (rounded[special] == y[special]) | (np.isnan(rounded[special]) & np.isnan(y[special]))
-        # At the edge of the range the exact value may round up to infinity and the kernel's stay below, or the reverse.
+        # At the edge of the range one of the two may round up to infinity and the other stay below.
         edge = np.abs(np.abs(exact[special]) / 2.0**128 - 1) < 1e-6
         assert np.all(same | edge), f"{name}({x[special][~(same | edge)][0]})"
         ulps[special] = 0
@@ -82,8 +82,8 @@ def floats(first: int, last: int) -> np.ndarray:
 def sample(name: str) -> Iterator[np.ndarray]:
     """Every 997th float, and all floats near the places where something changes."""
     dense = np.arange(0, 2**32, 997, dtype=np.uint32).view(np.float32)
-    spots = [0.0, 1e-45, 1.17549435e-38, 2.0**-12, 0.34657359, 0.41421356, 0.5, 0.70710678, 1.0, 1.4142135, 3.0,
-             8.0, 8.2, 9.0, 14.4, 16.6, 18.0, 87.3, 88.37626, 88.72284, 103.97, 3.4028235e38]  # fmt: skip
+    spots = [0.0, 1e-45, 1.17549435e-38, 2.0**-12, 0.34657359, 0.41421356, 0.5, 0.7071068, 1.0, 1.414214]
+    spots += [3.0, 8.0, 8.14, 9.0, 14.4, 16.6, 18.0, 87.3, 88.37626, 88.72284, 103.97, 3.4028235e38]
     near = [np.arange(max(0, bits - 3000), bits + 3000, dtype=np.uint32).view(np.float32)
             for bits in np.array(spots, np.float32).view(np.uint32).tolist()]  # fmt: skip
     for x in (dense, np.concatenate(near), -np.concatenate(near)):
@@ -104,8 +104,11 @@ BLOCK = 2**13  # float64 temporaries below the 128 KiB from which malloc maps fr
 
 
 def shortcut(isa: str, name: str, x: np.ndarray) -> bool:
-    """Whether a block of neighbours is settled at its ends: all these functions increase, so where the ends round to
-    one value, or to themselves, so does all between; NaN comes in blocks."""
+    """Whether a block of neighbours is settled at its ends.
+
+    All these functions increase: where the ends round to one value, or to themselves, so does all between.
+    NaN comes in blocks.
+    """
     with np.errstate(all="ignore"):
         ends = FUNCTIONS[name][0](x[[0, -1]].astype(np.float64)).astype(np.float32)
     limit = bound(isa, name)
@@ -114,7 +117,10 @@ def shortcut(isa: str, name: str, x: np.ndarray) -> bool:
     if ends[0] == ends[1]:
         y = run(isa, name, x)
         low, high = y.min(), y.max()
-        return bool(low == high == ends[0] or max(high - ends[0], ends[0] - low) <= limit * np.spacing(np.abs(ends[0])))
+        return bool(
+            low == high == ends[0]
+            or max(high - ends[0], ends[0] - low) <= limit * np.spacing(np.abs(ends[0]))
+        )
     if np.array_equal(ends, x[[0, -1]]):
         return bool(np.abs(run(isa, name, x).view(np.int32) - x.view(np.int32)).max() <= limit)
     return False
@@ -155,7 +161,9 @@ def test_tanh_saturates_to_exactly_one_and_stays_within(isa: str) -> None:
 
 
 def test_tanh_of_tiny_numbers_is_the_number(isa: str) -> None:
-    x = np.concatenate([floats(0, 5000), floats(0x00800000 - 5000, 0x00800000 + 5000), floats(0x20000000, 0x20001000)])
+    x = np.concatenate(
+        [floats(0, 5000), floats(0x00800000 - 5000, 0x00800000 + 5000), floats(0x20000000, 0x20001000)]
+    )
     for sign in (1, -1):
         assert np.array_equal(run(isa, "tanh", sign * x).view(np.int32), (sign * x).view(np.int32))
 
@@ -165,7 +173,9 @@ def test_sigmoid_of_half_is_within_an_ulp_of_one(isa: str) -> None:
     y = run(isa, "sigmoid_of_half", x)
     assert np.abs(y - _sigmoid(2 * x.astype(np.float64))).max() <= 2.0**-22
     assert np.all((y >= 0) & (y <= 1))
-    assert np.array_equal(run(isa, "sigmoid_of_half", np.array([-20, 20, 0, np.inf, -np.inf], np.float32)), [0, 1, 0.5, 1, 0])
+    assert np.array_equal(
+        run(isa, "sigmoid_of_half", np.array([-20, 20, 0, np.inf, -np.inf], np.float32)), [0, 1, 0.5, 1, 0]
+    )
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "sigmoid_of_half"])
@@ -198,7 +208,7 @@ def test_log_of_a_negative_number_is_nan(isa: str) -> None:
 
 @pytest.mark.parametrize("name", ["tanh", "exp", "expm1", "sigmoid", "softplus"])
 def test_flushing_changes_nothing_but_denormals(isa: str, name: str) -> None:
-    """A team flushes denormals: arguments count as 0 and results that small are 0; all else keeps its bits."""
+    """A team flushes denormals: as arguments they count as 0, as results they are 0; no other bit changes."""
     tiny = np.float32(1.17549435e-38)
     for x in sample(name):
         x = np.ascontiguousarray(x[np.isfinite(x)])
@@ -210,7 +220,9 @@ def test_flushing_changes_nothing_but_denormals(isa: str, name: str) -> None:
 
 @pytest.mark.parametrize("n", [1, 3, 15, 16, 17, 31, 33, 100])
 @pytest.mark.parametrize("name", [*FUNCTIONS, "sigmoid_of_half"])
-def test_tails_write_nothing_beyond(isa: str, name: str, n: int, rng: np.random.Generator, guarded: Callable[..., np.ndarray]) -> None:
+def test_tails_write_nothing_beyond(
+    isa: str, name: str, n: int, rng: np.random.Generator, guarded: Callable[..., np.ndarray]
+) -> None:
     x = rng.random(n, np.float32)
     y = np.full(n + 32, 7, np.float32)
     _core.testing.math(isa, name, guarded(x), y[16 : 16 + n])

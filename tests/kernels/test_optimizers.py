@@ -58,7 +58,11 @@ def test_sgd(isa: str, team: int, momentum: float, nesterov: bool, rng: np.rando
 
 def test_adam(isa: str, team: int, rng: np.random.Generator) -> None:
     values, grads = [framed(v) for v in arrays(rng)], [framed(g) for g in arrays(rng)]
-    want, m, v = [a.astype(float) for a in values], [np.zeros(s) for s in SHAPES], [np.zeros(s) for s in SHAPES]
+    want, m, v = (
+        [a.astype(float) for a in values],
+        [np.zeros(s) for s in SHAPES],
+        [np.zeros(s) for s in SHAPES],
+    )
     group = _core.ParameterGroup(values, grads, slots=2, isa=isa)
     for step in (1, 2, 3):
         for g, new in zip(grads, arrays(rng), strict=True):
@@ -107,7 +111,9 @@ def test_norms(isa: str, team: int, rng: np.random.Generator) -> None:
     grads = arrays(rng)
     group = _core.ParameterGroup(arrays(rng), grads, isa=isa)
     assert group.global_norm() == pytest.approx(reference.global_norm(grads), rel=1e-6)
-    np.testing.assert_allclose(group.norms(), [np.linalg.norm(g.astype(float).ravel()) for g in grads], rtol=1e-6)
+    np.testing.assert_allclose(
+        group.norms(), [np.linalg.norm(g.astype(float).ravel()) for g in grads], rtol=1e-6
+    )
     assert group.size == sum(g.size for g in grads)
 
 
@@ -181,9 +187,13 @@ def test_errors_name_the_argument(rng: np.random.Generator) -> None:
     a, b = np.ones((2, 3), np.float32), np.ones((2, 3), np.float32)
     with pytest.raises(ValueError, match="grads: expected as many as values, 1, got 0"):
         _core.ParameterGroup([a], [])
-    with pytest.raises(ValueError, match=r"grads\[0\]: expected the shape of the value, \(2, 3\), got \(3, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"grads\[0\]: expected the shape of the value, \(2, 3\), got \(3, 2\)"
+    ):
         _core.ParameterGroup([a], [b.reshape(3, 2)])
-    with pytest.raises(TypeError, match=r"values\[0\]: expected a writable C-contiguous float32 array, got float64"):
+    with pytest.raises(
+        TypeError, match=r"values\[0\]: expected a writable C-contiguous float32 array, got float64"
+    ):
         _core.ParameterGroup([a.astype(float)], [b])
     with pytest.raises(TypeError, match=r"grads\[0\]: .* got <class 'NoneType'>"):
         _core.ParameterGroup([a], [None])
