@@ -279,7 +279,8 @@ class RowLoss(Loss):
         y = numeric(y_true, "y_true")
         p = np.ascontiguousarray(y_pred, np.float32)
         if p.ndim == 0 or y.shape != p.shape:
-            y, p = self._same_rank(y, p, max(np.ndim(sample_weight), np.ndim(mask)))
+            ranks = [np.ndim(w) for w in (sample_weight, mask) if w is not None]
+            y, p = self._same_rank(y, p, max(ranks, default=0))
             if y.shape != p.shape:
                 raise ValueError(self._misfit(y.shape, p.shape))
         if self.axis not in (-1, p.ndim - 1):
