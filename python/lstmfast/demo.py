@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import callbacks, datasets, layers, optimizers, runtime, saving, utils
+from ._version import version
 from .models import Model, Sequential
 
 __all__ = ["build_model", "numpy_model", "run"]
@@ -43,7 +44,7 @@ def run(
         x_train, x_test = x_train / scale, x_test / scale  # the padding stays zero
 
         model = build_model(units)
-        print(f"lstmfast {runtime.version}, {runtime.isa()}, {_count(runtime.get_num_threads(), 'thread')}")
+        print(f"lstmfast {version}, {runtime.isa()}, {_count(runtime.get_num_threads(), 'thread')}")
         print(
             f"JapaneseVowels: {len(x_train)} utterances to train with, "
             f"{len(x_test)} to test with, {SPEAKERS} speakers"
@@ -101,7 +102,7 @@ class _EpochBar(callbacks.Callback):
 
     def __init__(self, epochs: int) -> None:
         super().__init__()
-        from tqdm import tqdm
+        from tqdm import tqdm  # type: ignore[import-untyped]
 
         self._bar = tqdm(total=epochs, desc="training", unit="epoch", ascii=None, dynamic_ncols=True)
 

@@ -173,24 +173,37 @@ def test_training_goes_on_in_the_other_library(tmp_path, source, optimizer):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_optimizer_objects_with_arguments(tmp_path):
+@pytest.mark.parametrize(
+    ("loss", "metrics"),
+    [
+        (keras.losses.MeanSquaredError(), [keras.metrics.RootMeanSquaredError()]),
+        (keras.losses.mean_squared_error, [keras.metrics.mean_absolute_error]),
+        (keras.losses.Huber(2.0), ["mae", keras.metrics.MeanSquaredError(name="second")]),
+    ],
+)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True, clipnorm=1.0),
+        lambda: keras.optimizers.Adam(
+            keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9), clipvalue=0.1
+        ),
+    ],
+)
+def test_objects_in_the_compile_state(tmp_path, loss, metrics, optimizer):
     model, x, y, *_ = options_of_the_lstm(keras)
-    model.compile(
-        keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True, clipnorm=1.0),
-        keras.losses.Huber(2.0),
-        [keras.metrics.AUC()],
-    )
-    model.compile(
-        keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True, clipnorm=1.0), keras.losses.MeanSquaredError()
-    )
+    model.compile(optimizer(), loss, metrics)
     model.fit(x, y, verbose=0)
     model.save(tmp_path / "m.keras")
     ours = saving.load_model(tmp_path / "m.keras")
-    assert ours.optimizer.get_config()["clipnorm"] == 1.0
+    assert_close(ours.evaluate(x, y, verbose=0), model.evaluate(x, y, verbose=0))
     for m in (model, ours):
         m.fit(x, y, batch_size=12, epochs=2, shuffle=False, verbose=0)
     for a, b in zip(model.get_weights(), ours.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    ours.save(tmp_path / "n.keras")
+    again = keras.saving.load_model(tmp_path / "n.keras")
+    assert_close(again.evaluate(x, y, verbose=0), ours.evaluate(x, y, verbose=0))
 
 
 def test_uncompiled_and_unbuilt(tmp_path):

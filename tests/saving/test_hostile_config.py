@@ -7,6 +7,7 @@ import json
 import marshal
 import os
 import pickle
+import random
 import subprocess
 import sys
 
@@ -220,3 +221,66 @@ def test_objects_without_a_configuration():
         deserialize_keras_object({1, 2})
     with pytest.raises(ValueError, match="safe_mode"):
         deserialize_keras_object({}, safe_mode=False)
+
+
+def test_counts_that_would_allocate_without_end(tmp_path):
+    model = lf.Sequential([layers.Input((3,)), layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy", metrics=[lf.metrics.AUC()])
+    config = serialize_keras_object(model)
+    config["compile_config"]["metrics"][0]["config"]["num_thresholds"] = 2**40
+    arrays = {f"layers/{model.layers[-1].name}/{v.name}": v.numpy() for v in model.weights}
+    metadata = {"format": "lstmfast", "format_version": "1", "model": json.dumps(config)}
+    safetensors.save_file(arrays, tmp_path / "m", metadata)
+    with pytest.raises(ValueError, match="num_thresholds"):
+        saving.load_model(tmp_path / "m")
+
+
+def functional_model():
+    x, side = layers.Input((5, 3), name="seq"), layers.Input((2,), name="side")
+    rnn = layers.SimpleRNN(3, return_state=True)
+    y, state = rnn(layers.Masking()(x))
+    y2, _ = rnn(x, initial_state=state)
+    joined = layers.Concatenate()([y, y2, side])
+    flat = layers.Flatten()(layers.Dropout(0.1)(layers.LSTM(2)(x)))
+    model = lf.Model([x, side], [layers.Dense(2, kernel_regularizer="l2")(joined), flat])
+    model.compile(lf.optimizers.Adam(1e-3), ["mse", "mae"], metrics=[["mae"], ["mse"]])
+    return model
+
+
+def places(tree, path=()):
+    """Paths to all values in nested dicts and lists."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+ODD = [None, True, -1, 0, 2**31, 2**63, 1e308, "", "x", "relu", [], [1], [None], {}, [["seq", 0, 0]], "\0"]
+ODD.append({"class_name": "LSTM", "config": {}})
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.filterwarnings("ignore")
+def test_any_change_of_a_configuration_is_loaded_or_refused(tmp_path, seed):
+    """Entries removed or replaced at random places: a model or a ValueError, never another exception."""
+    functional_model().save(tmp_path / "good")
+    arrays, metadata = safetensors.load_file(tmp_path / "good")
+    arrays = {name: array.copy() for name, array in arrays.items()}
+    rng = random.Random(seed)
+    refused = 0
+    for _ in range(80):
+        config = json.loads(metadata["model"])
+        *path, last = rng.choice(list(places(config)))
+        parent = config
+        for key in path:
+            parent = parent[key]
+        if rng.random() < 0.2:
+            del parent[last]
+        else:
+            parent[last] = rng.choice(ODD)
+        safetensors.save_file(arrays, tmp_path / "m", {**metadata, "model": json.dumps(config)})
+        try:
+            saving.load_model(tmp_path / "m")
+        except ValueError:
+            refused += 1
+    assert refused > 20

@@ -222,6 +222,8 @@ def without_mask_operations(config: dict[str, Any]) -> dict[str, Any]:
             args, kwargs = call.get("args"), call.get("kwargs")
             if not isinstance(args, list) or not isinstance(kwargs, dict):
                 raise ValueError(f"invalid inbound_nodes of layer {layer.get('name')!r}")
+            if next(_references(args), None) is None:
+                raise ValueError(f"layer {layer.get('name')!r} is called with nothing of the model's graph")
             # Keras records what `training` was while the graph was made; the caller decides it at run time.
             kwargs = {key: value for key, value in kwargs.items() if key != "training" and value is not None}
             if any(name in operations for name, _, _ in _references(kwargs.get("mask"))):

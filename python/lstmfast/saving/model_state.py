@@ -31,6 +31,8 @@ Array = npt.NDArray[Any]
 
 #: A configuration takes about 2 KB a layer; parsed JSON may take 30 times its text's memory.
 MAX_CONFIG_BYTES = 16 << 20
+#: Largest num_thresholds and the like in a file; Keras's default is 200.
+MAX_COUNT = 100_000
 
 
 def config_to_json(model: Model) -> str:
@@ -142,6 +144,18 @@ def assign_all(values: Sequence[tuple[str, Variable, Array]]) -> None:
         variable.assign(array.astype(variable.dtype, copy=False))
 
 
+def _check_counts(config: Any) -> None:
+    """Refuse counts by which a metric of a hostile file would allocate without end (AUC's num_thresholds)."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if key.startswith("num_") and isinstance(value, (int, float)) and value > MAX_COUNT:
+                raise ValueError(f"the compile state has {key}={value}, at most {MAX_COUNT} is accepted")
+            _check_counts(value)
+    elif isinstance(config, list):
+        for value in config:
+            _check_counts(value)
+
+
 def compile_model(model: Model, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None) -> None:
     """Compile as the configuration says, if it says so, and build the optimizer's variables."""
     from .registry import CustomObjectScope
@@ -153,8 +167,9 @@ def compile_model(model: Model, config: Mapping[str, Any], custom_objects: Mappi
         raise ValueError(f"compile_config must be a dict, got {type(compile_config).__name__}")
     with CustomObjectScope(custom_objects):
         try:
+            _check_counts(compile_config)
             model.compile_from_config(compile_config)
-        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"the model's compile state cannot be restored (compile=False skips it): {error}"
             ) from error

@@ -60,6 +60,7 @@ _KINDS = (
 )
 _FUNCTION_KINDS = ("activations", "losses", "metrics", "initializers")
 
+_NOT_SERIALIZED = ("get", "serialize", "deserialize")
 _ARRAY_DTYPES = (
     *("bool", "float16", "float32", "float64"),
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -84,33 +85,17 @@ def object_sharing_scope() -> Iterator[None]:
 @functools.cache
 def _table(kind: str) -> dict[str, Any]:
     """Name -> class or function, of what one of our modules exports."""
-    try:
-        module = importlib.import_module(f"lstmfast.{kind}")
-    except ModuleNotFoundError:
-        return {}
+    module = importlib.import_module(f"lstmfast.{kind}")
     table: dict[str, Any] = {}
     for name in getattr(module, "__all__", dir(module)):
         obj = getattr(module, name, None)
         is_class = inspect.isclass(obj) and hasattr(obj, "from_config")
-        is_function = (
-            kind in _FUNCTION_KINDS
-            and inspect.isfunction(obj)
-            and name not in ("get", "serialize", "deserialize")
-        )
+        is_function = kind in _FUNCTION_KINDS and inspect.isfunction(obj) and name not in _NOT_SERIALIZED
         if (is_class or is_function) and obj.__module__.startswith("lstmfast.") and name[0] != "_":
             table[name] = obj
     if kind == "models" and "Model" in table:
         table.setdefault("Functional", table["Model"])
     return table
-
-
-@functools.cache
-def _names(kind: str) -> Mapping[str, Any]:
-    """The names that stand for losses and metrics in `compile`."""
-    if kind not in ("losses", "metrics"):
-        return {}
-    names: Mapping[str, Any] = getattr(importlib.import_module(f"lstmfast.{kind}"), "BY_NAME", {})
-    return names
 
 
 def _kind_of(module: Any) -> tuple[str, ...]:
@@ -319,14 +304,12 @@ def _find(
             return custom
     # A registered name other than the class's own is a custom object's: a built-in does not stand in for it.
     kinds = _kind_of(module)
-    if kinds and (registered is None or registered == name):
+    if kinds and registered in (None, name, "function" if function else name):
         tables = [_table(kind) for kind in kinds if not function or kind in _FUNCTION_KINDS]
         for table in tables if module_objects is None else [module_objects]:
             found = table.get(name)
             if found is not None and inspect.isclass(found) != function:
                 return found
-        if function and module_objects is None and any(name in _names(kind) for kind in kinds):
-            return name  # one of Keras's functions that here is a class: compile() takes the name
     if name == "Lambda":
         raise ValueError(
             "The model has a Lambda layer: its Python byte code is never run. Write a Layer subclass instead."
@@ -360,7 +343,7 @@ def _deserialize_instance(
     with CustomObjectScope(custom_objects):
         try:
             instance = cls.from_config(_without_keras_extras(inner))
-        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
             label = inner.get("name", class_name)
             raise ValueError(
                 f"The config of {class_name} {label!r} does not fit the class: {error}"
