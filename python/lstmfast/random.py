@@ -117,8 +117,8 @@ def check_seed(seed: Any) -> int | SeedGenerator | None:
     elif isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
         return int(seed)
     raise ValueError(
-        "`seed` argument should be an instance of `lstmfast.random.SeedGenerator` or an integer. "
-        f"Received: seed={seed!r}"
+        "`seed` argument should be an instance of `lstmfast.random.SeedGenerator` or an integer. Received: "
+        f"seed={seed!r}"
     )
 
 

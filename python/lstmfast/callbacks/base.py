@@ -128,8 +128,8 @@ class LambdaCallback(Callback):
 
     Parameters
     ----------
-    on_epoch_begin, on_epoch_end, on_train_begin, on_train_end, on_train_batch_begin, on_train_batch_end :
-    callable, optional
+    on_epoch_begin, on_epoch_end, on_train_begin, on_train_end : callable, optional
+    on_train_batch_begin, on_train_batch_end : callable, optional
         With the arguments of the hooks: ``(epoch, logs)``, ``(batch, logs)`` or ``(logs)``.
     **kwargs
         Other hooks by name, and attributes.

@@ -105,8 +105,8 @@ class ModelCheckpoint(MonitorCallback):
             return
         if os.path.isdir(path):
             raise OSError(
-                "Please specify a non-directory filepath for ModelCheckpoint. "
-                f"Filepath used is an existing directory: {path}"
+                "Please specify a non-directory filepath for ModelCheckpoint. Filepath used is an existing "
+                f"directory: {path}"
             )
         folder = os.path.dirname(path)
         if folder:
@@ -139,8 +139,8 @@ class ModelCheckpoint(MonitorCallback):
             return True
         if np.ndim(current):
             warnings.warn(
-                f"Can save best model only when `monitor` is a scalar value. Received: {current}. "
-                "Falling back to `save_best_only=False`.",
+                f"Can save best model only when `monitor` is a scalar value. Received: {current}. Falling "
+                "back to `save_best_only=False`.",
                 stacklevel=4,
             )
             return True

@@ -69,10 +69,9 @@ class MonitorCallback(Callback):
                     return operator.gt if direction == "up" else operator.lt
         raise ValueError(
             f"{type(self).__name__} callback received monitor={self.monitor}, but lstmfast isn't able to "
-            "automatically determine "
-            "whether that metric should be maximized or minimized. Pass `mode='max'` in order to monitor "
-            "based on the highest "
-            "metric value, or pass `mode='min'` in order to use the lowest value."
+            "automatically determine whether that metric should be maximized or minimized. Pass `mode='max'` "
+            "in order to monitor based on the highest metric value, or pass `mode='min'` in order to use the "
+            "lowest value."
         )
 
     def _is_improvement(self, monitor_value: Any, reference_value: Any) -> bool:

@@ -154,8 +154,8 @@ class VarianceScaling(RandomInitializer):
             distribution = "truncated_normal"
         if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
             raise ValueError(
-                f"Invalid `distribution` argument: {distribution}. "
-                "Please use one of truncated_normal, untruncated_normal, uniform"
+                f"Invalid `distribution` argument: {distribution}. Please use one of truncated_normal, "
+                "untruncated_normal, uniform"
             )
         self.scale = scale
         self.mode = mode
@@ -270,8 +270,8 @@ class Orthogonal(RandomInitializer):
         shape = as_shape(shape)
         if len(shape) < 2:
             raise ValueError(
-                f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of "
-                f"rank {len(shape)}."
+                f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of rank "
+                f"{len(shape)}."
             )
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(generator(self.seed).normal(size=(max(rows, columns), min(rows, columns))))

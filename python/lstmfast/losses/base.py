@@ -139,12 +139,17 @@ class Loss:
         """
         pred = np.ascontiguousarray(y_pred, np.float32)
         values, grad = self.call_and_grad(np.asarray(y_true), pred)
+        return self._weighted(y_true, pred, values, grad, sample_weight, mask)
+
+    def _weighted(
+        self, y_true: Any, pred: Array, values: Any, grad: Any, sample_weight: Any, mask: Any
+    ) -> tuple[Any, Array]:
+        """Weights and reduction for what `call_and_grad` gave."""
         values, grad = np.asarray(values, np.float32), np.asarray(grad, np.float32)
         if grad.shape != pred.shape or values.shape != pred.shape[: values.ndim]:
             raise ValueError(
                 f"loss {self.name!r}: expected values of a shape that {pred.shape} begins with and a "
-                "gradient of that shape, "
-                f"got {values.shape} and {grad.shape}"
+                f"gradient of that shape, got {values.shape} and {grad.shape}"
             )
         weights = self._weights(values.shape, sample_weight, mask)
         grad = grad * weights.reshape(values.shape + (1,) * (grad.ndim - values.ndim))

@@ -66,13 +66,13 @@ class FunctionLoss(Loss):
         mask: npt.ArrayLike | None = None,
     ) -> tuple[Any, Array]:
         pred = np.ascontiguousarray(y_pred, np.float32)
-        weighted = sample_weight is not None or mask is not None
-        if weighted and np.ndim(self.call_and_grad(np.asarray(y_true), pred)[0]) == 0:
+        values, grad = self.call_and_grad(np.asarray(y_true), pred)
+        if np.ndim(values) == 0 and (sample_weight is not None or mask is not None):
             raise ValueError(
                 f"loss function {self.name!r} gives one number: sample_weight and masks need one value for "
                 "each sample"
             )
-        return super().value_and_grad(y_true, pred, sample_weight, mask)
+        return self._weighted(y_true, pred, values, grad, sample_weight, mask)
 
     def get_config(self) -> dict[str, Any]:
         from ..saving.registry import serialize_keras_object

@@ -268,8 +268,8 @@ class R2Score(Metric):
         allowed = (None, "uniform_average", "variance_weighted_average")
         if class_aggregation not in allowed:
             raise ValueError(
-                f"Invalid value for argument `class_aggregation`. Expected one of {allowed}. "
-                f"Received: class_aggregation={class_aggregation}"
+                f"Invalid value for argument `class_aggregation`. Expected one of {allowed}. Received: "
+                f"class_aggregation={class_aggregation}"
             )
         if num_regressors < 0:
             raise ValueError(
@@ -289,8 +289,8 @@ class R2Score(Metric):
         a, b = same_rank(np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64))
         if a.ndim != 2 or b.ndim != 2:
             raise ValueError(
-                "R2Score expects 2D inputs with shape (batch_size, output_dim). "
-                f"Received input shapes: y_pred.shape={b.shape} and y_true.shape={a.shape}."
+                "R2Score expects 2D inputs with shape (batch_size, output_dim). Received input shapes: "
+                f"y_pred.shape={b.shape} and y_true.shape={a.shape}."
             )
         weights = np.asarray(1.0 if sample_weight is None else sample_weight, np.float64)
         weights = np.broadcast_to(weights[:, None] if weights.ndim == 1 else weights, a.shape)

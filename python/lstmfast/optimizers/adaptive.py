@@ -183,7 +183,8 @@ class Ftrl(Optimizer):
         At most 0; how the step falls with the sum of squares.
     initial_accumulator_value : float
     l1_regularization_strength, l2_regularization_strength, l2_shrinkage_regularization_strength : float
-    beta : float **kwargs
+    beta : float
+    **kwargs
         See `Optimizer`.
     """
 

@@ -79,8 +79,8 @@ class Optimizer(OptimizerState):
             raise ValueError(f"Argument(s) not recognized: {kwargs}")
         if gradient_accumulation_steps and not gradient_accumulation_steps >= 2:
             raise ValueError(
-                "`gradient_accumulation_steps` must be an integer >= 2. "
-                f"Received: gradient_accumulation_steps={gradient_accumulation_steps}"
+                "`gradient_accumulation_steps` must be an integer >= 2. Received: "
+                f"gradient_accumulation_steps={gradient_accumulation_steps}"
             )
         if use_ema and not 0 <= ema_momentum <= 1:
             raise ValueError(
@@ -89,13 +89,13 @@ class Optimizer(OptimizerState):
         frequency = ema_overwrite_frequency
         if use_ema and frequency and (not isinstance(frequency, int) or frequency < 1):
             raise ValueError(
-                "`ema_overwrite_frequency` must be an integer >= 1 or None. "
-                f"Received: ema_overwrite_frequency={frequency}"
+                "`ema_overwrite_frequency` must be an integer >= 1 or None. Received: "
+                f"ema_overwrite_frequency={frequency}"
             )
         if sum(limit is not None for limit in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(
-                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. "
-                f"Received: clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "
+                f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
             )
         self.name = name or unique_name(type(self).__name__)
         self.weight_decay = weight_decay
@@ -268,9 +268,8 @@ class Optimizer(OptimizerState):
         if trainable_variables is None:
             if not self.built:
                 raise ValueError(
-                    "When passing `grads` without `variables`, the optimizer must already be built on a "
-                    "list of variables. "
-                    "Call `optimizer.build(trainable_variables)` first. "
+                    "When passing `grads` without `variables`, the optimizer must already be built on a list "
+                    "of variables. Call `optimizer.build(trainable_variables)` first. "
                 )
             variables = self._trainable
         else:
@@ -308,8 +307,8 @@ class Optimizer(OptimizerState):
             if id(v) not in self._index:
                 raise ValueError(
                     f"Unknown variable: {v}. This optimizer can only be called for the variables it was "
-                    "originally built with. "
-                    "When working with a new set of variables, you should recreate a new optimizer instance."
+                    "originally built with. When working with a new set of variables, you should recreate a "
+                    "new optimizer instance."
                 )
 
     # ---- weight decay and averages

@@ -68,7 +68,7 @@ class OptimizerState:
         if callable(learning_rate):
             self._learning_rate = learning_rate
         else:
-            rate = np.float32(_rate(learning_rate))
+            rate = np.float32(_number(learning_rate))
             self._learning_rate = ScalarVariable(rate, name="learning_rate", trainable=False)
             self._own(self._learning_rate)
 
@@ -90,13 +90,12 @@ class OptimizerState:
         elif not isinstance(before, Variable):
             raise TypeError(
                 "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` "
-                "constructor argument, "
-                "hence its learning rate is not settable. If you need the learning rate to be settable, "
-                "you should instantiate "
-                "the optimizer with a float `learning_rate` argument."
+                "constructor argument, hence its learning rate is not settable. If you need the learning "
+                "rate to be settable, you should instantiate the optimizer with a float `learning_rate` "
+                "argument."
             )
         else:
-            before.assign(np.float32(_rate(learning_rate)))
+            before.assign(np.float32(_number(learning_rate)))
 
     def _rate(self) -> float:
         rate = self._learning_rate
@@ -149,8 +148,8 @@ class OptimizerState:
         makers = list(initializer) if isinstance(initializer, (list, tuple)) else [initializer] * len(names)
         if len(names) != len(makers):
             raise ValueError(
-                "The number of provided names must match the number of provided initializers. "
-                f"Received name='{name}', initializer='{initializer}'"
+                "The number of provided names must match the number of provided initializers. Received "
+                f"name='{name}', initializer='{initializer}'"
             )
         lists: tuple[list[Variable], ...] = tuple([] for _ in names)
         for variable in trainable_variables:
@@ -176,23 +175,21 @@ class OptimizerState:
         if len(store) != len(self._variables):
             warnings.warn(
                 f"Skipping variable loading for optimizer '{self.name}', because it has "
-                f"{len(self._variables)} variables whereas "
-                f"the saved optimizer has {len(store)} variables.",
+                f"{len(self._variables)} variables whereas the saved optimizer has {len(store)} variables.",
                 stacklevel=2,
             )
             return
         self.set_weights([np.asarray(store[str(i)]) for i in range(len(self._variables))])
 
 
-def _rate(learning_rate: Any) -> float:
+def _number(learning_rate: Any) -> float:
     number = learning_rate
     if isinstance(number, (Variable, np.ndarray)) and number.ndim == 0:
         number = number.item() if isinstance(number, np.ndarray) else number._data.item()
     if isinstance(number, bool) or not isinstance(number, (int, float, np.number)):
         raise ValueError(
             "Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a "
-            "callable. "
-            f"Received instead: learning_rate={learning_rate!r}"
+            f"callable. Received instead: learning_rate={learning_rate!r}"
         )
     if not math.isfinite(number):
         raise ValueError(f"learning_rate: expected a finite number, got {number}")

@@ -55,8 +55,8 @@ def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> Array:
         num_classes = int(labels.max()) + 1
     if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
         raise ValueError(
-            f"x: expected class numbers from 0 to num_classes - 1 = {num_classes - 1}, got {labels.min()} "
-            f"to {labels.max()}"
+            f"x: expected class numbers from 0 to num_classes - 1 = {num_classes - 1}, got {labels.min()} to "
+            f"{labels.max()}"
         )
     one_hot = np.zeros((labels.size, num_classes))
     one_hot[np.arange(labels.size), labels] = 1

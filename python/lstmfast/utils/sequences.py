@@ -75,8 +75,8 @@ def pad_sequences(
     is_text = np.issubdtype(dtype, np.str_) or np.issubdtype(dtype, np.bytes_)
     if isinstance(value, str) and dtype is not object and not is_text:
         raise ValueError(
-            f"`dtype` {dtype} is not compatible with `value`'s type: {type(value)}. "
-            "You should set `dtype=object` for variable length strings."
+            f"`dtype` {dtype} is not compatible with `value`'s type: {type(value)}. You should set "
+            "`dtype=object` for variable length strings."
         )
     result = np.full((len(lengths), maxlen, *(inner or ())), value, dtype=dtype)
     if not maxlen:
@@ -137,8 +137,7 @@ def pad(sequences: Sequence[npt.ArrayLike], value: float = 0.0) -> tuple[Array, 
         if array.ndim == 0 or array.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(
                 f"sequences[{index}]: expected shape (length, {', '.join(map(str, arrays[0].shape[1:]))}) "
-                "like the first, "
-                f"got {array.shape}"
+                f"like the first, got {array.shape}"
             )
     dtype = np.result_type(*arrays)
     lengths = np.array([len(array) for array in arrays], np.int32)
