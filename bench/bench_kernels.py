@@ -22,10 +22,14 @@ def test_dense_forward(benchmark, m, k, n):
     benchmark(_core.dense_forward, weights, x, "relu")
 
 
-@pytest.mark.parametrize("units,batch,time", [(32, 1, 1), (128, 1, 1), (256, 1, 100), (256, 16, 100), (512, 32, 50)])
+@pytest.mark.parametrize(
+    "units,batch,time", [(32, 1, 1), (128, 1, 1), (256, 1, 100), (256, 16, 100), (512, 32, 50)]
+)
 @pytest.mark.parametrize("cell,gates", [("lstm", 4), ("simple_rnn", 1)])
 def test_sequence_forward(benchmark, cell, gates, units, batch, time):
-    weights = _core.RecurrentWeights(cell, normal(units, gates * units), normal(units, gates * units), normal(gates * units))
+    weights = _core.RecurrentWeights(
+        cell, normal(units, gates * units), normal(units, gates * units), normal(gates * units)
+    )
     x = normal(batch, time, units)
     benchmark.extra_info["flops"] = 4 * batch * time * gates * units * units
     benchmark(_core.recurrent_forward, weights, x, return_sequences=True)

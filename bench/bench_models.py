@@ -14,7 +14,9 @@ from lstmfast import layers
 
 
 def classifier(inputs, units, classes):
-    model = lf.Sequential([lf.Input((None, inputs)), layers.LSTM(units), layers.Dense(classes, activation="softmax")])
+    model = lf.Sequential(
+        [lf.Input((None, inputs)), layers.LSTM(units), layers.Dense(classes, activation="softmax")]
+    )
     model.compile(optimizer=lf.optimizers.Adam(1e-4), loss="sparse_categorical_crossentropy")
     return model
 
@@ -51,4 +53,6 @@ def test_text_training_step(benchmark):
 
 def test_import(benchmark):
     """Whole processes: what `import lstmfast` adds to `import numpy` (see tests/packaging for the bound)."""
-    benchmark.pedantic(subprocess.run, args=([sys.executable, "-c", "import lstmfast"],), kwargs={"check": True}, rounds=3)
+    benchmark.pedantic(
+        subprocess.run, args=([sys.executable, "-c", "import lstmfast"],), kwargs={"check": True}, rounds=3
+    )

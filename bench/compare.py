@@ -25,7 +25,17 @@ def measure(python: str, expression: str) -> dict[str, float]:
     """Median seconds of each benchmark in one process."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
-        command = [python, "-m", "pytest", str(BENCH), "-q", "-p", "no:cacheprovider", "--benchmark-max-time=0.3", "--benchmark-disable-gc"]
+        command = [
+            python,
+            "-m",
+            "pytest",
+            str(BENCH),
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--benchmark-max-time=0.3",
+            "--benchmark-disable-gc",
+        ]
         command += [f"--benchmark-json={out}", *(["-k", expression] if expression else [])]
         done = subprocess.run(command, capture_output=True, text=True, cwd=BENCH.parent)
         if not out.exists() or not out.stat().st_size:
@@ -34,10 +44,14 @@ def measure(python: str, expression: str) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("old")
     parser.add_argument("new")
-    parser.add_argument("--ratio", type=float, default=1.10, help="new/old above which a row is a regression (default 1.10)")
+    parser.add_argument(
+        "--ratio", type=float, default=1.10, help="new/old above which a row is a regression (default 1.10)"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("-k", dest="expression", default="", help="pytest's -k")
     a = parser.parse_args()

@@ -19,7 +19,9 @@ from collections.abc import Callable
 from typing import Any
 
 if "--threads" in sys.argv:  # before NumPy and PyTorch start their pools
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = sys.argv[sys.argv.index("--threads") + 1]
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = sys.argv[
+        sys.argv.index("--threads") + 1
+    ]
 
 import numpy as np
 import torch
@@ -82,7 +84,11 @@ def inference(shape: tuple[int, ...]) -> tuple[dict[str, Engine], dict[str, floa
         with torch.inference_mode():
             return module(xt)[0].numpy()
 
-    engines: dict[str, Engine] = {"lstmfast": lambda: model(x), "PyTorch": run_torch, "NumPy": lambda: numpy_lstm(w, x)}
+    engines: dict[str, Engine] = {
+        "lstmfast": lambda: model(x),
+        "PyTorch": run_torch,
+        "NumPy": lambda: numpy_lstm(w, x),
+    }
     exact = reference.recurrent_forward("lstm", *w, x, return_sequences=True)[0]
     return engines, {name: float(np.max(np.abs(f() - exact))) for name, f in engines.items()}
 
@@ -92,7 +98,9 @@ def training(shape: tuple[int, ...]) -> tuple[dict[str, Engine], dict[str, float
     rng = np.random.default_rng(0)
     xs = [rng.standard_normal((batch, steps, inputs)).astype(np.float32) for _ in range(8)]
     ys = [rng.integers(0, 10, batch) for _ in xs]
-    model = lf.Sequential([lf.Input((steps, inputs)), layers.LSTM(units), layers.Dense(10, activation="softmax")])
+    model = lf.Sequential(
+        [lf.Input((steps, inputs)), layers.LSTM(units), layers.Dense(10, activation="softmax")]
+    )
     model.compile(optimizer=lf.optimizers.Adam(1e-4), loss="sparse_categorical_crossentropy")
     lstm, head = torch.nn.LSTM(inputs, units, batch_first=True), torch.nn.Linear(units, 10)
     optimizer = torch.optim.Adam([*lstm.parameters(), *head.parameters()], lr=1e-4, fused=True)
@@ -127,7 +135,9 @@ def timed(f: Engine, budget: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=lf.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--budget", type=float, default=0.2, help="seconds an engine has in a round")
@@ -135,8 +145,13 @@ def main() -> None:
     lf.set_num_threads(a.threads)
     torch.set_num_threads(a.threads)
     torch.set_flush_denormal(True)  # PyTorch's default is slower on decaying states
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), platform.processor())
-    print(f"{cpu}, {lf.isa()}, {a.threads} threads; lstmfast {lf.__version__}, PyTorch {torch.__version__}, NumPy {np.__version__}, ")
+    cpu = next(
+        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line),
+        platform.processor(),
+    )
+    print(
+        f"{cpu}, {lf.isa()}, {a.threads} threads; lstmfast {lf.__version__}, PyTorch {torch.__version__}, NumPy {np.__version__}, "
+    )
     print(f"Python {platform.python_version()}; medians of {a.rounds} interleaved rounds.\n")
     print("| | lstmfast | PyTorch | NumPy | PyTorch / lstmfast | error: lstmfast | PyTorch | NumPy |")
     print("|---|---|---|---|---|---|---|---|")
@@ -147,7 +162,9 @@ def main() -> None:
             us = {n: statistics.median(r[n] for r in rounds) * 1e6 for n in engines}
             ratio = statistics.median(r["PyTorch"] / r["lstmfast"] for r in rounds)
             cells = [f"{us[n]:,.0f} us" if n in us else "-" for n in ("lstmfast", "PyTorch", "NumPy")]
-            cells += [f"{ratio:.2f}"] + [f"{errors[n]:.1e}" if n in errors else "-" for n in ("lstmfast", "PyTorch", "NumPy")]
+            cells += [f"{ratio:.2f}"] + [
+                f"{errors[n]:.1e}" if n in errors else "-" for n in ("lstmfast", "PyTorch", "NumPy")
+            ]
             print(f"| {kind}{name} | " + " | ".join(cells) + " |", flush=True)
 
 

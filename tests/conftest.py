@@ -19,7 +19,9 @@ EXPENSIVE = ("slow", "exhaustive")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--everything", action="store_true", help="run all slow and exhaustive tests, not a sample")
+    parser.addoption(
+        "--everything", action="store_true", help="run all slow and exhaustive tests, not a sample"
+    )
     parser.addoption(
         "--sample-seed",
         type=int,

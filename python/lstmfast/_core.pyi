@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The extension module's types; tests/packaging/test_stub.py holds this against the binary.
 from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,27 +12,36 @@ _Floats = NDArray[np.float32]
 
 class DenseWeights:
     """A Dense layer's weights, packed for the kernels; immutable."""
-    def __init__(self, kernel: _Floats, bias: _Floats | None = None, isa: str = '') -> None:
-        ...
+    def __init__(self, kernel: _Floats, bias: _Floats | None = None, isa: str = "") -> None: ...
     @property
-    def nbytes(self) -> int:
-        ...
+    def nbytes(self) -> int: ...
+
 class RecurrentWeights:
     """A recurrent cell's weights, packed for the kernels; immutable."""
-    def __init__(self, cell: str, kernel: _Floats, recurrent_kernel: _Floats, bias: _Floats | None = None, activation: str = 'tanh', recurrent_activation: str = 'sigmoid', isa: str = '') -> None:
-        ...
+    def __init__(
+        self,
+        cell: str,
+        kernel: _Floats,
+        recurrent_kernel: _Floats,
+        bias: _Floats | None = None,
+        activation: str = "tanh",
+        recurrent_activation: str = "sigmoid",
+        isa: str = "",
+    ) -> None: ...
     @property
-    def nbytes(self) -> int:
-        ...
+    def nbytes(self) -> int: ...
+
 class RecurrentTape:
     """What a recurrent forward pass keeps for one backward pass."""
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
 class ParameterGroup:
     """Parameters of a model, updated in place by one call."""
-    def __init__(self, values: Sequence[_Floats], grads: Sequence[_Floats], slots: int = 0, isa: str = '') -> None:
+    def __init__(
+        self, values: Sequence[_Floats], grads: Sequence[_Floats], slots: int = 0, isa: str = ""
+    ) -> None:
         """values and grads: lists of writable float32 arrays, kept by reference; slots: running means a parameter."""
-    def adam(self, learning_rate: float, beta_1: float, beta_2: float, epsilon: float, step: int) -> None:
-        ...
+    def adam(self, learning_rate: float, beta_1: float, beta_2: float, epsilon: float, step: int) -> None: ...
     def clip_global_norm(self, max_norm: float) -> float:
         """Scales all gradients; returns the norm before."""
     def clip_norm(self, max_norm: float) -> None:
@@ -42,54 +52,93 @@ class ParameterGroup:
         """Euclidean norm of all gradients."""
     def norms(self) -> NDArray[np.float64]:
         """Euclidean norm of each gradient."""
-    def sgd(self, learning_rate: float, momentum: float = 0.0, nesterov: bool = False) -> None:
-        ...
+    def sgd(self, learning_rate: float, momentum: float = 0.0, nesterov: bool = False) -> None: ...
     def slot(self, k: int) -> list[_Floats]:
         """The k-th running mean of each parameter; writable."""
     @property
     def size(self) -> int:
         """Elements of all parameters."""
+
 def activation_backward(name: str, x: _Floats | None, y: _Floats | None, dy: _Floats) -> _Floats:
     """dx. x may be None except for gelu, gelu_tanh and silu; those need no y."""
+
 def activation_forward(name: str, x: _Floats, out: _Floats | None = None) -> _Floats:
     """Any shape, softmax over the last axis; out may be x."""
+
 def activation_names() -> list[str]:
     """Activations that have kernels."""
-def available_isas() -> list[str]:
-    ...
-def cache_sizes() -> tuple[int, int, int]:
-    ...
-def compiled_isas() -> list[str]:
-    ...
-def cpus_allowed() -> int:
-    ...
-def dense_backward(weights: DenseWeights, x: _Floats, dz: _Floats, dkernel: _Floats, dbias: _Floats | None, accumulate: bool = False, needs_dx: bool = True) -> _Floats | None:
-    ...
-def dense_forward(weights: DenseWeights, x: _Floats, activation: str = 'linear', out: _Floats | None = None) -> _Floats:
-    ...
+
+def available_isas() -> list[str]: ...
+def cache_sizes() -> tuple[int, int, int]: ...
+def compiled_isas() -> list[str]: ...
+def cpus_allowed() -> int: ...
+def dense_backward(
+    weights: DenseWeights,
+    x: _Floats,
+    dz: _Floats,
+    dkernel: _Floats,
+    dbias: _Floats | None,
+    accumulate: bool = False,
+    needs_dx: bool = True,
+) -> _Floats | None: ...
+def dense_forward(
+    weights: DenseWeights, x: _Floats, activation: str = "linear", out: _Floats | None = None
+) -> _Floats: ...
 def embedding_backward(ids: NDArray[Any], dy: _Floats, dtable: _Floats, accumulate: bool = False) -> None:
     """Adds the rows of dy up into dtable (V, E), or overwrites it."""
+
 def embedding_forward(table: _Floats, ids: NDArray[Any]) -> _Floats:
     """table (V, E)[ids], ids of any shape, int32 or int64."""
-def get_num_threads() -> int:
-    ...
-def has_openmp() -> bool:
-    ...
-def isa() -> str:
-    ...
-def mean_squared_error(pred: _Floats, target: _Floats, weight: _Floats | None = None) -> tuple[_Floats, _Floats]:
+
+def get_num_threads() -> int: ...
+def has_openmp() -> bool: ...
+def isa() -> str: ...
+def mean_squared_error(
+    pred: _Floats, target: _Floats, weight: _Floats | None = None
+) -> tuple[_Floats, _Floats]:
     """(loss (M,), dpred (M, C)); the mean over C."""
-def recurrent_backward(weights: RecurrentWeights, tape: RecurrentTape, dy: _Floats | None, dstates: Sequence[_Floats | None] | None, dkernel: _Floats, drecurrent: _Floats, dbias: _Floats | None, accumulate: bool = False, needs_dx: bool = True) -> tuple[_Floats | None, tuple[_Floats, ...]]:
-    ...
-def recurrent_forward(weights: RecurrentWeights, x: _Floats, initial_state: Sequence[_Floats | None] | None = None, mask: NDArray[np.bool] | None = None, lengths: NDArray[np.int32] | None = None, recurrent_mask: _Floats | None = None, input_mask: _Floats | None = None, return_sequences: bool = False, go_backwards: bool = False, zero_output_for_mask: bool = False, save: bool = False, out: _Floats | None = None) -> tuple[_Floats, tuple[_Floats, ...], RecurrentTape | None]:
-    ...
+
+def recurrent_backward(
+    weights: RecurrentWeights,
+    tape: RecurrentTape,
+    dy: _Floats | None,
+    dstates: Sequence[_Floats | None] | None,
+    dkernel: _Floats,
+    drecurrent: _Floats,
+    dbias: _Floats | None,
+    accumulate: bool = False,
+    needs_dx: bool = True,
+) -> tuple[_Floats | None, tuple[_Floats, ...]]: ...
+def recurrent_forward(
+    weights: RecurrentWeights,
+    x: _Floats,
+    initial_state: Sequence[_Floats | None] | None = None,
+    mask: NDArray[np.bool] | None = None,
+    lengths: NDArray[np.int32] | None = None,
+    recurrent_mask: _Floats | None = None,
+    input_mask: _Floats | None = None,
+    return_sequences: bool = False,
+    go_backwards: bool = False,
+    zero_output_for_mask: bool = False,
+    save: bool = False,
+    out: _Floats | None = None,
+) -> tuple[_Floats, tuple[_Floats, ...], RecurrentTape | None]: ...
 def release_memory() -> int:
     """Give recycled scratch memory back to the system; returns the bytes."""
-def set_num_threads(n: int) -> None:
-    ...
-def sigmoid_cross_entropy(logits: _Floats, targets: _Floats, weight: _Floats | None = None) -> tuple[_Floats, _Floats, _Floats]:
+
+def set_num_threads(n: int) -> None: ...
+def sigmoid_cross_entropy(
+    logits: _Floats, targets: _Floats, weight: _Floats | None = None
+) -> tuple[_Floats, _Floats, _Floats]:
     """(loss (M,), dlogits (M, C), probabilities (M, C)); the mean over C."""
-def softmax_cross_entropy(logits: _Floats, labels: NDArray[np.int64] | None = None, targets: _Floats | None = None, weight: _Floats | None = None) -> tuple[_Floats, _Floats, _Floats]:
+
+def softmax_cross_entropy(
+    logits: _Floats,
+    labels: NDArray[np.int64] | None = None,
+    targets: _Floats | None = None,
+    weight: _Floats | None = None,
+) -> tuple[_Floats, _Floats, _Floats]:
     """(loss (M,), dlogits (M, C), probabilities (M, C)) from logits (M, C) and labels (M,) or targets (M, C)."""
-__version__: str = '0.1.0'
+
+__version__: str = "0.1.0"
 testing: Any

@@ -27,7 +27,17 @@ def consumer(tmp_path_factory):
     package = Path(lf.__file__).parents[1]
     subprocess.run([sys.executable, "-m", "cython", "-3", "-I", str(package), source], check=True, cwd=folder)
     out = folder / f"consumer{sysconfig.get_config_var('EXT_SUFFIX')}"
-    command = ["cc", "-shared", "-fPIC", "-O1", "-w", "-I", sysconfig.get_paths()["include"], "-I", lf.get_include()]
+    command = [
+        "cc",
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-w",
+        "-I",
+        sysconfig.get_paths()["include"],
+        "-I",
+        lf.get_include(),
+    ]
     subprocess.run([*command, str(folder / "consumer.c"), "-o", str(out)], check=True)
     spec = importlib.util.spec_from_file_location("consumer", out)
     module = importlib.util.module_from_spec(spec)

@@ -117,8 +117,12 @@ def test_threads_context_restores():
 def test_environment_sets_the_number(variables, expected):
     if not _core.has_openmp():
         pytest.skip("built without OpenMP")
-    env = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "LSTMFAST_NUM_THREADS")} | variables
-    out = subprocess.check_output([sys.executable, "-c", "import lstmfast as lf; print(lf.get_num_threads())"], env=env, text=True)
+    env = {
+        k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "LSTMFAST_NUM_THREADS")
+    } | variables
+    out = subprocess.check_output(
+        [sys.executable, "-c", "import lstmfast as lf; print(lf.get_num_threads())"], env=env, text=True
+    )
     assert int(out) == (expected or _core.cpus_allowed())
 
 
@@ -132,11 +136,18 @@ def test_threadpoolctl_limits_us():
     assert lf.get_num_threads() == 2
 
 
-@pytest.mark.parametrize(("name", "message"), [("mmx", "unknown instruction set 'mmx'"), ("neon" , "instruction set 'neon'")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("mmx", "unknown instruction set 'mmx'"), ("neon", "instruction set 'neon'")]
+)
 def test_a_wrong_isa_is_a_clear_error(name, message):
     if name in lf.available_isas():
         pytest.skip(f"{name} runs here")
-    done = subprocess.run([sys.executable, "-c", "import lstmfast"], env={**os.environ, "LSTMFAST_ISA": name}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import lstmfast"],
+        env={**os.environ, "LSTMFAST_ISA": name},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode != 0
     assert "LSTMFAST_ISA" in done.stderr and message in done.stderr
 
@@ -144,4 +155,9 @@ def test_a_wrong_isa_is_a_clear_error(name, message):
 @pytest.mark.parametrize("name", lf.available_isas())
 def test_the_isa_can_be_forced(name):
     code = "import lstmfast as lf; print(lf.isa())"
-    assert subprocess.check_output([sys.executable, "-c", code], env={**os.environ, "LSTMFAST_ISA": name}, text=True).strip() == name
+    assert (
+        subprocess.check_output(
+            [sys.executable, "-c", code], env={**os.environ, "LSTMFAST_ISA": name}, text=True
+        ).strip()
+        == name
+    )

@@ -29,7 +29,10 @@ def close(got, a, b, add=0.0):
 def test_products_at_ragged_sizes(isa, n, blocked, rng, guarded, poisoned):
     for m in SIZES:
         for k in (1, 3, 17, 100):
-            a, b = guarded(rng.standard_normal((m, k), np.float32)), guarded(rng.standard_normal((k, n), np.float32))
+            a, b = (
+                guarded(rng.standard_normal((m, k), np.float32)),
+                guarded(rng.standard_normal((k, n), np.float32)),
+            )
             bias = guarded(rng.standard_normal(n, np.float32))
             c = guarded(np.full((m, n), np.nan, np.float32))
             close(product(isa, a, b, bias, c, blocked=blocked), a, b, bias.astype(float))

@@ -42,10 +42,24 @@ def test_the_list_is_read():
 @pytest.mark.parametrize(("name", "flags"), isa_lines(), ids=lambda v: v if isinstance(v, str) else "")
 def test_objects_export_one_symbol_and_nothing_weak(name, flags, tmp_path):
     out = tmp_path / f"{name}.o"
-    command = ["g++", "-std=c++20", "-O2", "-w", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden", "-ffp-contract=off"]
+    command = [
+        "g++",
+        "-std=c++20",
+        "-O2",
+        "-w",
+        "-fPIC",
+        "-fno-exceptions",
+        "-fno-rtti",
+        "-fvisibility=hidden",
+        "-ffp-contract=off",
+    ]
     command += [*flags, f"-DLSTMFAST_ISA={name}", f"-DLSTMFAST_ISA_{name}=1", "-I", str(ROOT / "csrc")]
-    subprocess.run([*command, "-c", str(ROOT / "csrc/kernels/compile_for_isa.cpp"), "-o", str(out)], check=True)
-    symbols = [line.split() for line in subprocess.check_output(["nm", "-C", str(out)], text=True).splitlines()]
+    subprocess.run(
+        [*command, "-c", str(ROOT / "csrc/kernels/compile_for_isa.cpp"), "-o", str(out)], check=True
+    )
+    symbols = [
+        line.split() for line in subprocess.check_output(["nm", "-C", str(out)], text=True).splitlines()
+    ]
     exported = [" ".join(s[2:]) for s in symbols if len(s) >= 3 and s[1].isupper() and s[1] != "U"]
     assert exported == [f"lstmfast::{name}::kKernels"]
     assert not [s for s in symbols if s[-2] in "VWuvw" and len(s[-2]) == 1]
@@ -81,4 +95,6 @@ def test_who_may_include_whom():
             ok = target in allowed[folder] or (target == "kernels" and name in contract)
             assert ok, f"{source.relative_to(csrc)} must not include {include}"
             if name.endswith("-inl.h"):
-                assert folder == "simd" or source.name == "compile_for_isa.cpp", f"{source}: only compile_for_isa.cpp includes {include}"
+                assert folder == "simd" or source.name == "compile_for_isa.cpp", (
+                    f"{source}: only compile_for_isa.cpp includes {include}"
+                )

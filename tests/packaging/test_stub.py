@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-
 # pybind11's classes have a metaclass of their own, which stubs cannot name.
 ALLOWED = "lstmfast._core.(DenseWeights|ParameterGroup|RecurrentTape|RecurrentWeights)\n"
 

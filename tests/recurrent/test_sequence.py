@@ -41,7 +41,9 @@ class Case:
         self.x, self.states = normal(b, t, i), tuple(normal(b, h) for _ in range(STATES[cell]))
         self.mask = rng.random((b, t)) > 0.4 if mode == "masked" else None
         self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode == "lengths" else None
-        self.recurrent_mask = (rng.random((b, h)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
+        self.recurrent_mask = (
+            (rng.random((b, h)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
+        )
         self.input_mask = None
         if mode == "gate_masks":
             self.recurrent_mask = (rng.random((b, g, h)) > 0.3).astype(np.float32) * 2
@@ -50,7 +52,9 @@ class Case:
         self.dy, self.dstates = normal(b, t, h), tuple(normal(b, h) for _ in self.states)
 
     def weights(self, isa="", activation="tanh", recurrent_activation="sigmoid"):
-        return _core.RecurrentWeights(self.cell, self.kernel, self.recurrent_kernel, self.bias, activation, recurrent_activation, isa)
+        return _core.RecurrentWeights(
+            self.cell, self.kernel, self.recurrent_kernel, self.bias, activation, recurrent_activation, isa
+        )
 
     def options(self, sequences=True):
         return {
@@ -71,11 +75,21 @@ class Case:
         grads.append(np.full(self.kernel.shape[1], np.nan, np.float32))
         if accumulate_on is not None:
             grads = [np.full_like(g, accumulate_on) for g in grads]
-        dx, dinitial = _core.recurrent_backward(weights, tape, self.dy, self.dstates, *grads, accumulate_on is not None, True)
+        dx, dinitial = _core.recurrent_backward(
+            weights, tape, self.dy, self.dstates, *grads, accumulate_on is not None, True
+        )
         return dx, *dinitial, *grads
 
     def reference(self, sequences=True, **activations):
-        return reference.recurrent_forward(self.cell, self.kernel, self.recurrent_kernel, self.bias, self.x, **self.options(sequences), **activations)
+        return reference.recurrent_forward(
+            self.cell,
+            self.kernel,
+            self.recurrent_kernel,
+            self.bias,
+            self.x,
+            **self.options(sequences),
+            **activations,
+        )
 
     def reference_gradients(self, tape):
         dx, dinitial, *grads = reference.recurrent_backward(tape, self.dy, self.dstates)
@@ -159,7 +173,9 @@ def test_padding_changes_nothing_and_is_never_read(cell, isa, team, rng):
         assert np.array_equal(y[row, n - 1] if n else case.states[0][row], states[0][row])
         if n:
             one = np.ascontiguousarray(case.x[row : row + 1, :n])
-            alone = _core.recurrent_forward(weights, one, tuple(s[row : row + 1] for s in case.states), return_sequences=True)[0]
+            alone = _core.recurrent_forward(
+                weights, one, tuple(s[row : row + 1] for s in case.states), return_sequences=True
+            )[0]
             assert np.array_equal(alone[0], y[row, :n])
     assert all(np.array_equal(a, b) for a, b in zip(states, states_again, strict=True))
 
@@ -181,18 +197,31 @@ def test_avx2_and_avx512_agree_to_the_bit(cell, rng):
     if not {"avx2", "avx512"} <= set(_core.available_isas()):
         pytest.skip("needs a machine with AVX2 and AVX-512")
     case = Case(rng, cell, (5, 30, 21, 45), "masked")
-    (y, states, _), (other_y, other_states, _) = (case.forward(case.weights(name)) for name in ("avx2", "avx512"))
+    (y, states, _), (other_y, other_states, _) = (
+        case.forward(case.weights(name)) for name in ("avx2", "avx512")
+    )
     assert np.array_equal(y, other_y)
     assert all(np.array_equal(a, b) for a, b in zip(states, other_states, strict=True))
 
 
-@pytest.mark.parametrize("activations", [("relu", "hard_sigmoid"), ("linear", "sigmoid"), ("tanh", "tanh"), ("softsign", "relu6"), ("elu", "sigmoid")])
+@pytest.mark.parametrize(
+    "activations",
+    [
+        ("relu", "hard_sigmoid"),
+        ("linear", "sigmoid"),
+        ("tanh", "tanh"),
+        ("softsign", "relu6"),
+        ("elu", "sigmoid"),
+    ],
+)
 @pytest.mark.parametrize("cell", CELLS)
 def test_other_activations(cell, activations, isa, rng, poisoned):
     case = Case(rng, cell, (4, 6, 7, 19))
     weights = case.weights(isa, *activations)
     y, states, tape = case.forward(weights, save=True)
-    want_y, want_states, want_tape = case.reference(activation=activations[0], recurrent_activation=activations[1])
+    want_y, want_states, want_tape = case.reference(
+        activation=activations[0], recurrent_activation=activations[1]
+    )
     close(y, want_y)
     for got, want in zip(case.backward(weights, tape), case.reference_gradients(want_tape), strict=True):
         close(got, want)
@@ -264,7 +293,10 @@ def test_long_sequences_stay_accurate(isa, rng):
         ({"lengths": np.array([1, 4], np.int32)}, "lengths: expected 0 to 3, got 4 for row 1"),
         ({"lengths": np.array([-1, 2], np.int32)}, "lengths: expected 0 to 3, got -1 for row 0"),
         ({"initial_state": (np.zeros((2, 5), np.float32),)}, "initial_state: expected 2 arrays, got 1"),
-        ({"initial_state": (np.zeros((2, 4), np.float32),) * 2}, r"initial_state: expected shape \(2, 5\), got \(2, 4\)"),
+        (
+            {"initial_state": (np.zeros((2, 4), np.float32),) * 2},
+            r"initial_state: expected shape \(2, 5\), got \(2, 4\)",
+        ),
         ({"out": np.zeros((2, 4), np.float32)}, r"out: expected shape \(2, 5\), got \(2, 4\)"),
     ],
 )

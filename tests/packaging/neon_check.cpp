@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Runs every kernel of one instruction set on numbers from standard input and writes what comes out; test_neon.py
+// compares. No Python, no threads: what a cross compiler can link statically and an emulator can run.
+#include <cstdio>
+#include <vector>
+
+#include "dispatch/select.h"
+#include "layers/dense.h"
+#include "layers/elementwise.h"
+#include "layers/embedding.h"
+#include "layers/losses.h"
+#include "layers/optimizers.h"
+#include "recurrent/sequence.h"
+
+using namespace lstmfast;
+using Floats = std::vector<float>;
+
+namespace {
+
+Floats take(std::size_t n) {
+  Floats v(n);
+  if (std::fread(v.data(), sizeof(float), n, stdin) != n) std::fprintf(stderr, "input ends early\n");
+  return v;
+}
+
+Floats exact, rounded;
+
+// Results whose bits are the same on every instruction set with fused multiply-add.
+void give(const Floats& v) { exact.insert(exact.end(), v.begin(), v.end()); }
+// Gradients of sequences: their sums run over gates in the order in which the vector length packs them.
+void give_rounded(const Floats& v) { rounded.insert(rounded.end(), v.begin(), v.end()); }
+
+void elementwise(const KernelTable& k) {
+  const std::size_t n = 1003;
+  const Floats x = take(n), dy = take(n);
+  Floats y(n), dx(n);
+  for (int i = 0; i < static_cast<int>(MathFunction::kCount); ++i) {
+    k.math(static_cast<MathFunction>(i), n, x.data(), y.data());
+    give(y);
+  }
+  for (int i = 0; i < static_cast<int>(Activation::kCount); ++i) {
+    activation_forward(k, static_cast<Activation>(i), n, x.data(), y.data());
+    activation_backward(k, static_cast<Activation>(i), n, x.data(), y.data(), dy.data(), dx.data());
+    give(y);
+    give(dx);
+  }
+  softmax_forward(k, 17, 59, x.data(), y.data());
+  softmax_backward(k, 17, 59, y.data(), dy.data(), dx.data());
+  give(y);
+  give(dx);
+}
+
+void losses_and_updates(const KernelTable& k) {
+  const std::int64_t rows = 7, columns = 19;
+  const Floats x = take(rows * columns), t = take(rows * columns);
+  Floats loss(rows), gradient(rows * columns), p(rows * columns);
+  for (auto* kernel : {softmax_cross_entropy, sigmoid_cross_entropy, mean_squared_error}) {
+    kernel(k, LossArgs{rows, columns, x.data(), t.data(), nullptr, nullptr, loss.data(), gradient.data(), p.data()});
+    give(loss);
+    give(gradient);
+  }
+  Floats value = x, grad = t, mean(value.size(), 0.0f), variance = mean;
+  ParameterSet group(k, {{static_cast<std::int64_t>(value.size()), value.data(), grad.data(), {mean.data(), variance.data()}}});
+  give({static_cast<float>(group.global_norm())});
+  group.scale_gradients(0.75);
+  group.clip_gradients(0.5f);
+  group.adam(0.01f, 0.1f, 0.001f, 1e-7f);
+  group.sgd(0.1f, 0.9f, true);
+  give(value);
+  Floats table(5 * columns);
+  const std::int64_t ids[7] = {4, 0, 4, 1, 3, 4, 0};
+  embedding_backward(k, ids, rows, x.data(), columns, 5, false, table.data());
+  give(table);
+}
+
+void dense(const KernelTable& k) {
+  const std::int64_t m = 13, depth = 37, n = 21;
+  const Floats kernel = take(depth * n), bias = take(n), x = take(m * depth), dz = take(m * n);
+  const DenseWeights w(k, kernel.data(), bias.data(), depth, n);
+  Floats y(m * n), dkernel(depth * n), dbias(n), dx(m * depth);
+  dense_forward(w, x.data(), m, Activation::kTanh, y.data());
+  dense_backward(w, x.data(), dz.data(), m, dkernel.data(), dbias.data(), false, dx.data());
+  give(y);
+  give(dkernel);
+  give(dbias);
+  give(dx);
+}
+
+void sequence(const KernelTable& k, const char* cell) {
+  const CellSpec& spec = cell_spec(cell);
+  const int batch = 5, time = 6, inputs = 7, units = 18, columns = spec.gates * units;
+  const Floats kernel = take(inputs * columns), recurrent = take(units * columns), bias = take(columns);
+  const Floats x = take(batch * time * inputs), dy = take(batch * time * units);
+  const RecurrentWeights w(k, spec, kernel.data(), recurrent.data(), bias.data(), inputs, units, Activation::kTanh, Activation::kSigmoid);
+  Sequence s;
+  s.time = time;
+  s.batch = batch;
+  s.x = x.data();
+  Floats y(batch * time * units), h(batch * units), c(batch * units), dh = h, dc = c;
+  float* const final_state[2] = {h.data(), c.data()};
+  const auto tape = sequence_forward(w, s, y.data(), final_state, true);
+  Floats dkernel(kernel.size()), drecurrent(recurrent.size()), dbias(bias.size()), dx(x.size());
+  SequenceGradients g;
+  g.dy = dy.data();
+  g.dkernel = dkernel.data();
+  g.drecurrent = drecurrent.data();
+  g.dbias = dbias.data();
+  g.dx = dx.data();
+  g.dinitial[0] = dh.data();
+  g.dinitial[1] = dc.data();
+  sequence_backward(w, *tape, g);
+  give(y);
+  for (const Floats* out : {&dx, &dkernel, &drecurrent, &dbias}) give_rounded(*out);
+}
+
+}  // namespace
+
+int main() {
+  const KernelTable& k = kernels();
+  elementwise(k);
+  losses_and_updates(k);
+  dense(k);
+  sequence(k, "lstm");
+  sequence(k, "simple_rnn");
+  const float count = static_cast<float>(exact.size());
+  std::fwrite(&count, sizeof count, 1, stdout);
+  for (const Floats* out : {&exact, &rounded}) std::fwrite(out->data(), sizeof(float), out->size(), stdout);
+}
