@@ -3,13 +3,14 @@
 
     python bench/peers.py [--threads N] [--rounds 7] [--markdown]
 
-Engines run in one process, one after the other, round after round; a cell is the median over the rounds, the last columns are the medians of
-the rounds' ratios. Error: largest absolute difference of the outputs from float64 (``lstmfast.reference``) on the same numbers.
+Engines run in one process, one after the other, round after round; a cell is the median over the rounds, the
+ratios are medians of the rounds' ratios. Error: largest absolute difference of the outputs from float64 (``lstmfast.reference``) on the same numbers.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import statistics
@@ -134,6 +135,14 @@ def timed(f: Engine, budget: float) -> float:
     return statistics.median(samples)
 
 
+def cpu_name() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as f:
+        for line in f:
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return platform.processor()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -145,12 +154,8 @@ def main() -> None:
     lf.set_num_threads(a.threads)
     torch.set_num_threads(a.threads)
     torch.set_flush_denormal(True)  # PyTorch's default is slower on decaying states
-    cpu = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line),
-        platform.processor(),
-    )
     print(
-        f"{cpu}, {lf.isa()}, {a.threads} threads; lstmfast {lf.__version__}, PyTorch {torch.__version__}, NumPy {np.__version__}, "
+        f"{cpu_name()}, {lf.isa()}, {a.threads} threads; lstmfast {lf.__version__}, PyTorch {torch.__version__}, NumPy {np.__version__}, "
     )
     print(f"Python {platform.python_version()}; medians of {a.rounds} interleaved rounds.\n")
     print("| | lstmfast | PyTorch | NumPy | PyTorch / lstmfast | error: lstmfast | PyTorch | NumPy |")
