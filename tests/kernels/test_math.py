@@ -39,7 +39,7 @@ FUNCTIONS: dict[str, tuple[Oracle, float, float]] = {
     "log": (np.log, 1.0, 1.5),
     "log1p_unit": (np.log1p, 2.0, 2.0),
     "softplus": (_softplus, 2.5, 2.5),
-    "normal_cdf": (_normal_cdf, 5.0, 1e9),
+    "normal_cdf": (_normal_cdf, 6.0, 7.0),
 }
 
 
