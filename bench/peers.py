@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Speed and error of lstmfast, PyTorch and a NumPy loop on the same weights and inputs, in turn: the README's table.
 
-    python bench/peers.py [--threads N] [--rounds 7] [--markdown]
+    python bench/peers.py [--threads N] [--rounds 7]
 
 Engines run in one process, one after the other, round after round; a cell is the median over the rounds, the
-ratios are medians of the rounds' ratios. Error: largest absolute difference of the outputs from float64 (``lstmfast.reference``) on the same numbers.
+ratios are medians of the rounds' ratios. Error: largest absolute difference of the outputs from float64
+(``lstmfast.reference``) on the same numbers.
 """
 
 from __future__ import annotations
