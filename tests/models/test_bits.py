@@ -17,7 +17,9 @@ SIZES = st.integers(1, 70)
 def cases(draw):
     """(seed, (B, T, I), recurrent layers, dense layer): what `build` makes a model and a batch of."""
     shape = draw(st.integers(1, 40)), draw(st.integers(1, 25)), draw(st.integers(1, 40))
-    cells = draw(st.lists(st.tuples(st.sampled_from([layers.LSTM, layers.SimpleRNN]), SIZES), min_size=1, max_size=2))
+    cells = draw(
+        st.lists(st.tuples(st.sampled_from([layers.LSTM, layers.SimpleRNN]), SIZES), min_size=1, max_size=2)
+    )
     dense = draw(SIZES), draw(st.sampled_from(["linear", "tanh", "softmax", "gelu"]))
     return draw(st.integers(0, 2**31)), shape, cells, dense
 
@@ -96,7 +98,9 @@ def test_a_seeded_fit_is_reproducible_at_any_number_of_threads():
                 layers.Dense(9, activation="softmax"),
             ]
         )
-        model.compile(optimizer=lf.optimizers.Adam(0.01, global_clipnorm=1.0), loss="sparse_categorical_crossentropy")
+        model.compile(
+            optimizer=lf.optimizers.Adam(0.01, global_clipnorm=1.0), loss="sparse_categorical_crossentropy"
+        )
         history = model.fit(x, y, epochs=2, batch_size=50, verbose=0)
         results.append((history.history["loss"], model.get_weights()))
     for loss, weights in results[1:]:

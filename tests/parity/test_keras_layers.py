@@ -15,9 +15,10 @@ torch = pytest.importorskip("torch")
 import lstmfast as lf  # noqa: E402
 from lstmfast.layers import Call  # noqa: E402
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="gradients are taken through torch"
-)
+pytestmark = [
+    pytest.mark.skipif(keras.backend.backend() != "torch", reason="gradients are taken through torch"),
+    pytest.mark.filterwarnings("ignore"),  # Keras's own
+]
 
 
 def close(actual, expected, what=""):

@@ -61,7 +61,7 @@ def distribute(x: Any, tensors: list[KerasTensor], what: str) -> list[Any]:
                 f"{unknown}"
             )
         return [x[n] for n in names]
-    if isinstance(x, tuple) or (isinstance(x, list) and (len(tensors) > 1 or _holds_arrays(x))):
+    if isinstance(x, (list, tuple)) and (len(tensors) > 1 or _holds_arrays(x, len(tensors[0].shape))):
         if len(x) != len(tensors):
             raise ValueError(f"{what} has {len(x)} arrays, the model has {len(tensors)} inputs")
         return list(x)
@@ -70,8 +70,9 @@ def distribute(x: Any, tensors: list[KerasTensor], what: str) -> list[Any]:
     return [x]
 
 
-def _holds_arrays(x: list[Any]) -> bool:
-    return len(x) == 1 and hasattr(x[0], "shape")
+def _holds_arrays(x: Any, rank: int) -> bool:
+    """Whether a list is one of whole inputs, rather than of samples or numbers."""
+    return bool(x) and all(hasattr(a, "shape") and len(a.shape) == rank for a in x)
 
 
 def _array(value: Any, tensor: KerasTensor, integers: bool) -> Array:

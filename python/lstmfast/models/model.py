@@ -351,6 +351,18 @@ class Model(Trainer, Layer):
 
         save_model(self, filepath, overwrite=overwrite)
 
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights alone, in the safetensors format; ValueError for another format's ending."""
+        from .weights import save_weights
+
+        save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Set the weights from a file of `save_weights` or `save`; all of them, or none on an error."""
+        from .weights import load_weights
+
+        load_weights(self, filepath)
+
     def to_json(self, **kwargs: Any) -> str:
         """The configuration as JSON."""
         import json

@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sequential and functional models: building, structure, masks, configurations, tapes."""
+
+import numpy as np
+import pytest
+
+import lstmfast as lf
+from lstmfast import Input, Model, Sequential, layers
+from lstmfast.models import clone_model
+
+
+def test_a_sequential_with_an_input_is_built():
+    model = Sequential([Input((None, 4)), layers.LSTM(3), layers.Dense(2)])
+    assert model.built and model.input_shape == (None, None, 4) and model.output_shape == (None, 2)
+    assert [type(layer).__name__ for layer in model.layers] == ["LSTM", "Dense"]
+
+
+@pytest.mark.parametrize("options", [{"input_shape": (5, 4)}, {"batch_input_shape": (2, 5, 4)}])
+def test_old_ways_to_give_the_shape(options):
+    model = Sequential()
+    model.add(layers.LSTM(3, **options))
+    assert model.built and model.input_shape[1:] == (5, 4)
+    assert Sequential([layers.Dense(2, input_dim=3)]).input_shape == (None, 3)
+
+
+def test_a_deferred_build(rng):
+    model = Sequential([layers.LSTM(3, return_sequences=True), layers.Dense(2)])
+    for use in (
+        lambda: model.set_weights([]),
+        lambda: model.summary(),
+        lambda: model.executor,
+        lambda: model.output_shape,
+    ):
+        if use.__code__.co_names[-1:] == ("summary",):
+            continue
+        with pytest.raises(ValueError, match="built"):
+            use()
+    assert model.get_weights() == []
+    assert model(rng.standard_normal((2, 5, 4))).shape == (2, 5, 2)
+    assert model.input_shape == (None, 5, 4)
+    assert model(rng.standard_normal((3, 9, 4))).shape == (3, 9, 2)
+
+
+def test_a_failed_build_leaves_the_model_unbuilt():
+    model = Sequential([layers.LSTM(3), layers.LSTM(3)])
+    with pytest.raises(ValueError, match="ndim=3"):
+        model.build((None, None, 4))
+    assert not model.built and all(not layer.built for layer in model.layers)
+    model.pop()
+    model.build((None, None, 4))
+    assert model.count_params() == 4 * 12 + 3 * 12 + 12
+
+
+def test_add_and_pop(rng):
+    model = Sequential([Input((4,)), layers.Dense(3)])
+    with pytest.raises(ValueError, match="unique names"):
+        model.add(layers.Dense(2, name=model.layers[0].name))
+    with pytest.raises(ValueError, match="Only instances"):
+        model.add("dense")
+    with pytest.raises(ValueError, match="Input"):
+        model.add(Input((3,)))
+    with pytest.raises(ValueError, match="ndim"):
+        model.add(layers.LSTM(2))
+    assert len(model.layers) == 1
+    model.add(layers.Dense(2))
+    assert model.output_shape == (None, 2)
+    assert model.pop().units == 2 and model.output_shape == (None, 3)
+    assert model(rng.standard_normal((2, 4))).shape == (2, 3)
+
+
+def test_only_the_last_layer_may_have_several_outputs(rng):
+    model = Sequential([Input((None, 2)), layers.LSTM(3, return_state=True)])
+    y, h, c = model(rng.standard_normal((2, 4, 2)))
+    np.testing.assert_array_equal(y, h)
+    assert c.shape == (2, 3)
+    with pytest.raises(ValueError, match="several outputs"):
+        model.add(layers.Dense(1))
+
+
+@pytest.mark.parametrize(
+    ("x", "error"),
+    [(np.zeros((2, 4)), "shape"), (np.zeros((2, 5, 3)), "shape"), (np.zeros((0, 5, 4)), "empty"),
+     (np.zeros((2, 0, 4)), "empty"), ([np.zeros((2, 5, 4))] * 2, "2 arrays"), ({"other": np.zeros((2, 5, 4))}, "other")],
+)  # fmt: skip
+def test_wrong_arrays(x, error):
+    model = Sequential([Input((None, 4), name="x"), layers.LSTM(3)])
+    with pytest.raises(ValueError, match=error):
+        model(x)
+
+
+def test_not_numeric():
+    with pytest.raises(TypeError, match=r"input 'x'.*numeric"):
+        Sequential([Input((2,), name="x"), layers.Dense(3)])(np.array([["a", "b"]]))
+
+
+def test_a_last_axis_of_one_may_be_left_out(rng):
+    model = Sequential([Input((None, 1)), layers.LSTM(3)])
+    x = rng.standard_normal((2, 5))
+    np.testing.assert_array_equal(model(x), model(x[..., None]))
+
+
+def functional():
+    series, facts = Input((None, 4), name="series"), Input((3,), name="facts")
+    a = layers.LSTM(5, name="lstm")(layers.Masking(name="masking")(series))
+    z = layers.Concatenate(name="joined")([a, facts])
+    return Model(
+        [series, facts], [layers.Dense(1, name="one")(z), layers.Dense(2, name="two")(z)], name="both"
+    )
+
+
+def test_inputs_by_list_and_by_name(rng):
+    model = functional()
+    x, f = rng.standard_normal((2, 6, 4)), rng.standard_normal((2, 3))
+    one, two = model([x, f])
+    for other in (model({"series": x, "facts": f}), model((x, f))):
+        np.testing.assert_array_equal(other[0], one)
+        np.testing.assert_array_equal(other[1], two)
+    assert model.input_names == ["series", "facts"] and model.output_names == ["one", "two"]
+    with pytest.raises(ValueError, match="missing"):
+        model({"series": x})
+    with pytest.raises(ValueError, match="same number of samples"):
+        model([x, f[:1]])
+    with pytest.raises(ValueError, match="2 arrays"):
+        model(x)
+
+
+def test_outputs_by_name(rng):
+    x = Input((3,))
+    model = Model(x, {"b": layers.Dense(1)(x), "a": layers.Dense(2)(x)})
+    y = model(rng.standard_normal((4, 3)))
+    assert y["a"].shape == (4, 2) and y["b"].shape == (4, 1)
+    assert model.predict(rng.standard_normal((4, 3)), verbose=0)["a"].shape == (4, 2)
+
+
+def test_get_layer():
+    model = functional()
+    assert model.get_layer("lstm").units == 5 and model.get_layer(index=0).name == "series"
+    for wrong in ({"name": "x"}, {"index": 99}, {}, {"name": "lstm", "index": 0}):
+        with pytest.raises(ValueError):
+            model.get_layer(**wrong)
+
+
+def test_disconnected_graphs():
+    a, b = Input((3,)), Input((3,))
+    y = layers.Dense(2)(a)
+    with pytest.raises(ValueError, match="disconnected"):
+        Model(b, y)
+    with pytest.raises(ValueError, match="Input"):
+        Model(y, layers.Dense(1)(y))
+    with pytest.raises(ValueError, match="twice"):
+        Model([a, a], y)
+    with pytest.raises(ValueError, match="names must be unique"):
+        Model(a, layers.Dense(1, name="d")(layers.Dense(1, name="d")(a)))
+    with pytest.raises(ValueError, match="tensors"):
+        Model(np.zeros(3), y)
+
+
+def test_a_shared_layer_has_one_set_of_weights_and_sums_gradients(rng):
+    x = Input((None, 3))
+    lstm = layers.LSTM(3, return_sequences=True)
+    model = Model(x, lstm(lstm(x)))
+    assert len(model.weights) == 3
+    data = rng.standard_normal((2, 4, 3)).astype("float32")
+    y, tape = model.forward(data)
+    np.testing.assert_array_equal(y, lstm(lstm(data)))
+    dy = rng.standard_normal(y.shape).astype("float32")
+    grads, dx, _ = tape.backward(dy)
+    numeric_check(model, data, dy, grads, dx, rng)
+
+
+def numeric_check(model, x, dy, grads, dx, rng):
+    """Directional derivatives of sum(y * dy)."""
+    arrays = [(v._data, g, v) for v, g in zip(model.trainable_variables, grads, strict=True)] + [
+        (x, dx, None)
+    ]
+    for array, gradient, variable in arrays:
+        direction = rng.standard_normal(array.shape).astype("float32")
+        old, values = array.copy(), []
+        for sign in (1, -1):
+            array[...] = old + np.float32(sign * 1e-2) * direction
+            if variable is not None:
+                variable.touch()
+            values.append(float((model(x).astype("float64") * dy).sum()))
+        array[...] = old
+        if variable is not None:
+            variable.touch()
+        assert (values[0] - values[1]) / 2e-2 == pytest.approx(
+            float((gradient * direction).sum()), rel=2e-2, abs=2e-2
+        )
+
+
+def test_initial_states_in_a_graph(rng):
+    source, target = Input((None, 3)), Input((None, 2))
+    _, h, c = layers.LSTM(4, return_state=True)(source)
+    y = layers.LSTM(4, return_sequences=True)(target, initial_state=[h, c])
+    model = Model([source, target], layers.Dense(2)(y))
+    xs = [rng.standard_normal((2, t, n)).astype("float32") for t, n in ((5, 3), (4, 2))]
+    out, tape = model.forward(xs)
+    grads, (dsource, dtarget), dstates = tape.backward(np.ones_like(out))
+    assert np.abs(dsource).max() > 0 and dtarget.shape == xs[1].shape and len(dstates) == 2
+    encoder, decoder = (layer for layer in model.layers if isinstance(layer, layers.LSTM))
+    y1, *states = encoder(xs[0])
+    np.testing.assert_array_equal(out, model.layers[-1](decoder(xs[1], initial_state=states)))
+    again = Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again(xs), out)
+
+
+def test_models_inside_models(rng):
+    inner = Sequential(
+        [Input((None, 3)), layers.LSTM(4, return_sequences=True), layers.LSTM(2)], name="inner"
+    )
+    x = Input((None, 3))
+    model = Model(x, layers.Dense(1)(inner(x)))
+    data = rng.standard_normal((2, 5, 3)).astype("float32")
+    y, tape = model.forward(data)
+    np.testing.assert_array_equal(y, model.layers[-1](inner(data)))
+    dy = np.ones_like(y)
+    grads, dx, _ = tape.backward(dy)
+    assert len(grads) == 8
+    numeric_check(model, data, dy, grads, dx, rng)
+    again = clone_model(model)
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again(data), y)
+    model.compile("adam", "mse")
+    model.fit(data, np.zeros((2, 1)), epochs=2, verbose=0)
+
+
+def test_masks_reach_the_layers_they_should(rng):
+    ids = np.array([[3, 1, 0, 0], [2, 2, 2, 0]])
+    embedding, lstm = layers.Embedding(5, 3, mask_zero=True), layers.LSTM(4)
+    model = Sequential([Input((None,), dtype="int32"), embedding, layers.Dropout(0.5), layers.Dense(3), lstm])
+    h = model.layers[2](embedding(ids))
+    np.testing.assert_array_equal(model(ids), lstm(h, mask=ids != 0))
+    x = rng.standard_normal((2, 4, 3))
+    x[0, 2:] = 0
+    masked = Sequential(
+        [Input((None, 3)), layers.Masking(), layers.LSTM(4, return_sequences=True), layers.LSTM(2)]
+    )
+    first, second = masked.layers[1:]
+    mask = np.any(x != 0, axis=-1)
+    np.testing.assert_array_equal(masked(x), second(first(x, mask=mask), mask=mask))
+
+
+def test_a_layer_that_cannot_take_a_mask_warns():
+    x = layers.Embedding(5, 3, mask_zero=True)(Input((4,), dtype="int32"))
+    with pytest.warns(UserWarning, match="does not support masking"):
+        layers.Flatten()(x)
+
+
+def test_lengths_go_through_the_model(rng):
+    model = Sequential([Input((None, 3)), layers.LSTM(4, return_sequences=True), layers.SimpleRNN(2)])
+    x, n = rng.standard_normal((3, 6, 3)).astype("float32"), np.array([6, 2, 4])
+    y = model(x, lengths=n)
+    for b, length in enumerate(n):
+        np.testing.assert_array_equal(y[b], model(x[b : b + 1, :length])[0])
+    np.testing.assert_array_equal(model.predict(x, lengths=n, batch_size=2, verbose=0), y)
+    with pytest.raises(ValueError, match="lengths"):
+        model(x, lengths=[1, 2])
+
+
+@pytest.mark.parametrize(
+    "make", [functional, lambda: Sequential([Input((5, 2)), layers.LSTM(3), layers.Dense(1)])]
+)
+def test_configurations(make):
+    model = make()
+    again = type(model).from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    assert [v.shape for v in again.weights] == [v.shape for v in model.weights]
+
+
+def test_a_sequential_not_built_survives_its_configuration():
+    model = Sequential([layers.LSTM(3), layers.Dense(1)])
+    again = Sequential.from_config(model.get_config())
+    assert not again.built and [layer.name for layer in again.layers] == [
+        layer.name for layer in model.layers
+    ]
+
+
+def test_the_tape_is_used_once(rng):
+    model = Sequential([Input((None, 3)), layers.LSTM(2)])
+    y, tape = model.forward(rng.standard_normal((2, 4, 3)))
+    with pytest.raises(ValueError, match="dy must have the output's shape"):
+        tape.backward(np.ones((2, 3)))
+    first, *_ = tape.backward(np.ones_like(y))
+    with pytest.raises(ValueError, match="used already"):
+        tape.backward(np.ones_like(y))
+    kept = [g.copy() for g in first]
+    _, tape2 = model.forward(rng.standard_normal((2, 4, 3)))
+    tape2.backward(np.ones_like(y))
+    for a, b in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_training_loop_of_ones_own(rng):
+    model = Sequential([Input((None, 3)), layers.LSTM(4), layers.Dense(1)])
+    model.compile("adam")
+    x, target = (
+        rng.standard_normal((8, 4, 3)).astype("float32"),
+        rng.standard_normal((8, 1)).astype("float32"),
+    )
+    values = []
+    for _ in range(30):
+        y, tape = model.forward(x, training=True)
+        values.append(float(((y - target) ** 2).mean()))
+        grads, _, _ = tape.backward(2 * (y - target) / y.size)
+        model.apply_gradients(grads)
+    assert values[-1] < values[0]
+    assert int(model.optimizer.iterations) == 30
+
+
+def test_summary(capsys):
+    Sequential([Input((None, 4)), layers.LSTM(3), layers.Dense(2)], name="small").summary()
+    text = capsys.readouterr().out
+    assert 'Model: "small"' in text and "(None, 3)" in text and "Total params: 104" in text
+    lines = []
+    functional().summary(print_fn=lines.append, show_trainable=True)
+    assert "Connected to" in lines[0] and "masking[0][0]" in lines[0]
+    Sequential([layers.LSTM(3)]).summary(print_fn=lines.append)
+    assert "0 (unbuilt)" in lines[1]
+
+
+def test_weights_files(tmp_path):
+    model = functional()
+    model.save_weights(tmp_path / "w.safetensors")
+    other = functional()
+    other.load_weights(tmp_path / "w.safetensors")
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="does not fit"):
+        Sequential([Input((2,)), layers.Dense(1)]).load_weights(tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="safetensors"):
+        model.save_weights(tmp_path / "w.h5")
+
+
+def test_prediction_has_the_same_bits_in_any_batch(rng):
+    model = Sequential(
+        [Input((None, 5)), layers.LSTM(9, return_sequences=True), layers.Dense(3, activation="softmax")]
+    )
+    x = rng.standard_normal((13, 6, 5)).astype("float32")
+    whole = model(x)
+    for size in (1, 2, 5, 13, 64):
+        np.testing.assert_array_equal(model.predict(x, batch_size=size, verbose=0), whole)
+
+
+def test_frozen_layers(rng):
+    model = Sequential([Input((None, 3)), layers.LSTM(4, name="a"), layers.Dense(1, name="b")])
+    model.get_layer("a").trainable = False
+    assert [v.path for v in model.trainable_variables] == ["b/kernel", "b/bias"]
+    before = model.get_weights()
+    model.compile("adam", "mse")
+    model.fit(rng.standard_normal((8, 4, 3)), np.ones((8, 1)), epochs=2, verbose=0)
+    after = model.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(before[:3], after[:3], strict=True))
+    assert not np.array_equal(before[3], after[3])
+
+
+def test_stateful_models(rng):
+    model = Sequential([Input(batch_shape=(2, None, 3)), layers.LSTM(4, stateful=True)])
+    x = rng.standard_normal((2, 5, 3)).astype("float32")
+    first = model(x)
+    assert not np.array_equal(model(x), first)
+    model.reset_states()
+    np.testing.assert_array_equal(model(x), first)
+
+
+def test_top_level_names():
+    for name in lf.__all__:
+        assert hasattr(lf, name), name
