@@ -217,7 +217,6 @@ def test_uncompiled_and_unbuilt(tmp_path):
         assert_close(other.saving.load_model(tmp_path / "b.keras").predict(SEQUENCES, verbose=0), y)
 
 
-@pytest.mark.xfail(strict=False, reason="Keras hands no mask to a call that has an initial state as well")
 def test_mask_beside_an_initial_state(tmp_path):
     L = keras.layers
     ids = L.Input((6,))

@@ -242,7 +242,9 @@ class Executor:
             call.initial_state = tuple(values[s] if isinstance(s, int) else s for s in step.initial_state)
         if track_masks:
             masks = run.masks
-            call.mask = [masks[s] for s in step.inputs] if step.takes_list else masks[step.inputs[0]]
+            mask = [masks[s] for s in step.inputs] if step.takes_list else masks[step.inputs[0]]
+            # Keras hands no mask on to a call with two tensor arguments, but still computes the output's from it.
+            call.mask = mask if step.initial_state is None else None
         if track_lengths:
             call.lengths = next((run.lengths[s] for s in step.inputs if run.lengths[s] is not None), None)
         y = step.forward(x, call)
@@ -260,7 +262,7 @@ class Executor:
         if layer.activity_regularizer is not None:
             self._penalize(run, layer, step.outputs)
         if track_masks:
-            made = call.output_mask if call.output_mask is not None else layer.compute_mask(x, call.mask)
+            made = call.output_mask if call.output_mask is not None else layer.compute_mask(x, mask)
             if len(step.outputs) == 1:
                 run.masks[step.outputs[0]] = made
             elif made is not None:

@@ -79,7 +79,7 @@ class Objective:
         self.deferred = frozenset(o.fused_step for o in self.outputs if o.fused_step is not None)
         self.has_loss = any(o.loss is not None for o in self.outputs)
         self._several = sum(o.loss is not None for o in self.outputs) > 1
-        self._named = self._named_metrics(len(names) > 1)
+        self.named_metrics = self._named_metrics(len(names) > 1)
         self.loss_total = 0.0
         self.samples = 0
 
@@ -152,7 +152,7 @@ class Objective:
         self.loss_total, self.samples = 0.0, 0
         for output in self.outputs:
             output.total = 0.0
-        for _, metric in self._named:
+        for _, metric in self.named_metrics:
             metric.reset_state()
 
     def logs(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Objective:
             for output in self.outputs:
                 if output.loss is not None:
                     values[f"{output.name}_loss"] = output.total / n
-        for name, metric in self._named:
+        for name, metric in self.named_metrics:
             result = metric.result()
             values[name] = float(result) if np.ndim(result) == 0 else np.asarray(result)
         return dict(sorted(values.items())) if len(values) > 1 else values

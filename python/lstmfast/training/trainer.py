@@ -119,6 +119,11 @@ class Trainer:
         """The `loss` argument of `compile`."""
         return self._compile_arguments["loss"]
 
+    @property
+    def metrics(self: Any) -> list[Any]:
+        """The metrics of `compile`, once data have shown which they are; callbacks ask them for their direction."""
+        return [] if self._objective is None else [metric for _, metric in self._objective.named_metrics]
+
     def get_compile_config(self: Any) -> dict[str, Any] | None:
         """Arguments of `compile` in Keras 3's form; None if the model is not compiled."""
         if not self.compiled:
