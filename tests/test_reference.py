@@ -95,6 +95,7 @@ VARIANTS = {
     "lengths_and_mask": {"lengths": True, "mask": True, "zero_output_for_mask": True},
     "shared_recurrent_mask": {"recurrent_mask": "shared", "return_sequences": True},
     "recurrent_mask_by_gate": {"recurrent_mask": "gate", "return_sequences": True},
+    "input_mask_by_gate": {"input_mask": True, "recurrent_mask": "gate", "return_sequences": True},
     "other_activations": {"activation": "softsign", "recurrent_activation": "silu"},
 }
 
@@ -116,6 +117,8 @@ def test_sequence(cell, variant, rng):
     if "recurrent_mask" in options:
         shape = (n_batch, units) if options["recurrent_mask"] == "shared" else (n_batch, gates, units)
         options["recurrent_mask"] = rng.integers(0, 2, shape) / 0.5
+    if options.get("input_mask"):
+        options["input_mask"] = rng.integers(0, 2, (n_batch, gates, n_in)) / 0.5
     y, states, tape = ref.recurrent_forward(cell, w, u, b, x, initial, **options)
     dy, dstates = rng.standard_normal(y.shape), [rng.standard_normal(s.shape) for s in states]
 

@@ -290,9 +290,10 @@ def recurrent_forward(
         states = tuple(np.where(active[:, t, None], a, b) for a, b in zip(new, states, strict=True))
         y[:, s] = np.where(shown[:, t, None], states[0], 0.0)
         steps.append((h_used, kept))
-    tape = Tape(cell, w, u, x, rmask, imask, order, active, shown, last_shown, (activation,
-    recurrent_activation),
-                return_sequences, steps)  # fmt: skip
+    functions = (activation, recurrent_activation)
+    tape = Tape(
+        cell, w, u, x, rmask, imask, order, active, shown, last_shown, functions, return_sequences, steps
+    )
     return (y if return_sequences else np.where(last_shown[:, None], states[0], 0.0)), states, tape
 
 

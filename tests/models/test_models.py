@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sequential and functional models: building, structure, masks, configurations, tapes."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -362,6 +365,30 @@ def test_stateful_models(rng):
     assert not np.array_equal(model(x), first)
     model.reset_states()
     np.testing.assert_array_equal(model(x), first)
+
+
+def test_a_stateful_model_takes_whole_batches(rng):
+    model = Sequential([Input(batch_shape=(4, 3, 2)), layers.LSTM(3, stateful=True), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = rng.standard_normal((8, 3, 2)), np.zeros(8)
+    model.fit(x, y, verbose=0, shuffle=False)
+    assert model.predict(x, verbose=0).shape == (8, 1)
+    for action in (
+        lambda: model.fit(x[:6], y[:6], verbose=0),
+        lambda: model.predict(x, batch_size=2, verbose=0),
+    ):
+        with pytest.raises(ValueError, match="batches of 4"):
+            action()
+
+
+def test_copies_and_pickles(rng):
+    model = Sequential([Input((None, 3)), layers.LSTM(4), layers.Dense(2)])
+    x = rng.standard_normal((2, 5, 3))
+    y = model(x)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(other(x), y)
+        other.set_weights([w * 2 for w in other.get_weights()])
+        np.testing.assert_array_equal(model(x), y)
 
 
 def test_top_level_names():

@@ -298,6 +298,9 @@ class Layer:
         self._packed_weights = (key, made)  # one assignment: threads see the old pair or the new one
         return made
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed_weights": None}  # derived, and native
+
     # --- calls
 
     def __call__(

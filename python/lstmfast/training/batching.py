@@ -16,7 +16,7 @@ from ..symbolic import flatten
 if TYPE_CHECKING:
     from ..models.model import Model
 
-__all__ = ["DataSet", "positive_int", "prepare", "split", "with_class_weights"]
+__all__ = ["DataSet", "batch_size_for", "positive_int", "prepare", "split", "with_class_weights"]
 
 Array = npt.NDArray[Any]
 
@@ -85,6 +85,25 @@ class DataSet:
                     for group, buffer in zip(lists, buffers, strict=True)
                 ]
             )
+
+
+def batch_size_for(model: Model, batch_size: Any, n: int) -> int:
+    """The size of the batches: as given, or 32; a model with state takes only whole batches of its fixed size.
+
+    Raises
+    ------
+    ValueError
+        If it is not a positive integer, or does not fit the model and the number of samples.
+    """
+    stateful = [layer for layer in model.layers if getattr(layer, "stateful", False)]
+    fixed = model.executor.graph.inputs[0].shape[0] if stateful else None
+    size = positive_int(batch_size, "batch_size", fixed or 32)
+    if fixed is not None and (size != fixed or n % fixed):
+        raise ValueError(
+            f"layer {stateful[0].name!r} keeps states for batches of {fixed}: batch_size must be {fixed} and the number "
+            f"of samples a multiple of it, got batch_size={size} and {n} samples"
+        )
+    return size
 
 
 def positive_int(value: Any, name: str, default: int | None = None) -> int:

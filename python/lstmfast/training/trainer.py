@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import optimizers, random
-from .batching import DataSet, positive_int, prepare, split, with_class_weights
+from .. import random
+from .batching import DataSet, batch_size_for, positive_int, prepare, split, with_class_weights
+from .compiling import Compiled
 from .objective import Objective
 
 if TYPE_CHECKING:
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 Array = npt.NDArray[Any]
-
-_COMPILE_DEFAULTS = {
-    "loss": None,
-    "loss_weights": None,
-    "metrics": None,
-    "weighted_metrics": None,
-    "run_eagerly": False,
-    "steps_per_execution": 1,
-    "jit_compile": False,
-}
 
 
 class _Step:
@@ -47,134 +38,8 @@ class _Step:
         self.regularized = [v for v in self.trainable if v.regularizer is not None]
 
 
-class Trainer:
+class Trainer(Compiled):
     """The part of `Model` that trains. Methods are documented where users meet them: in `Model`."""
-
-    def _init_trainer(self) -> None:
-        self.optimizer: Any = None
-        self.compiled = False
-        self.stop_training = False
-        self.stop_evaluating = False
-        self.stop_predicting = False
-        self.history: History | None = None
-        self._compile_arguments: dict[str, Any] = dict(_COMPILE_DEFAULTS)
-        self._objective: Objective | None = None
-        self._train: _Step | None = None
-
-    # --- compile
-
-    def compile(
-        self: Any,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        run_eagerly: bool = False,
-        steps_per_execution: int = 1,
-        jit_compile: Any = "auto",
-        auto_scale_loss: bool = True,
-    ) -> None:
-        """Say how to train.
-
-        Parameters
-        ----------
-        optimizer : str, dict or Optimizer
-        loss : str, dict, Loss or function, or a list or dict (by output names) of them
-            A function gives ``(value, gradient)``.
-        loss_weights : float, list or dict, optional
-        metrics, weighted_metrics : list or dict, optional
-            The weighted ones take sample weights into account.
-        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss : optional
-            Accepted for Keras's sake; they change nothing.
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown, or losses or metrics do not fit the outputs.
-        """
-        made = optimizers.get(optimizer)
-        arguments = {
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-            "run_eagerly": run_eagerly,
-            "steps_per_execution": steps_per_execution,
-            "jit_compile": bool(jit_compile) and jit_compile != "auto",
-        }
-        _check_compile(arguments)
-        self.optimizer = made
-        self._compile_arguments = arguments
-        self.compiled = True
-        self.stop_training = False
-        self._reset_compiled()
-
-    def _reset_compiled(self) -> None:
-        self._objective = None
-        self._train = None
-
-    @property
-    def loss(self) -> Any:
-        """The `loss` argument of `compile`."""
-        return self._compile_arguments["loss"]
-
-    @property
-    def metrics(self: Any) -> list[Any]:
-        """The metrics of `compile`, once data have shown which they are; callbacks ask them for their direction."""
-        return [] if self._objective is None else [metric for _, metric in self._objective.named_metrics]
-
-    def get_compile_config(self: Any) -> dict[str, Any] | None:
-        """Arguments of `compile` in Keras 3's form; None if the model is not compiled."""
-        if not self.compiled:
-            return None
-        from ..saving.registry import serialize_keras_object
-
-        return {
-            "optimizer": serialize_keras_object(self.optimizer),
-            **{key: serialize_keras_object(value) for key, value in self._compile_arguments.items()},
-        }
-
-    def compile_from_config(self: Any, config: dict[str, Any]) -> None:
-        """`compile` with what `get_compile_config` gave; makes the optimizer's variables."""
-        from ..saving.registry import deserialize_keras_object
-
-        known = {key: config.get(key, default) for key, default in _COMPILE_DEFAULTS.items()}
-        self.compile(
-            optimizer=config["optimizer"], **{k: deserialize_keras_object(v) for k, v in known.items()}
-        )
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def _need_compiled(self: Any) -> None:
-        if not self.compiled:
-            raise ValueError("You must call `compile()` before using the model.")
-
-    def _objective_for(self: Any, data: DataSet, one_batch: bool = False) -> Objective:
-        """Losses and metrics for this model and these targets, with the targets checked.
-
-        One batch needs no look ahead: the losses refuse what is wrong in it before anything changes.
-        """
-        objective: Objective | None = self._objective
-        if objective is None:
-            objective = Objective(
-                self, self._compile_arguments, [None if y is None else y.shape for y in data.ys]
-            )
-        if not one_batch or self._objective is None:
-            objective.check_targets(data.ys, self._output_shapes(data))
-        self._objective = objective
-        return objective
-
-    def _output_shapes(self: Any, data: DataSet) -> list[Any]:
-        """Shapes of the outputs for this data: open axes filled in from the inputs."""
-        shapes = [x.shape for x in data.xs]
-        made = self.compute_output_shape(shapes if len(shapes) > 1 else shapes[0])
-        return list(made) if made and isinstance(made[0], (tuple, list)) else [made]
-
-    def reset_metrics(self) -> None:
-        """Forget the batches that loss and metrics have seen."""
-        if self._objective is not None:
-            self._objective.reset()
 
     # --- fit
 
@@ -239,7 +104,8 @@ class Trainer:
             If an argument or the data will not do. All of it is checked before the first step.
         """
         self._need_compiled()
-        batch_size = positive_int(batch_size, "batch_size", 32)
+        if batch_size is not None:
+            positive_int(batch_size, "batch_size")
         epochs = _epochs(epochs, initial_epoch)
         steps_per_epoch = (
             None if steps_per_epoch is None else positive_int(steps_per_epoch, "steps_per_epoch")
@@ -257,7 +123,10 @@ class Trainer:
             data, validation = split(data, validation_split)
         if class_weight is not None:  # as in Keras, only in training
             data = with_class_weights(data, class_weight)
+        batch_size = batch_size_for(self, batch_size, len(data))
         val_size = positive_int(validation_batch_size, "validation_batch_size", batch_size)
+        if validation is not None:
+            batch_size_for(self, val_size, len(validation))
         if validation_steps is not None:
             validation_steps = positive_int(validation_steps, "validation_steps")
         n = len(data)
@@ -374,9 +243,9 @@ class Trainer:
             The loss, then the metrics.
         """
         self._need_compiled()
-        batch_size = positive_int(batch_size, "batch_size", 32)
         steps = None if steps is None else positive_int(steps, "steps")
         data = prepare(self, x, y, sample_weight, None, lengths)
+        batch_size = batch_size_for(self, batch_size, len(data))
         objective = self._objective_for(data)
         total = math.ceil(len(data) / batch_size)
         hooks = self._callback_list(callbacks, verbose, 1, total if steps is None else min(total, steps))
@@ -456,10 +325,10 @@ class Trainer:
         numpy.ndarray, or a list or dict of them
             float32, one entry for each sample.
         """
-        batch_size = positive_int(batch_size, "batch_size", 32)
         steps = None if steps is None else positive_int(steps, "steps")
         data = prepare(self, x, lengths=lengths)
         n = len(data)
+        batch_size = batch_size_for(self, batch_size, n)
         total = math.ceil(n / batch_size)
         total = total if steps is None else min(total, steps)
         hooks = self._callback_list(callbacks, verbose, 1, total)
@@ -510,33 +379,6 @@ class Trainer:
             epochs=epochs,
             steps=steps,
         )
-
-
-def _check_compile(arguments: dict[str, Any]) -> None:
-    """Unknown names fail at once; what needs the shapes of targets is checked with the first data."""
-    from .. import losses, metrics
-
-    def leaves(given: Any) -> list[Any]:
-        if isinstance(given, dict) and "class_name" not in given:
-            return [leaf for value in given.values() for leaf in leaves(value)]
-        if isinstance(given, (list, tuple)):
-            return [leaf for value in given for leaf in leaves(value)]
-        return [] if given is None else [given]
-
-    for loss in leaves(arguments["loss"]):
-        if not (isinstance(loss, str) and loss.lower() in ("crossentropy", "ce")):
-            losses.get(loss)
-    for name in ("metrics", "weighted_metrics"):
-        given = arguments[name]
-        if given and not isinstance(given, (list, tuple, dict)):
-            raise ValueError(
-                f"Expected `{name}` argument to be a list, tuple, or dict. Received instead: {name}={given} "
-                "of type "
-                f"{type(given)}"
-            )
-        for metric in leaves(given):
-            if not (isinstance(metric, str) and metric.lower() in ("accuracy", "acc", "crossentropy", "ce")):
-                metrics.get(metric)
 
 
 def _epochs(epochs: Any, initial_epoch: Any) -> int:

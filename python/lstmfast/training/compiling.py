@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`compile`: which optimizer, losses and metrics a model trains with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import optimizers
+from .objective import Objective
+
+if TYPE_CHECKING:
+    from ..callbacks import History
+    from .batching import DataSet
+
+_COMPILE_DEFAULTS = {
+    "loss": None,
+    "loss_weights": None,
+    "metrics": None,
+    "weighted_metrics": None,
+    "run_eagerly": False,
+    "steps_per_execution": 1,
+    "jit_compile": False,
+}
+
+
+class Compiled:
+    """The part of `Model` that knows how to train; `Trainer` does it."""
+
+    _train: Any
+
+    def _init_trainer(self) -> None:
+        self.optimizer: Any = None
+        self.compiled = False
+        self.stop_training = False
+        self.stop_evaluating = False
+        self.stop_predicting = False
+        self.history: History | None = None
+        self._compile_arguments: dict[str, Any] = dict(_COMPILE_DEFAULTS)
+        self._objective: Objective | None = None
+        self._train = None
+
+    # --- compile
+
+    def compile(
+        self: Any,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Say how to train.
+
+        Parameters
+        ----------
+        optimizer : str, dict or Optimizer
+        loss : str, dict, Loss or function, or a list or dict (by output names) of them
+            A function gives ``(value, gradient)``.
+        loss_weights : float, list or dict, optional
+        metrics, weighted_metrics : list or dict, optional
+            The weighted ones take sample weights into account.
+        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss : optional
+            Accepted for Keras's sake; they change nothing.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown, or losses or metrics do not fit the outputs.
+        """
+        made = optimizers.get(optimizer)
+        arguments = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": bool(jit_compile) and jit_compile != "auto",
+        }
+        _check_compile(arguments)
+        self.optimizer = made
+        self._compile_arguments = arguments
+        self.compiled = True
+        self.stop_training = False
+        self._reset_compiled()
+
+    def _reset_compiled(self) -> None:
+        self._objective = None
+        self._train = None
+
+    @property
+    def loss(self) -> Any:
+        """The `loss` argument of `compile`."""
+        return self._compile_arguments["loss"]
+
+    @property
+    def metrics(self: Any) -> list[Any]:
+        """The metrics of `compile`, once data have shown which they are; callbacks ask them for their direction."""
+        return [] if self._objective is None else [metric for _, metric in self._objective.named_metrics]
+
+    def get_compile_config(self: Any) -> dict[str, Any] | None:
+        """Arguments of `compile` in Keras 3's form; None if the model is not compiled."""
+        if not self.compiled:
+            return None
+        from ..saving.registry import serialize_keras_object
+
+        return {
+            "optimizer": serialize_keras_object(self.optimizer),
+            **{key: serialize_keras_object(value) for key, value in self._compile_arguments.items()},
+        }
+
+    def compile_from_config(self: Any, config: dict[str, Any]) -> None:
+        """`compile` with what `get_compile_config` gave; makes the optimizer's variables."""
+        from ..saving.registry import deserialize_keras_object
+
+        known = {key: config.get(key, default) for key, default in _COMPILE_DEFAULTS.items()}
+        self.compile(
+            optimizer=config["optimizer"], **{k: deserialize_keras_object(v) for k, v in known.items()}
+        )
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _need_compiled(self: Any) -> None:
+        if not self.compiled:
+            raise ValueError("You must call `compile()` before using the model.")
+
+    def _objective_for(self: Any, data: DataSet, one_batch: bool = False) -> Objective:
+        """Losses and metrics for this model and these targets, with the targets checked.
+
+        One batch needs no look ahead: the losses refuse what is wrong in it before anything changes.
+        """
+        objective: Objective | None = self._objective
+        if objective is None:
+            objective = Objective(
+                self, self._compile_arguments, [None if y is None else y.shape for y in data.ys]
+            )
+        if not one_batch or self._objective is None:
+            objective.check_targets(data.ys, self._output_shapes(data))
+        self._objective = objective
+        return objective
+
+    def _output_shapes(self: Any, data: DataSet) -> list[Any]:
+        """Shapes of the outputs for this data: open axes filled in from the inputs."""
+        shapes = [x.shape for x in data.xs]
+        made = self.compute_output_shape(shapes if len(shapes) > 1 else shapes[0])
+        return list(made) if made and isinstance(made[0], (tuple, list)) else [made]
+
+    def reset_metrics(self) -> None:
+        """Forget the batches that loss and metrics have seen."""
+        if self._objective is not None:
+            self._objective.reset()
+
+
+def _check_compile(arguments: dict[str, Any]) -> None:
+    """Unknown names fail at once; what needs the shapes of targets is checked with the first data."""
+    from .. import losses, metrics
+
+    def leaves(given: Any) -> list[Any]:
+        if isinstance(given, dict) and "class_name" not in given:
+            return [leaf for value in given.values() for leaf in leaves(value)]
+        if isinstance(given, (list, tuple)):
+            return [leaf for value in given for leaf in leaves(value)]
+        return [] if given is None else [given]
+
+    for loss in leaves(arguments["loss"]):
+        if not (isinstance(loss, str) and loss.lower() in ("crossentropy", "ce")):
+            losses.get(loss)
+    for name in ("metrics", "weighted_metrics"):
+        given = arguments[name]
+        if given and not isinstance(given, (list, tuple, dict)):
+            raise ValueError(
+                f"Expected `{name}` argument to be a list, tuple, or dict. Received instead: {name}={given} "
+                "of type "
+                f"{type(given)}"
+            )
+        for metric in leaves(given):
+            if not (isinstance(metric, str) and metric.lower() in ("accuracy", "acc", "crossentropy", "ce")):
+                metrics.get(metric)
