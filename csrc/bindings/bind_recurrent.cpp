@@ -64,7 +64,7 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   s.time = static_cast<int>(time);
   s.x = x.data();
   s.reversed = go_backwards;
-  s.zero_masked = zero_output_for_mask || lengths;
+  s.zero_masked = zero_output_for_mask;
   const std::size_t n_states = w.cell.has_cell ? 2 : 1;
   std::vector<OptionalFloatArray> initial(2);
   if (initial_state) {

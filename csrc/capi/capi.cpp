@@ -79,7 +79,6 @@ int recurrent_forward(const lstmfast_recurrent* w, const float* x, int batch, in
     s.initial[0] = h0;
     s.initial[1] = c0;
     s.lengths = lengths;
-    s.zero_masked = lengths != nullptr;
     if (lengths)
       for (int b = 0; b < batch; ++b) require(lengths[b] >= 0 && lengths[b] <= time, "lengths must be from 0 to time");
     float* const final_state[2] = {h, c};

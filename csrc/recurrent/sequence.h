@@ -26,7 +26,7 @@ struct Sequence {
   const float* recurrent_mask = nullptr;  // (B, recurrent_masks, H): multiplies h on its way into the recurrent product
   int recurrent_masks = 1;                // 1 or G
   bool reversed = false;                  // from the last step to the first; outputs in processing order
-  bool zero_masked = false;               // outputs of excluded steps are 0, not the output before
+  bool zero_masked = false;               // outputs of masked steps are 0, not the last h; beyond a length they always are
 
   int input_time(int step) const { return reversed ? time - 1 - step : step; }
   bool ragged() const { return mask || lengths; }
@@ -34,6 +34,8 @@ struct Sequence {
     const int t = input_time(step);
     return (!lengths || t < lengths[row]) && (!mask || mask[static_cast<std::int64_t>(row) * time + t]);
   }
+  // Whether the output of an excluded step is 0.
+  bool zero_output(int row, int step) const { return zero_masked || (lengths && input_time(step) >= lengths[row]); }
 };
 
 // What the backward pass needs of the forward pass. The arrays that Sequence points to must outlive it.

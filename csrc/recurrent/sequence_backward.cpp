@@ -83,7 +83,7 @@ class BackwardWorker {
         const int p = j_.tape.pair(step, row);
         const float* dy_row = j_.grads.dy ? j_.grads.dy + (static_cast<std::int64_t>(row) * s_.time + step) * w.units : nullptr;
         if (p < 0) {
-          if (dy_row && !s_.zero_masked) add(dy_row + unit_begin_, n_units(), j_.dh + row * j_.ld + unit_begin_);
+          if (dy_row && !s_.zero_output(row, step)) add(dy_row + unit_begin_, n_units(), j_.dh + row * j_.ld + unit_begin_);
           continue;
         }
         batch_row[n] = row;

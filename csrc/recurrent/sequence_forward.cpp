@@ -77,7 +77,7 @@ class ForwardWorker {
   }
 
   static std::size_t memory_needed(int batch, int chunk, int masked_inputs) {
-    return static_cast<std::size_t>(batch) * (sizeof(int) * 6 + sizeof(void*) * 3) +
+    return static_cast<std::size_t>(batch) * (sizeof(int) * 7 + sizeof(void*) * 3) +
            static_cast<std::size_t>(batch) * static_cast<std::size_t>(chunk) *
                (2 * sizeof(void*) + 2 * sizeof(int) + sizeof(float) * static_cast<std::size_t>(masked_inputs)) +
            256;
@@ -121,6 +121,7 @@ class ForwardWorker {
     c_in_ = take<int>(p, b);
     c_out_ = take<int>(p, b);
     if (j_.s.input_mask) masked_ = take<float>(p, all * static_cast<std::size_t>(j_.w.inputs));
+    last_step_ = take<int>(p, b);
     last_ = take<int>(p, b);  // where a row's state is: its last pair, or its slot; -1: the initial state
   }
 
@@ -193,6 +194,7 @@ class ForwardWorker {
         continue;
       }
       batch_row_[n] = row;
+      last_step_[row] = step;
       index_[n] = gates_index(step, row);
       const int last = last_[row];
       if (j_.tape) {
@@ -267,15 +269,16 @@ class ForwardWorker {
     }
   }
 
-  // The output of an excluded step.
+  // The output of an excluded step: 0, or h as it is.
   void repeat_output(int row, int step) {
     const int begin = unit_begin(), n = unit_end() - begin;
-    float* out = j_.y + (static_cast<std::int64_t>(row) * j_.s.time + step) * j_.w.units + begin;
-    const float* before = step > 0          ? out - j_.w.units
-                          : j_.s.initial[0] ? j_.s.initial[0] + static_cast<std::int64_t>(row) * j_.w.units + begin
-                                            : nullptr;
-    if (j_.s.zero_masked || !before) std::fill_n(out, n, 0.0f);
-    else std::memcpy(out, before, static_cast<std::size_t>(n) * sizeof(float));
+    float* const rows = j_.y + static_cast<std::int64_t>(row) * j_.s.time * j_.w.units + begin;
+    const float* h = last_[row] >= 0   ? rows + static_cast<std::int64_t>(last_step_[row]) * j_.w.units
+                     : j_.s.initial[0] ? j_.s.initial[0] + static_cast<std::int64_t>(row) * j_.w.units + begin
+                                       : nullptr;
+    float* out = rows + static_cast<std::int64_t>(step) * j_.w.units;
+    if (!h || j_.s.zero_output(row, step)) std::fill_n(out, n, 0.0f);
+    else std::memcpy(out, h, static_cast<std::size_t>(n) * sizeof(float));
   }
 
   void finish() {
@@ -290,7 +293,7 @@ class ForwardWorker {
       } else if (!j_.recurrent_mask) {
         std::copy_n(j_.hidden + last * j_.hidden_ld + begin, end - begin, h + begin);
       } else if (j_.y) {
-        std::copy_n(j_.y + (static_cast<std::int64_t>(row) * j_.s.time + last_valid_step(row)) * units + begin, end - begin, h + begin);
+        std::copy_n(j_.y + (static_cast<std::int64_t>(row) * j_.s.time + last_step_[row]) * units + begin, end - begin, h + begin);
       }
       if (!j_.w.cell.has_cell) continue;
       float* c = j_.final_state[1] + static_cast<std::int64_t>(row) * units;
@@ -300,12 +303,6 @@ class ForwardWorker {
         std::copy_n(from, std::min(lanes, end - u), c + u);
       }
     }
-  }
-
-  int last_valid_step(int row) const {
-    int step = j_.s.time - 1;
-    while (!j_.s.valid(row, step)) --step;
-    return step;
   }
 
   const ForwardJob& j_;
@@ -319,7 +316,7 @@ class ForwardWorker {
   float** h_out_ = nullptr;
   float** y_out_ = nullptr;
   int *x_index_ = nullptr, *x_batch_row_ = nullptr, *rows_ = nullptr, *batch_row_ = nullptr, *index_ = nullptr, *c_in_ = nullptr,
-      *c_out_ = nullptr, *last_ = nullptr;
+      *c_out_ = nullptr, *last_ = nullptr, *last_step_ = nullptr;
 };
 
 // Steps whose input products fit, with their gates, in a share of L2; at least one.

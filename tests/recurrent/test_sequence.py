@@ -22,7 +22,7 @@ SHAPES = [
     (33, 4, 64, 100),
     (40, 3, 10, 130),
 ]
-MODES = ["full", "masked", "lengths", "recurrent_mask", "gate_masks"]
+MODES = ["full", "masked", "lengths", "recurrent_mask", "gate_masks", "masked_lengths"]
 
 
 class Case:
@@ -39,8 +39,8 @@ class Case:
         self.kernel, self.recurrent_kernel = normal(i, g * h), normal(h, g * h, scale=0.7 / np.sqrt(h))
         self.bias = normal(g * h) if bias else None
         self.x, self.states = normal(b, t, i), tuple(normal(b, h) for _ in range(STATES[cell]))
-        self.mask = rng.random((b, t)) > 0.4 if mode == "masked" else None
-        self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode == "lengths" else None
+        self.mask = rng.random((b, t)) > 0.4 if mode.startswith("masked") else None
+        self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode.endswith("lengths") else None
         self.recurrent_mask = (
             (rng.random((b, h)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
         )
