@@ -5,13 +5,12 @@
 
 #include "bindings/activation_names.h"
 #include "bindings/array_args.h"
+#include "bindings/gil.h"
 #include "dispatch/select.h"
 #include "layers/dense.h"
 
 namespace lstmfast {
 namespace {
-
-constexpr double kGilWork = 2e5;  // flops, about 5 us: below it the switch costs more than it gives
 
 // The arrays are kept for the transpose, which is packed when a backward pass first asks for it.
 struct BoundDenseWeights {
@@ -34,13 +33,6 @@ std::unique_ptr<BoundDenseWeights> new_dense_weights(FloatArray kernel, Optional
 
 double work(const DenseWeights& w, py::ssize_t m) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(w.k) * static_cast<double>(w.n);
-}
-
-template <class F>
-void without_gil(double flops, F&& f) {
-  if (flops < kGilWork) return f();
-  const py::gil_scoped_release release;
-  f();
 }
 
 FloatArray bound_dense_forward(const BoundDenseWeights& bound, const FloatArray& x, const std::string& activation,

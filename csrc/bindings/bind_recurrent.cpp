@@ -6,6 +6,7 @@
 
 #include "bindings/activation_names.h"
 #include "bindings/array_args.h"
+#include "bindings/gil.h"
 #include "dispatch/select.h"
 #include "recurrent/sequence.h"
 
@@ -114,12 +115,7 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   float* out = y ? y->mutable_data() : nullptr;
   std::unique_ptr<SequenceTape> tape;
   const double flops = 2.0 * static_cast<double>(batch * time) * w.cell.gates * w.units * (w.inputs + w.units);
-  if (flops < 2e5) {  // about 5 us: letting others run would cost more than it gives
-    tape = sequence_forward(w, s, out, final_state, save);
-  } else {
-    const py::gil_scoped_release release;
-    tape = sequence_forward(w, s, out, final_state, save);
-  }
+  without_gil(flops, [&] { tape = sequence_forward(w, s, out, final_state, save); });
   py::object kept = py::none();
   if (save)
     kept = py::cast(std::unique_ptr<BoundTape>(new BoundTape{std::move(tape), std::move(x), std::move(initial), std::move(mask),

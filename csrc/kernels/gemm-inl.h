@@ -15,6 +15,10 @@ namespace {
 
 constexpr int kMaxRows = 6;
 
+// All loops over a tile's sums: with one of them left rolled GCC 12 keeps the whole array in memory and stores it back
+// at every k.
+#define LSTMFAST_UNROLL _Pragma("GCC unroll 24")
+
 template <int NV>
 constexpr int max_rows() {
   return kAccumulators / NV < kMaxRows ? kAccumulators / NV : kMaxRows;
@@ -24,68 +28,84 @@ LSTMFAST_INLINE int clamp_lanes(std::int64_t n) { return n < 0 ? 0 : n > kLanes 
 
 template <int MR, int NV, int NP>
 inline void gemm_tile(const GemmArgs& g, int row, int panel) {
+  constexpr int kColumns = NP * NV;  // vectors of the tile: vector j is vector j % NV of panel j / NV
   const float* a[MR];
   float* c[MR];
+  LSTMFAST_UNROLL
   for (int r = 0; r < MR; ++r) {
     a[r] = g.a[row + r] + g.a_offset;
     c[r] = g.c + (g.c_row ? g.c_row[row + r] : row + r) * g.ldc + panel * g.c_panel_stride;
   }
   const float* b[NP];
+  LSTMFAST_UNROLL
   for (int p = 0; p < NP; ++p) b[p] = g.b + (panel + p) * g.b_panel_stride;
   const std::int64_t lanes_left = g.limit - (panel + NP - 1) * g.limit_panel - (NV - 1) * g.limit_vector;
   const bool whole = lanes_left >= kLanes;
 
-  F32 acc[MR][NP][NV];
-  for (int p = 0; p < NP; ++p)
-    for (int v = 0; v < NV; ++v) {
-      if (g.load_mask >> v & 1) {
-        if (whole) {
-          for (int r = 0; r < MR; ++r) acc[r][p][v] = load(c[r] + p * g.c_panel_stride + g.c_vector[v]);
-        } else {
-          const int n = clamp_lanes(g.limit - (panel + p) * g.limit_panel - v * g.limit_vector);
-          for (int r = 0; r < MR; ++r) acc[r][p][v] = load_n(c[r] + p * g.c_panel_stride + g.c_vector[v], n);
-        }
-      } else {
-        const F32 start = g.bias ? load(g.bias + (panel + p) * g.bias_panel_stride + v * kLanes) : zero();
-        for (int r = 0; r < MR; ++r) acc[r][p][v] = start;
-      }
+  F32 acc[MR][kColumns];
+  LSTMFAST_UNROLL
+  for (int j = 0; j < kColumns; ++j) {
+    const int p = j / NV, v = j % NV;
+    const std::int64_t column = p * g.c_panel_stride + g.c_vector[v];
+    if (!(g.load_mask >> v & 1)) {
+      const F32 start = g.bias ? load(g.bias + (panel + p) * g.bias_panel_stride + v * kLanes) : zero();
+      LSTMFAST_UNROLL
+      for (int r = 0; r < MR; ++r) acc[r][j] = start;
+    } else if (whole) {
+      LSTMFAST_UNROLL
+      for (int r = 0; r < MR; ++r) acc[r][j] = load(c[r] + column);
+    } else {
+      const int n = clamp_lanes(g.limit - (panel + p) * g.limit_panel - v * g.limit_vector);
+      LSTMFAST_UNROLL
+      for (int r = 0; r < MR; ++r) acc[r][j] = load_n(c[r] + column, n);
     }
+  }
 
   for (std::int64_t left = g.k; left > 0; left -= g.k_block) {
     const std::int64_t depth = left < g.k_block ? left : g.k_block;
     for (std::int64_t k = 0; k < depth; ++k) {
-      if constexpr (kAccumulators >= 24) {  // 32 registers: hold B's vectors, broadcast A one by one
-        F32 bv[NP][NV];
-        for (int p = 0; p < NP; ++p)
-          for (int v = 0; v < NV; ++v) bv[p][v] = load(b[p] + k * g.b_stride + v * kLanes);
+      // The smaller side of the tile stays in registers, the other passes through one.
+      if constexpr (kColumns <= MR) {
+        F32 bv[kColumns];
+        LSTMFAST_UNROLL
+        for (int j = 0; j < kColumns; ++j) bv[j] = load(b[j / NV] + k * g.b_stride + j % NV * kLanes);
+        LSTMFAST_UNROLL
         for (int r = 0; r < MR; ++r) {
           const F32 av = broadcast(a[r] + k);
-          for (int p = 0; p < NP; ++p)
-            for (int v = 0; v < NV; ++v) acc[r][p][v] = fma(av, bv[p][v], acc[r][p][v]);
+          LSTMFAST_UNROLL
+          for (int j = 0; j < kColumns; ++j) acc[r][j] = fma(av, bv[j], acc[r][j]);
         }
-      } else {  // 16 registers: hold A's values, pass B's vectors through one register
+      } else {
         F32 av[MR];
+        LSTMFAST_UNROLL
         for (int r = 0; r < MR; ++r) av[r] = broadcast(a[r] + k);
-        for (int p = 0; p < NP; ++p)
-          for (int v = 0; v < NV; ++v) {
-            const F32 bv = load(b[p] + k * g.b_stride + v * kLanes);
-            for (int r = 0; r < MR; ++r) acc[r][p][v] = fma(av[r], bv, acc[r][p][v]);
-          }
+        LSTMFAST_UNROLL
+        for (int j = 0; j < kColumns; ++j) {
+          const F32 bv = load(b[j / NV] + k * g.b_stride + j % NV * kLanes);
+          LSTMFAST_UNROLL
+          for (int r = 0; r < MR; ++r) acc[r][j] = fma(av[r], bv, acc[r][j]);
+        }
       }
     }
+    LSTMFAST_UNROLL
     for (int r = 0; r < MR; ++r) a[r] += g.a_block_stride;
+    LSTMFAST_UNROLL
     for (int p = 0; p < NP; ++p) b[p] += g.b_block_stride;
   }
 
-  for (int p = 0; p < NP; ++p)
-    for (int v = 0; v < NV; ++v) {
-      if (whole) {
-        for (int r = 0; r < MR; ++r) store(c[r] + p * g.c_panel_stride + g.c_vector[v], acc[r][p][v]);
-      } else {
-        const int n = clamp_lanes(g.limit - (panel + p) * g.limit_panel - v * g.limit_vector);
-        for (int r = 0; r < MR; ++r) store_n(c[r] + p * g.c_panel_stride + g.c_vector[v], acc[r][p][v], n);
-      }
+  LSTMFAST_UNROLL
+  for (int j = 0; j < kColumns; ++j) {
+    const int p = j / NV, v = j % NV;
+    const std::int64_t column = p * g.c_panel_stride + g.c_vector[v];
+    if (whole) {
+      LSTMFAST_UNROLL
+      for (int r = 0; r < MR; ++r) store(c[r] + column, acc[r][j]);
+    } else {
+      const int n = clamp_lanes(g.limit - (panel + p) * g.limit_panel - v * g.limit_vector);
+      LSTMFAST_UNROLL
+      for (int r = 0; r < MR; ++r) store_n(c[r] + column, acc[r][j], n);
     }
+  }
 }
 
 // Runs the tile for `rows` rows known only at run time.

@@ -42,7 +42,9 @@ long long leading_number(const char* text) {
   return n > 0 ? n : 0;
 }
 
-int threads_from_env(const char* name) { return static_cast<int>(std::min<long long>(leading_number(std::getenv(name)), kMostThreads)); }
+[[maybe_unused]] int threads_from_env(const char* name) {
+  return static_cast<int>(std::min<long long>(leading_number(std::getenv(name)), kMostThreads));
+}
 
 // CPUs that the cgroup's quota amounts to, rounded up; 0: no limit.
 int cgroup_cpus() {

@@ -50,10 +50,8 @@ class MonitorCallback(Callback):
         self.monitor_op: Callable[[Any, Any], Any] | None = None
 
     def _set_monitor_op(self) -> None:
-        if self.mode != "auto":
-            better = operator.lt if self.mode == "min" else operator.gt
-        else:
-            better = self._better_by_itself()
+        modes = {"min": operator.lt, "max": operator.gt}
+        better = modes.get(self.mode) or self._better_by_itself()
         self.monitor_op = better
         if better is operator.lt:
             self.min_delta *= -1
