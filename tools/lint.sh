@@ -17,6 +17,6 @@ if [ -n "$includes" ]; then
   trap 'rm -rf "$isa_list"' EXIT
   echo 'LSTMFAST_ISA_ROW(sse2, 0)' > "$isa_list/isa_list.inc"
   find csrc -name '*.cpp' ! -path 'csrc/kernels/*' -print0 |
-    xargs -0 -P "$(nproc)" -I{} "$bin/clang-tidy" --quiet {} -- -std=c++20 -Icsrc -I"$isa_list" $includes -DLSTMFAST_VERSION='""' 2>/dev/null
+    xargs -0 -P "$(nproc)" -I{} "$bin/clang-tidy" --quiet {} -- -std=c++20 -Icsrc -Ipython/lstmfast/include -I"$isa_list" $includes -DLSTMFAST_VERSION='""' 2>/dev/null
 fi
 echo "lint: clean"

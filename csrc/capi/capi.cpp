@@ -24,7 +24,7 @@ struct lstmfast_dense {
 namespace lstmfast {
 namespace {
 
-std::string& error_text() {
+std::string& error_text() noexcept {
   thread_local std::string text;
   return text;
 }
@@ -110,7 +110,7 @@ const lstmfast_api table = {
     isa,
     num_threads,
     set_threads,
-    [] { return error_text().c_str(); },
+    []() noexcept { return error_text().c_str(); },
     recurrent_new,
     [](lstmfast_recurrent* w) { delete w; },
     recurrent_forward,

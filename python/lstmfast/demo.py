@@ -102,7 +102,7 @@ class _EpochBar(callbacks.Callback):
 
     def __init__(self, epochs: int) -> None:
         super().__init__()
-        from tqdm import tqdm  # type: ignore[import-untyped]
+        from tqdm import tqdm
 
         self._bar = tqdm(total=epochs, desc="training", unit="epoch", ascii=None, dynamic_ncols=True)
 

@@ -84,7 +84,7 @@ class ProgbarLogger(Callback):
         self._title = title
         self._started = self._drawn = time.perf_counter()
         if self.verbose == 1:
-            from tqdm import tqdm  # type: ignore[import-untyped]
+            from tqdm import tqdm
 
             # The bar is refreshed here and not by tqdm's own clock, so that each drawing has the newest
             # metrics.

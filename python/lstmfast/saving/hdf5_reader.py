@@ -26,7 +26,7 @@ _DAMAGE = (OSError, RuntimeError, KeyError, TypeError, UnicodeError, OverflowErr
 def import_h5py() -> Any:
     """h5py, or an ImportError that says how to get it."""
     try:
-        import h5py  # type: ignore[import-untyped,import-not-found,unused-ignore]
+        import h5py
     except ImportError as error:
         raise ImportError(
             "Keras model files need h5py: pip install 'lstmfast[keras]'. The native format "
