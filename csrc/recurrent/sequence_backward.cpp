@@ -32,11 +32,6 @@ struct BackwardJob {
   std::vector<Barrier>& meetings;
 };
 
-// A stretch of feature rows [begin, end) of one of the three weight gradients.
-struct Features {
-  std::int64_t begin, end;
-};
-
 class BackwardWorker {
  public:
   BackwardWorker(const BackwardJob& job, const Team& team, Buffer& scratch, std::vector<const float*>& pointers, std::vector<int>& ints)
@@ -172,7 +167,7 @@ class BackwardWorker {
     const std::int64_t features = inputs + units + (j_.grads.dbias ? 1 : 0);
     const Range mine = split(features, team_.size, team_.id, 6);
     if (mine.begin >= mine.end) return;
-    const Features parts[3] = {clip(mine, 0, inputs), clip(mine, inputs, inputs + units), clip(mine, inputs + units, features)};
+    const Range parts[3] = {clip(mine, 0, inputs), clip(mine, inputs, inputs + units), clip(mine, inputs + units, features)};
     float* const outputs[3] = {j_.grads.dkernel, j_.grads.drecurrent, j_.grads.dbias};
     const std::int64_t ldc = static_cast<std::int64_t>(w.cell.gates) * units;
     const std::int64_t width = w.layout().width();
@@ -220,7 +215,7 @@ class BackwardWorker {
   }
 
   // Transposed inputs times one gate's dropout mask.
-  void mask_inputs(Features f, std::int64_t pair, int gate, int depth) {
+  void mask_inputs(Range f, std::int64_t pair, int gate, int depth) {
     for (int i = 0; i < depth; ++i) {
       const std::int64_t row = j_.dx_rows[pair + i] / s_.time;
       const float* mask = s_.input_mask + (row * j_.w.cell.gates + gate) * j_.w.inputs + f.begin;
@@ -228,13 +223,13 @@ class BackwardWorker {
     }
   }
 
-  static Features clip(Range r, std::int64_t begin, std::int64_t end) {
+  static Range clip(Range r, std::int64_t begin, std::int64_t end) {
     const std::int64_t b = std::clamp(r.begin, begin, end), e = std::clamp(r.end, begin, end);
     return {b - begin, e - begin};
   }
-  static std::int64_t length(Features f) { return f.end - f.begin; }
+  static std::int64_t length(Range f) { return f.end - f.begin; }
 
-  void transpose(Features f, const float* const* rows, std::int64_t offset, int depth, float* out) {
+  void transpose(Range f, const float* const* rows, std::int64_t offset, int depth, float* out) {
     if (length(f) > 0) j_.w.kernels.transpose(rows, offset + f.begin, depth, static_cast<int>(length(f)), out, kPairBlockStride);
   }
 

@@ -371,7 +371,7 @@ std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const 
 
   const double flops = 2.0 * s.time * s.batch * w.cell.gates * w.units * (w.inputs + w.units);
   const int threads = threads_for_work(flops);
-  const int chunk = keep ? std::min(s.time, std::max(1, chunk_steps(w, s, threads))) : chunk_steps(w, s, threads);
+  const int chunk = chunk_steps(w, s, threads);
   const std::int64_t planes = keep ? tape->pairs : static_cast<std::int64_t>(chunk) * s.batch;
   const std::int64_t cell_planes = keep ? tape->pairs : s.batch;
   if (!keep) {

@@ -258,9 +258,7 @@ class Trainer(Compiled):
         objective = self._objective
         begins, ends = hooks.wants("on_test_batch_begin"), hooks.wants("on_test_batch_end")
         objective.reset()
-        penalty = sum(
-            float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None
-        )
+        penalty = self._weight_penalty()
         self.stop_evaluating = False
         hooks.on_test_begin()
         for number, batch in enumerate(data.batches(batch_size, None, steps)):
@@ -274,6 +272,12 @@ class Trainer(Compiled):
         logs: dict[str, Any] = objective.logs()
         hooks.on_test_end(logs)
         return logs
+
+    def _weight_penalty(self: Any) -> float:
+        """What the regularizers of the trainable weights add to the loss."""
+        return sum(
+            float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None
+        )
 
     def _test_step(self: Any, objective: Objective, batch: DataSet, penalty: float) -> None:
         run = self.executor.forward(batch.xs, False, lengths=batch.lengths, defer=objective.deferred)
@@ -292,9 +296,7 @@ class Trainer(Compiled):
         self._need_compiled()
         data = prepare(self, x, y, sample_weight, None, lengths)
         objective = self._objective_for(data, one_batch=True)
-        penalty = sum(
-            float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None
-        )
+        penalty = self._weight_penalty()
         objective.reset()
         self._test_step(objective, data, penalty)
         logs = objective.logs()
