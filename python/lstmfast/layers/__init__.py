@@ -3,12 +3,14 @@
 
 from .activation import Activation
 from .base import Layer
+from .bidirectional import Bidirectional
 from .call import Call
 from .dense import Dense
 from .dropout import Dropout
 from .embedding import Embedding
 from .input import Input, InputLayer
 from .input_spec import InputSpec
+from .gru import GRU
 from .lstm import LSTM
 from .masking import Masking
 from .merging import Concatenate, concatenate
@@ -16,8 +18,10 @@ from .reshaping import Flatten
 from .simple_rnn import SimpleRNN
 
 __all__ = [
+    "GRU",
     "LSTM",
     "Activation",
+    "Bidirectional",
     "Call",
     "Concatenate",
     "Dense",

@@ -136,8 +136,10 @@ class Layer:
         """Mask of the output: by default that of the input, for layers that support masking."""
         return mask if self.supports_masking else None
 
-    def output_lengths(self, lengths: Array | None) -> Array | None:
-        """Valid steps of the output's rows; None where it has no time axis any more."""
+    def output_lengths(self, lengths: Array | None) -> Any:
+        """Valid steps of the output's rows, None where it has no time axis any more; of the first of several
+        outputs, or a tuple for all.
+        """
         return lengths
 
     def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:

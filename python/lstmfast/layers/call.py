@@ -40,6 +40,8 @@ class Call:
         Whatever `forward` leaves for `backward`.
     output_mask : array or None
         A mask that `forward` made on its way: spares a call of `compute_mask`.
+    penalty : float
+        Of activity regularizers of layers inside this one, set by `forward`; a model adds it to the loss.
     d_initial_state : tuple of arrays or None
         Set by `backward` of recurrent layers.
     """
@@ -53,6 +55,7 @@ class Call:
         "mask",
         "needs_dx",
         "output_mask",
+        "penalty",
         "save",
         "saved",
         "training",
@@ -79,6 +82,7 @@ class Call:
         self.defer_activation = defer_activation
         self.saved: Any = None
         self.output_mask: Any = None
+        self.penalty = 0.0
         self.d_initial_state: Any = None
 
     @property

@@ -248,6 +248,7 @@ class Executor:
         if track_lengths:
             call.lengths = next((run.lengths[s] for s in step.inputs if run.lengths[s] is not None), None)
         y = step.forward(x, call)
+        run.penalty += call.penalty
         if len(step.outputs) == 1:
             values[step.outputs[0]] = y
         else:
@@ -269,7 +270,12 @@ class Executor:
                 for slot, mask in zip(step.outputs, made, strict=True):
                     run.masks[slot] = mask
         if track_lengths and call.lengths is not None:
-            run.lengths[step.outputs[0]] = layer.output_lengths(call.lengths)
+            lengths = layer.output_lengths(call.lengths)
+            if isinstance(lengths, tuple):
+                for slot, n in zip(step.outputs, lengths, strict=True):
+                    run.lengths[slot] = n
+            else:
+                run.lengths[step.outputs[0]] = lengths
 
     @staticmethod
     def _penalize(run: Run, layer: Layer, outputs: tuple[int, ...]) -> None:

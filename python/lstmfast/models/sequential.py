@@ -166,7 +166,12 @@ class Sequential(Model):
             return
         start = InputLayer(batch_shape=shape)
         outputs: list[Any] = [start.output]
-        unbuilt = [layer for layer in self._stack if not layer.built]
+        unbuilt = [
+            layer
+            for outer in self._stack
+            for layer in (outer, *(() if isinstance(outer, Model) else outer._sublayers()))
+            if not layer.built
+        ]
         try:
             for layer in self._stack:
                 outputs.append(layer(outputs[-1]))

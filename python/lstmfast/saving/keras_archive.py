@@ -202,11 +202,22 @@ def _layer_groups(
         if isinstance(layer, Model):
             yield f"{group}/vars", layer, []
             yield from _layer_groups(layer, layer_config, f"{group}/")
-        elif any(cls.__name__ in _RECURRENT for cls in type(layer).__mro__):
-            yield f"{group}/vars", layer, []
-            yield f"{group}/cell/vars", layer, list(layer.weights)
         else:
-            yield f"{group}/vars", layer, list(layer.weights)
+            yield from _groups_of_layer(layer, group)
+
+
+def _groups_of_layer(layer: Any, group: str) -> Iterator[tuple[str, Any, list[Variable]]]:
+    """As `_layer_groups`, of one layer that is no model."""
+    names = [cls.__name__ for cls in type(layer).__mro__]
+    if "Bidirectional" in names:
+        yield f"{group}/vars", layer, []
+        for attribute in ("forward_layer", "backward_layer"):
+            yield from _groups_of_layer(getattr(layer, attribute), f"{group}/{attribute}")
+    elif any(name in _RECURRENT for name in names):
+        yield f"{group}/vars", layer, []
+        yield f"{group}/cell/vars", layer, list(layer.weights)
+    else:
+        yield f"{group}/vars", layer, list(layer.weights)
 
 
 def _optimizer_in_keras_order(model: Model, config: dict[str, Any]) -> list[Variable]:

@@ -85,7 +85,7 @@ class _Graph:
         if node not in self.parents:
             args, kwargs = self.arguments(node)
             # Keras passes a mask on only to calls with one symbolic argument: not beside an initial state.
-            recurrent = self.layers[node[0]]["class_name"] in _RECURRENT
+            recurrent = self.layers[node[0]]["class_name"] in (*_RECURRENT, "Bidirectional")
             if recurrent and kwargs.get("mask") is None and kwargs.get("initial_state") is None:
                 mask = self.mask_of(next(_references(args)))
                 if mask is not None:
@@ -123,6 +123,10 @@ class _Graph:
             return None
         if kind in _RECURRENT and (output > 0 or not config.get("return_sequences")):
             return None
+        if kind == "Bidirectional":
+            inner, outputs = config["layer"]["config"], 2 if config.get("merge_mode") is None else 1
+            if output >= outputs or not inner.get("return_sequences"):
+                return None
         return masks[0]
 
     def _concatenated(
