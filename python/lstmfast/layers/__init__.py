@@ -10,7 +10,6 @@ from .dropout import Dropout
 from .embedding import Embedding
 from .input import Input, InputLayer
 from .input_spec import InputSpec
-from .gru import GRU
 from .lstm import LSTM
 from .masking import Masking
 from .merging import Concatenate, concatenate
@@ -18,7 +17,6 @@ from .reshaping import Flatten
 from .simple_rnn import SimpleRNN
 
 __all__ = [
-    "GRU",
     "LSTM",
     "Activation",
     "Bidirectional",
