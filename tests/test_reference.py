@@ -107,7 +107,8 @@ def test_sequence(cell, variant, rng):
     gates, n_states = ref.CELLS[cell].gates, ref.CELLS[cell].states
     n_batch, n_time, n_in, units = 4, 4, 2, 3
     z = gates * units
-    w, u, b = (0.7 * rng.standard_normal(s) for s in ((n_in, z), (units, z), (z,)))
+    b_shape = (z,) if ref.CELLS[cell].biases == 1 else (2, z)
+    w, u, b = (0.7 * rng.standard_normal(s) for s in ((n_in, z), (units, z), b_shape))
     x = rng.standard_normal((n_batch, n_time, n_in))
     initial = tuple(rng.standard_normal((n_batch, units)) for _ in range(n_states))
     if options.get("mask"):

@@ -41,7 +41,8 @@ std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, Floa
   const py::ssize_t units = recurrent_kernel.shape(0), columns = units * spec.gates;
   check_shape(recurrent_kernel, "recurrent_kernel", {units, columns});
   check_shape(kernel, "kernel", {-1, columns});
-  if (bias) check_shape(*bias, "bias", {columns});
+  if (bias && spec.biases == 1) check_shape(*bias, "bias", {columns});
+  if (bias && spec.biases == 2) check_shape(*bias, "bias", {2, columns});
   if (units == 0 || kernel.shape(0) == 0) throw py::value_error("kernel: expected a shape without zeros, got " + shape_text(kernel));
   const Activation act = activation_named(activation, "activation"), gate = activation_named(recurrent_activation, "recurrent_activation");
   const float *k = kernel.data(), *u = recurrent_kernel.data(), *b = bias ? bias->data() : nullptr;
@@ -66,7 +67,7 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   s.x = x.data();
   s.reversed = go_backwards;
   s.zero_masked = zero_output_for_mask;
-  const std::size_t n_states = w.cell.has_cell ? 2 : 1;
+  const std::size_t n_states = static_cast<std::size_t>(w.cell.states);
   std::vector<OptionalFloatArray> initial(2);
   if (initial_state) {
     if (initial_state->size() != n_states)
@@ -107,7 +108,7 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   py::list states;
   states.append(h);
   float* final_state[2] = {h.mutable_data(), nullptr};
-  if (w.cell.has_cell) {
+  if (w.cell.states == 2) {
     FloatArray c = new_array({batch, w.units});
     final_state[1] = c.mutable_data();
     states.append(c);
@@ -129,7 +130,7 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
   if (!kept.tape) throw py::value_error("tape: has been used already; a tape serves one backward pass");
   const Sequence& s = kept.tape->sequence;
   const py::ssize_t columns = static_cast<py::ssize_t>(w.cell.gates) * w.units;
-  const std::size_t n_states = w.cell.has_cell ? 2 : 1;
+  const std::size_t n_states = static_cast<std::size_t>(w.cell.states);
   SequenceGradients g;
   if (dy) {
     check_shape(*dy, "dy", {s.batch, s.time, w.units});
@@ -146,7 +147,8 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
   }
   check_shape(dkernel, "dkernel", {w.inputs, columns});
   check_shape(drecurrent, "drecurrent", {w.units, columns});
-  if (dbias) check_shape(*dbias, "dbias", {columns});
+  if (dbias && w.cell.biases == 1) check_shape(*dbias, "dbias", {columns});
+  if (dbias && w.cell.biases == 2) check_shape(*dbias, "dbias", {2, columns});
   g.dkernel = dkernel.mutable_data();
   g.drecurrent = drecurrent.mutable_data();
   g.dbias = dbias ? dbias->mutable_data() : nullptr;

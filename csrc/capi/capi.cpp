@@ -72,7 +72,7 @@ int recurrent_forward(const lstmfast_recurrent* w, const float* x, int batch, in
     require(w && x && h, "weights, x and h must not be null");
     require(batch > 0 && time > 0, "batch and time must be positive");
     require(batch <= INT32_MAX / time, "batch times time must be below 2**31");
-    require(c || !w->weights.cell.has_cell, "c must not be null for this cell");
+    require(c || w->weights.cell.states == 1, "c must not be null for this cell");
     Sequence s;
     s.batch = batch;
     s.time = time;

@@ -40,20 +40,21 @@ void gemm_blocked(const KernelTable& kernels, const GemmArgs& g) {
   }
 }
 
-void select_gate(GemmArgs& g, int gate, int lanes) {
-  g.vectors = 1;
-  g.b += gate * lanes;
-  if (g.bias) g.bias += gate * lanes;
-  g.c_vector[0] = g.c_vector[gate];
-  g.load_mask = g.load_mask >> gate & 1;
+void select_vectors(GemmArgs& g, int first, int count, int lanes) {
+  g.vectors = count;
+  g.b += first * lanes;
+  if (g.bias) g.bias += first * lanes;
+  for (int v = 0; v < count; ++v) g.c_vector[v] = g.c_vector[first + v];
+  g.load_mask >>= first;
+  g.limit -= first * g.limit_vector;
 }
 
-void select_gate_depth(GemmArgs& g, int gate, int gates, int lanes) {
-  g.a_offset += gate * lanes;
-  g.b += gate * lanes * g.b_stride;
-  g.b_block_stride = static_cast<std::int64_t>(gates) * lanes * g.b_stride;
-  g.k /= gates;
-  g.k_block = lanes;
+void select_depth(GemmArgs& g, int first, int count, int vectors, int lanes) {
+  g.a_offset += first * lanes;
+  g.b += first * lanes * g.b_stride;
+  g.b_block_stride = static_cast<std::int64_t>(vectors) * lanes * g.b_stride;
+  g.k = g.k / vectors * count;
+  g.k_block = count * lanes;
 }
 
 }  // namespace lstmfast

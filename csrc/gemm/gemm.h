@@ -11,10 +11,10 @@ namespace lstmfast {
 // depth as float32, which changes no bit. Single-threaded: callers deal out rows or panels.
 void gemm_blocked(const KernelTable& kernels, const GemmArgs& g);
 
-// A product over gate panels, restricted to one gate: its vector of B, of the bias and of C.
-void select_gate(GemmArgs& g, int gate, int lanes);
+// A product restricted to some adjacent vectors of each panel: of B, of the bias and of C.
+void select_vectors(GemmArgs& g, int first, int count, int lanes);
 
-// A product whose depth runs over gate panels, restricted to one gate of `gates`: its lanes of each block.
-void select_gate_depth(GemmArgs& g, int gate, int gates, int lanes);
+// A product whose depth runs over panels of `vectors` vectors, restricted to some adjacent ones: their lanes of each block.
+void select_depth(GemmArgs& g, int first, int count, int vectors, int lanes);
 
 }  // namespace lstmfast

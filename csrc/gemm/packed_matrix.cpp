@@ -15,8 +15,8 @@ PanelLayout PanelLayout::plain(const KernelTable& k, std::int64_t n) {
   return {k.lanes, vectors, panels, k.lanes, static_cast<std::int64_t>(vectors) * k.lanes, n, k.lanes};
 }
 
-PanelLayout PanelLayout::gated(const KernelTable& k, int gates, std::int64_t units) {
-  return {k.lanes, gates, static_cast<int>((units + k.lanes - 1) / k.lanes), units, k.lanes, units, 0};
+PanelLayout PanelLayout::gated(const KernelTable& k, int gates, std::int64_t units, int first_gate) {
+  return {k.lanes, gates, static_cast<int>((units + k.lanes - 1) / k.lanes), units, k.lanes, units, 0, first_gate};
 }
 
 int PanelLayout::valid(int panel, int vector) const {
@@ -25,7 +25,7 @@ int PanelLayout::valid(int panel, int vector) const {
 
 void PanelLayout::address_columns(GemmArgs& g) const {
   g.c_panel_stride = panel_step;
-  for (int v = 0; v < vectors; ++v) g.c_vector[v] = v * vector_step;
+  for (int v = 0; v < vectors; ++v) g.c_vector[v] = vector_column(v);
   g.limit = limit;
   g.limit_panel = panel_step;
   g.limit_vector = limit_vector;
@@ -57,7 +57,7 @@ PackedMatrix pack(const KernelTable& kernels, const PanelLayout& layout, const f
   for (int p = 0; p < layout.panels; ++p) {
     float* out = m.data.data() + p * m.panel_stride();
     for (int v = 0; v < layout.vectors; ++v) {
-      const std::int64_t column = p * layout.panel_step + v * layout.vector_step;
+      const std::int64_t column = p * layout.panel_step + layout.vector_column(v);
       const int valid = layout.valid(p, v);
       const float scale = vector_scale ? vector_scale[v] : 1.0f;
       for (std::int64_t row = 0; row < k; ++row) copy(source + row * ld + column, out + (row * layout.vectors + v) * lanes, valid, scale);
@@ -67,7 +67,7 @@ PackedMatrix pack(const KernelTable& kernels, const PanelLayout& layout, const f
     m.bias = Buffer(static_cast<std::size_t>(layout.panels * layout.width()));
     for (int p = 0; p < layout.panels; ++p)
       for (int v = 0; v < layout.vectors; ++v)
-        copy(bias + p * layout.panel_step + v * layout.vector_step, m.bias.data() + (p * layout.vectors + v) * lanes, layout.valid(p, v),
+        copy(bias + p * layout.panel_step + layout.vector_column(v), m.bias.data() + (p * layout.vectors + v) * lanes, layout.valid(p, v),
              vector_scale ? vector_scale[v] : 1.0f);
   }
   return m;
@@ -88,7 +88,7 @@ PackedMatrix pack_transposed(const KernelTable& kernels, const PanelLayout& dept
       for (int v = 0; v < depth.vectors; ++v) {
         const int valid = depth.valid(q, v);
         float* block = out + (q * depth.width() + static_cast<std::int64_t>(v) * depth.lanes) * width;
-        kernels.transpose(rows.data(), q * depth.panel_step + v * depth.vector_step, count, valid, block, width);
+        kernels.transpose(rows.data(), q * depth.panel_step + depth.vector_column(v), count, valid, block, width);
         for (int lane = 0; lane < valid; ++lane) std::fill(block + lane * width + count, block + (lane + 1) * width, 0.0f);
         std::fill(block + valid * width, block + depth.lanes * width, 0.0f);
       }

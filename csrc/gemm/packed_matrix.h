@@ -19,13 +19,18 @@ struct PanelLayout {
   std::int64_t panel_step;   // columns from one panel to the next
   std::int64_t limit;        // lanes that exist: clamp(limit - panel*panel_step - vector*limit_vector, 0, VL)
   std::int64_t limit_vector;
+  int first_vector = 0;  // vectors are dealt cyclically from this one: vector v holds what is first_vector + v in the matrix
 
   // Adjacent columns: vector v of panel p holds columns (p*NV + v)*VL ... The panel is as wide as the matrix needs.
   static PanelLayout plain(const KernelTable& k, std::int64_t n);
-  // Gates side by side: vector g of panel p holds the units p*VL ... of gate g, from a matrix of G*H columns.
-  static PanelLayout gated(const KernelTable& k, int gates, std::int64_t units);
+  // Gates side by side: vector v of panel p holds the units p*VL ... of gate (first_gate + v) mod G, from a matrix of G*H columns.
+  static PanelLayout gated(const KernelTable& k, int gates, std::int64_t units, int first_gate = 0);
 
   std::int64_t width() const { return static_cast<std::int64_t>(vectors) * lanes; }  // floats of a panel a row
+  // Columns of the matrix from a panel's first to vector v.
+  std::int64_t vector_column(int v) const { return (v + first_vector) % vectors * vector_step; }
+  // The vector that holds gate g.
+  int vector_of_gate(int g) const { return (g + vectors - first_vector) % vectors; }
   // Lanes of vector v of panel p that exist (the rest is zero padding).
   int valid(int panel, int vector) const;
   // Sets the fields of GemmArgs that say where C's columns are, for a row-major C with the matrix's own columns.

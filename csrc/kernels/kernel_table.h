@@ -68,7 +68,7 @@ struct CellForwardArgs {
   std::int64_t gates_panel_stride;
   const std::int32_t* gates_row;  // [rows] index of each row in gates
   bool keep_gates;
-  const float* c_in;  // LSTM: [panel][row index][VL]; may be c_out
+  const float* c_in;  // the state of each unit (LSTM c, GRU h): [panel][row index][VL]; may be c_out
   std::int64_t c_in_panel_stride;
   const std::int32_t* c_in_row;  // [rows]; negative: take c_initial instead
   const float* c_initial;        // (B, c_initial_ld) row-major and zero-padded to whole vectors
@@ -77,6 +77,7 @@ struct CellForwardArgs {
   float* c_out;
   std::int64_t c_out_panel_stride;
   const std::int32_t* c_out_row;  // [rows]
+  const float* const* h_in;       // [rows] row starts of h as the product of the reset gate's candidate reads it
   float* const* h_out;            // [rows] row starts; whole vectors are written (padded buffers)
   float* const* y_out;            // [rows] row starts of the caller's output, tails respected; or null
   // Recurrent dropout: (B, copies, copy_stride) or null. h_out then holds `copies` rows h * mask, copy_stride apart; y_out gets h.
@@ -96,7 +97,7 @@ struct CellBackwardArgs {
   float* gates;
   std::int64_t gates_panel_stride;
   const std::int32_t* gates_row;
-  const float* c;  // LSTM: c of every stored step, [panel][row index][VL]
+  const float* c;  // the state of each unit at every stored step, [panel][row index][VL]
   std::int64_t c_panel_stride;
   const std::int32_t* c_row;       // [rows] this step's c
   const std::int32_t* c_prev_row;  // [rows] the step before; negative: c_initial
@@ -104,10 +105,17 @@ struct CellBackwardArgs {
   std::int64_t c_initial_ld;
   const std::int32_t* batch_row;
   const float* const* dy;  // [rows] row starts of the gradient that arrives from above, or null
-  const float* dh;         // (B, ld) gradient that arrives from the next step
+  float* dh;               // (B, ld) gradient that arrives from the next step; GRU: out, what passes the step by
   std::int64_t dh_ld;
-  float* dc;  // (B, ld) in: from the next step; out: for the step before
+  float* dc;  // LSTM: (B, ld) in: from the next step; out: for the step before
   std::int64_t dc_ld;
+  // The reset gate before the product: h as it was read (row starts), the gradient of r*h ([row][reset_ld]), and the
+  // recurrent dropout mask of the candidate's h (B, mask_stride) or null.
+  const float* const* h_in;
+  const float* dreset;
+  std::int64_t reset_ld;
+  const float* mask;
+  std::int64_t mask_stride;
   int unit, units, vectors;
 };
 

@@ -11,7 +11,7 @@ namespace lstmfast {
 class Buffer {
  public:
   Buffer() = default;
-  // `count` floats, 64-byte aligned (2 MiB and huge pages from 2 MiB on), not initialised. Throws std::bad_alloc.
+  // `count` floats, 128-byte aligned (2 MiB and huge pages from 2 MiB on), not initialised. Throws std::bad_alloc.
   explicit Buffer(std::size_t count);
   ~Buffer() { release(); }
   Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}

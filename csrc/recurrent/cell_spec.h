@@ -10,25 +10,46 @@
 
 namespace lstmfast {
 
+// Each pair (a valid step of a row) has `gate_vectors` vectors a panel in the gates buffer: sums first, activated gates
+// next, gate gradients last. The products of x and of h land on adjacent ones of them, so that both transposed products
+// read contiguous depth: LSTM, i f c o, all four from both; GRU, [x part of h~, z, r, h part of h~]: x's three are the
+// first, h's three the last; GRU with the reset gate before the product, [h~, z, r].
 struct CellSpec {
   const char* name;
-  int gates;          // G: the kernel has G*H columns, in Keras's gate order
-  bool has_cell;      // a second state c beside h
-  bool unit_panels;   // panels of G gates x VL units; else plain panels of adjacent units
-  unsigned sigmoids;  // bit g: gate g uses the recurrent activation
+  int gates;              // G: the kernel has G*H columns, in Keras's gate order
+  int states;             // h; h and c
+  bool keeps_unit_state;  // the kernels carry a state a unit beside the rows of h that the product reads: LSTM c, GRU h
+  bool unit_panels;       // panels of G gates x VL units; else plain panels of adjacent units
+  unsigned sigmoids;      // bit g: gate g uses the recurrent activation
+  int gate_vectors;       // vectors a panel in the gates buffer (unit panels)
+  int input_first;        // gate of the first vector that x's product writes; the others follow, cyclically
+  int recurrent_first;    // likewise for h
+  int recurrent_vector;   // the first vector of the gates buffer that h's product writes
+  unsigned adds_to;       // bit v: vector v of h's product adds to what x's product left there
+  int biases;             // rows of the bias: 2 where x and h have their own
+  bool carries_hidden;    // a share of the gradient of h passes the step by (dh is added to, not replaced)
   void (*KernelTable::*forward)(const CellForwardArgs&);
   void (*KernelTable::*backward)(const CellBackwardArgs&);
+  // The reset gate before the product: r, z and r*h first, then the product of r*h with the last gate's weights.
+  void (*KernelTable::*reset_forward)(const CellForwardArgs&) = nullptr;
+  void (*KernelTable::*reset_backward)(const CellBackwardArgs&) = nullptr;
 };
 
 inline constexpr CellSpec kCells[] = {
-    {"lstm", 4, true, true, 0b1011, &KernelTable::lstm_forward, &KernelTable::lstm_backward},
-    {"simple_rnn", 1, false, false, 0, &KernelTable::simple_rnn_forward, &KernelTable::simple_rnn_backward},
+    {"lstm", 4, 2, true, true, 0b1011, 4, 0, 0, 0, 0b1111, 1, false, &KernelTable::lstm_forward, &KernelTable::lstm_backward},
+    {"gru", 3, 1, true, true, 0b011, 4, 2, 0, 1, 0b011, 2, true, &KernelTable::gru_forward, &KernelTable::gru_backward},
+    {"gru_reset_before", 3, 1, true, true, 0b011, 3, 2, 2, 0, 0b111, 1, true, &KernelTable::gru_reset_before_forward,
+     &KernelTable::gru_reset_before_backward, &KernelTable::gru_reset_forward, &KernelTable::gru_reset_backward},
+    {"simple_rnn", 1, 1, false, false, 0, 0, 0, 0, 0, ~0u, 1, false, &KernelTable::simple_rnn_forward, &KernelTable::simple_rnn_backward},
 };
 
 inline const CellSpec& cell_spec(const std::string& name) {
-  for (const CellSpec& spec : kCells)
+  std::string known;
+  for (const CellSpec& spec : kCells) {
     if (name == spec.name) return spec;
-  throw std::invalid_argument("cell: expected 'lstm' or 'simple_rnn', got '" + name + "'");
+    known += (known.empty() ? "'" : ", '") + std::string(spec.name) + "'";
+  }
+  throw std::invalid_argument("cell: expected one of " + known + ", got '" + name + "'");
 }
 
 }  // namespace lstmfast

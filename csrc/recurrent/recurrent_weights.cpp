@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "recurrent/recurrent_weights.h"
 
+#include <vector>
+
 namespace lstmfast {
 
 RecurrentWeights::RecurrentWeights(const KernelTable& k, const CellSpec& spec, const float* kernel, const float* recurrent_kernel,
@@ -13,22 +15,33 @@ RecurrentWeights::RecurrentWeights(const KernelTable& k, const CellSpec& spec, c
       recurrent_activation(recurrent_act),
       source_kernel_(kernel),
       source_recurrent_(recurrent_kernel) {
-  const PanelLayout layout = cell.unit_panels ? PanelLayout::gated(k, cell.gates, units) : PanelLayout::plain(k, units);
-  // The default activations take half of z in the sigmoid gates (see lstm_cell-inl.h).
-  float scale[4] = {1, 1, 1, 1};
-  if (cell.sigmoids && act == Activation::kTanh && recurrent_act == Activation::kSigmoid)
-    for (int g = 0; g < cell.gates; ++g)
-      if (cell.sigmoids >> g & 1) scale[g] = 0.5f;
   const std::int64_t columns = static_cast<std::int64_t>(cell.gates) * units;
-  input = pack(k, layout, kernel, inputs, columns, bias, scale);
-  recurrent = pack(k, layout, recurrent_kernel, units, columns, nullptr, scale);
+  // Where h's product adds to x's, so does its bias.
+  std::vector<float> input_bias;
+  if (bias && cell.biases == 2) {
+    input_bias.assign(bias, bias + columns);
+    for (int g = 0; g < cell.gates; ++g)
+      if (cell.adds_to >> g & 1)
+        for (std::int64_t i = g * units; i < (g + 1) * units; ++i) input_bias[static_cast<std::size_t>(i)] += bias[columns + i];
+  }
+  const auto packed = [&](const float* source, int rows, int first_gate, const float* b) {
+    const PanelLayout layout = cell.unit_panels ? PanelLayout::gated(k, cell.gates, units, first_gate) : PanelLayout::plain(k, units);
+    // The default activations take half of z in the sigmoid gates (see lstm_cell-inl.h).
+    float scale[4] = {1, 1, 1, 1};
+    if (cell.sigmoids && act == Activation::kTanh && recurrent_act == Activation::kSigmoid)
+      for (int g = 0; g < cell.gates; ++g)
+        if (cell.sigmoids >> g & 1) scale[layout.vector_of_gate(g)] = 0.5f;
+    return pack(k, layout, source, rows, columns, b, scale);
+  };
+  input = packed(kernel, inputs, cell.input_first, input_bias.empty() ? bias : input_bias.data());
+  recurrent = packed(recurrent_kernel, units, cell.recurrent_first, bias && cell.biases == 2 ? bias + columns : nullptr);
 }
 
 const RecurrentWeights::Transposed& RecurrentWeights::transposed() const {
   std::call_once(transposed_once_, [this] {
     const std::int64_t columns = static_cast<std::int64_t>(cell.gates) * units;
-    transposed_.input = pack_transposed(kernels, layout(), source_kernel_, inputs, columns);
-    transposed_.recurrent = pack_transposed(kernels, layout(), source_recurrent_, units, columns);
+    transposed_.input = pack_transposed(kernels, input.layout, source_kernel_, inputs, columns);
+    transposed_.recurrent = pack_transposed(kernels, recurrent.layout, source_recurrent_, units, columns);
   });
   return transposed_;
 }

@@ -12,7 +12,7 @@ namespace lstmfast {
 // The source arrays, in Keras's layout, must live and stay unchanged until then.
 class RecurrentWeights {
  public:
-  // kernel (I, G*H), recurrent_kernel (H, G*H), bias (G*H,) or null: row-major float32.
+  // kernel (I, G*H), recurrent_kernel (H, G*H), bias (biases, G*H) or null: row-major float32.
   RecurrentWeights(const KernelTable& kernels, const CellSpec& cell, const float* kernel, const float* recurrent_kernel, const float* bias,
                    int inputs, int units, Activation activation, Activation recurrent_activation);
 
@@ -20,16 +20,18 @@ class RecurrentWeights {
   const CellSpec& cell;
   const int inputs, units;
   const Activation activation, recurrent_activation;
-  PackedMatrix input, recurrent;  // W (with the bias) and U
+  PackedMatrix input, recurrent;  // W and U, with the biases
 
   struct Transposed {
     PackedMatrix input, recurrent;  // W^T and U^T: from gate gradients to input and state gradients
   };
   const Transposed& transposed() const;
 
-  const PanelLayout& layout() const { return recurrent.layout; }
-  int panel_units() const { return cell.unit_panels ? layout().lanes : layout().vectors * layout().lanes; }
-  std::int64_t padded_units() const { return static_cast<std::int64_t>(layout().panels) * panel_units(); }
+  int panels() const { return recurrent.layout.panels; }  // of the gates buffer, of W and of U
+  std::int64_t gates_width() const { return static_cast<std::int64_t>(gate_vectors()) * kernels.lanes; }  // floats of a panel a pair
+  int gate_vectors() const { return cell.unit_panels ? cell.gate_vectors : recurrent.layout.vectors; }
+  int panel_units() const { return cell.unit_panels ? kernels.lanes : recurrent.layout.vectors * kernels.lanes; }
+  std::int64_t padded_units() const { return static_cast<std::int64_t>(panels()) * panel_units(); }
   std::size_t bytes() const { return input.bytes() + recurrent.bytes(); }
 
  private:

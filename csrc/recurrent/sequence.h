@@ -27,6 +27,8 @@ struct Sequence {
   int recurrent_masks = 1;                // 1 or G
   bool reversed = false;                  // from the last step to the first; outputs in processing order
   bool zero_masked = false;               // outputs of masked steps are 0, not the last h; beyond a length they always are
+  bool aligned = false;                   // outputs stand at the time of their inputs, reversed or not
+  std::int64_t output_ld = 0;             // floats from one step's output to the next (0: units), as with two directions side by side
 
   int input_time(int step) const { return reversed ? time - 1 - step : step; }
   bool ragged() const { return mask || lengths; }
@@ -34,6 +36,8 @@ struct Sequence {
     const int t = input_time(step);
     return (!lengths || t < lengths[row]) && (!mask || mask[static_cast<std::int64_t>(row) * time + t]);
   }
+  // Row of y, (B, T, output_ld), that a step writes.
+  std::int64_t output_row(int row, int step) const { return static_cast<std::int64_t>(row) * time + (aligned ? input_time(step) : step); }
   // Whether the output of an excluded step is 0.
   bool zero_output(int row, int step) const { return zero_masked || (lengths && input_time(step) >= lengths[row]); }
 };
@@ -44,11 +48,12 @@ struct SequenceTape {
   std::int64_t pairs = 0;
   std::vector<std::int32_t> pair_of;  // [step][row], -1 where excluded; empty when every step is valid
   std::int64_t units_ld = 0;          // floats a row of a state
-  Buffer gates;                       // [panel][pair][NV*VL]; becomes dG
-  Buffer cell;                        // [panel][pair][VL]
+  Buffer gates;                       // [panel][pair][gates_width]; becomes dG
+  Buffer unit_state;                  // [panel][pair][VL]: LSTM c, GRU h
+  Buffer reset_hidden;                // [pair][units_ld]: r*h, for the cell whose reset gate comes before the product
   Buffer hidden;                      // [pair][recurrent_masks][units_ld]: h as the recurrent product saw it
   Buffer initial_hidden;              // (B, recurrent_masks, units_ld), likewise; zero-padded, as are the next two
-  Buffer initial_cell;                // (B, units_ld)
+  Buffer initial_unit_state;          // (B, units_ld)
   Buffer recurrent_mask;              // (B, recurrent_masks, units_ld)
 
   std::int32_t pair(int step, int row) const {
@@ -57,16 +62,26 @@ struct SequenceTape {
   }
 };
 
-// Fills y ((B, T, H), or null), final_state[0] = h and [1] = c ((B, H)). With keep, returns the tape.
+// Fills y ((B, T, output_ld), or null), final_state[0] = h and [1] = c ((B, H)). With keep, returns the tape.
 std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2],
                                                bool keep);
 
+// Two sequences side by side (the directions of a bidirectional layer): on threads apart where each one's weights stay
+// in its thread's cache, in turn on all threads otherwise.
+struct ForwardCall {
+  const RecurrentWeights* w;
+  Sequence s;
+  float* y;
+  float* final_state[2];
+};
+void sequence_forward_pair(const ForwardCall (&calls)[2]);
+
 struct SequenceGradients {
-  const float* dy = nullptr;    // (B, T, H) in processing order, or null
+  const float* dy = nullptr;    // like y, or null
   const float* dfinal[2] = {};  // (B, H) each, or null
   float* dkernel = nullptr;     // (I, G*H)
   float* drecurrent = nullptr;  // (H, G*H)
-  float* dbias = nullptr;       // (G*H,), or null
+  float* dbias = nullptr;       // (biases, G*H), or null
   bool accumulate = false;      // add to dkernel, drecurrent, dbias instead of overwriting them
   float* dx = nullptr;          // (B, T, I), or null
   float* dinitial[2] = {};      // (B, H) each
@@ -81,6 +96,12 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
 std::int64_t state_stride(const RecurrentWeights& w);
 // (rows, n) to rows of `width` floats, `ld` apart, zero-padded; zeros from null.
 void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t width, std::int64_t ld, float* out);
+
+// Whether threads take rows apart (or directions): no meeting, but every thread streams all the weights. Worth it when
+// they stay in its own L2 or when its rows are many enough to hide the stream from L3 (13 rows: a product does rows/2
+// operations a byte, a core's L3 bandwidth allows some 6). Otherwise units apart: each thread keeps its share of the
+// weights in its L2 and meets the others once a step.
+bool rows_apart(int threads, int rows, double weight_bytes);
 
 // How a team shares rows and units: `row_groups` x `unit_groups` <= team size.
 struct Sharing {

@@ -27,6 +27,7 @@ struct BackwardJob {
   float* dc;                        // (B, ld)
   const float* const* x_rows;       // [pairs]
   const float* const* hidden_rows;  // [pairs]: h of the step before
+  const float* const* reset_rows;   // [pairs]: r*h, for the cell whose reset gate comes before the product
   const std::int32_t* dx_rows;      // [pairs]: row of dx, b*T + t
   const std::int32_t* before;       // [pairs]: the row's pair before, -1 for the initial state
   std::vector<Barrier>& meetings;
@@ -41,9 +42,10 @@ class BackwardWorker {
     idle_ = team.id >= share.row_groups * share.unit_groups;
     group_ = idle_ ? 0 : team.id / share.unit_groups;
     parties_ = share.unit_groups;
+    id_ = team.id % share.unit_groups;
     // Units are shared in whole panels of both U^T and the gates: a thread's dh is all that its gates need.
     const std::int64_t unit = std::lcm(ut.layout.width(), static_cast<std::int64_t>(job.w.panel_units()));
-    const Range units = split(job.w.padded_units(), share.unit_groups, idle_ ? 0 : team.id % share.unit_groups, unit);
+    const Range units = split(job.w.padded_units(), share.unit_groups, idle_ ? 0 : id_, unit);
     unit_begin_ = static_cast<int>(units.begin);
     unit_end_ = static_cast<int>(units.end);
     rows_ = split(s_.batch, share.row_groups, group_);
@@ -66,9 +68,11 @@ class BackwardWorker {
     int* before = index + batch;
     const float** dy = pointers_.data();
     const float** gate_rows = dy + batch;
+    const float** hidden_rows = gate_rows + batch;
     const RecurrentWeights& w = j_.w;
+    const int candidate_copy = s_.recurrent_masks > 1 ? w.cell.gates - 1 : 0;
     const PackedMatrix& ut = w.transposed().recurrent;
-    const std::int64_t width = w.layout().width(), plane = j_.tape.pairs * width;
+    const std::int64_t width = w.gates_width(), plane = j_.tape.pairs * width;
     const int first_panel = unit_begin_ / w.panel_units();
     const int first_column_panel = unit_begin_ / static_cast<int>(ut.layout.width());
 
@@ -76,7 +80,7 @@ class BackwardWorker {
       int n = 0;
       for (int row = static_cast<int>(rows_.begin); row < rows_.end; ++row) {
         const int p = j_.tape.pair(step, row);
-        const float* dy_row = j_.grads.dy ? j_.grads.dy + (static_cast<std::int64_t>(row) * s_.time + step) * w.units : nullptr;
+        const float* dy_row = j_.grads.dy ? j_.grads.dy + s_.output_row(row, step) * (s_.output_ld ? s_.output_ld : w.units) : nullptr;
         if (p < 0) {
           if (dy_row && !s_.zero_output(row, step)) add(dy_row + unit_begin_, n_units(), j_.dh + row * j_.ld + unit_begin_);
           continue;
@@ -86,6 +90,7 @@ class BackwardWorker {
         before[n] = j_.before[p];
         dy[n] = dy_row;
         gate_rows[n] = j_.tape.gates.data() + p * width;
+        hidden_rows[n] = j_.hidden_rows[p] + candidate_copy * j_.ld;
         ++n;
       }
       if (n == 0) continue;  // the same for all threads of the group
@@ -99,10 +104,10 @@ class BackwardWorker {
       c.gates = j_.tape.gates.data() + first_panel * plane;
       c.gates_row = index;
       c.c_panel_stride = j_.tape.pairs * w.kernels.lanes;
-      c.c = j_.tape.cell.data() + first_panel * c.c_panel_stride;
+      c.c = j_.tape.unit_state.data() + first_panel * c.c_panel_stride;
       c.c_row = index;
       c.c_prev_row = before;
-      c.c_initial = j_.tape.initial_cell.data();
+      c.c_initial = j_.tape.initial_unit_state.data();
       c.c_initial_ld = j_.ld;
       c.batch_row = batch_row;
       c.dy = j_.grads.dy ? dy : nullptr;
@@ -112,47 +117,82 @@ class BackwardWorker {
       c.dc_ld = j_.ld;
       c.unit = unit_begin_;
       c.units = w.units;
-      c.vectors = w.layout().vectors;
+      c.vectors = w.gate_vectors();
       if (c.panels > 0) (w.kernels.*w.cell.backward)(c);
-      if (parties_ > 1) j_.meetings[static_cast<std::size_t>(group_)].wait(parties_);
+      meet();
 
       GemmArgs g{};
       ut.layout.address_columns(g);
       const int column_panels = (unit_end_ + static_cast<int>(ut.layout.width()) - 1) / static_cast<int>(ut.layout.width());
       ut.address_panels(g, first_column_panel, std::min(column_panels, ut.layout.panels) - first_column_panel);
       g.rows = n;
-      g.k_block = width;
-      g.b_block_stride = width * g.b_stride;
+      g.k_block = w.recurrent.layout.width();
+      g.b_block_stride = g.k_block * g.b_stride;
       g.a = gate_rows;
+      g.a_offset = w.cell.recurrent_vector * w.kernels.lanes;
       g.a_block_stride = plane;
       g.c = j_.dh + unit_begin_;
       g.c_row = batch_row;
       g.ldc = j_.ld;
       g.limit -= first_column_panel * g.limit_panel;
+      g.load_mask = w.cell.carries_hidden ? ~0u : 0u;
+      if (w.cell.reset_backward) {
+        reset_gradients(g, c, hidden_rows, n);
+        meet();
+        if (s_.recurrent_masks == 1) select_depth(g, w.recurrent.layout.vector_of_gate(0), 2, w.cell.gates, w.kernels.lanes);
+      }
       if (g.panels > 0) state_gradients(g, batch_row, n);
       // The next step's gates are other pairs: nobody overwrites what a slower thread still reads.
     }
   }
 
-  // dh = dG U^T; behind recurrent dropout dh = sum over masks of mask * (dG U^T of the mask's gates).
+  // The reset gate before the product: d(r*h) = dn U_h^T for this thread's units, then what of it reaches r and h.
+  void reset_gradients(const GemmArgs& state_product, CellBackwardArgs c, const float* const* hidden_rows, int n) {
+    const RecurrentWeights& w = j_.w;
+    const int candidate = w.cell.gates - 1;
+    GemmArgs g = state_product;
+    select_depth(g, w.recurrent.layout.vector_of_gate(candidate), 1, w.cell.gates, w.kernels.lanes);
+    g.c = scratch_.data() + unit_begin_;
+    g.c_row = nullptr;
+    g.load_mask = 0;
+    g.rows = n;
+    if (g.panels > 0) gemm_blocked(w.kernels, g);
+    c.dreset = scratch_.data();
+    c.reset_ld = j_.ld;
+    c.h_in = hidden_rows;
+    if (j_.tape.recurrent_mask) {
+      c.mask = j_.tape.recurrent_mask.data() + (s_.recurrent_masks > 1 ? candidate : 0) * j_.ld;
+      c.mask_stride = s_.recurrent_masks * j_.ld;
+    }
+    if (c.panels > 0) (w.kernels.*w.cell.reset_backward)(c);
+  }
+
+  // dh (+)= dG U^T; behind recurrent dropout the sum over masks of mask * (dG U^T of the mask's gates).
   void state_gradients(GemmArgs g, const int* batch_row, int n) {
     if (!j_.tape.recurrent_mask) return gemm_blocked(j_.w.kernels, g);
-    const int copies = s_.recurrent_masks;
+    const RecurrentWeights& w = j_.w;
+    const int copies = s_.recurrent_masks, products = copies > 1 && w.cell.reset_backward ? copies - 1 : copies;
+    const bool carried = w.cell.carries_hidden;
     float* product = scratch_.data();  // [row][ld], this thread's units
     float* const dh = j_.dh;
     g.c = product + unit_begin_;
     g.c_row = nullptr;
-    for (int k = 0; k < copies; ++k) {
+    g.load_mask = 0;
+    for (int k = 0; k < products; ++k) {
       GemmArgs part = g;
-      if (copies > 1) select_gate_depth(part, k, copies, j_.w.kernels.lanes);
+      if (copies > 1) select_depth(part, w.recurrent.layout.vector_of_gate(k), 1, copies, w.kernels.lanes);
       gemm_blocked(j_.w.kernels, part);
       for (int r = 0; r < n; ++r) {
         const float* mask = j_.tape.recurrent_mask.data() + (static_cast<std::int64_t>(batch_row[r]) * copies + k) * j_.ld;
         const float* from = product + r * j_.ld;
         float* to = dh + batch_row[r] * j_.ld;
-        for (int u = unit_begin_; u < unit_begin_ + n_units(); ++u) to[u] = (k ? to[u] : 0.0f) + mask[u] * from[u];
+        for (int u = unit_begin_; u < unit_begin_ + n_units(); ++u) to[u] = (k || carried ? to[u] : 0.0f) + mask[u] * from[u];
       }
     }
+  }
+
+  void meet() {
+    if (parties_ > 1) j_.meetings[static_cast<std::size_t>(group_)].wait(id_, parties_);
   }
 
   static void add(const float* from, int n, float* to) {
@@ -164,50 +204,61 @@ class BackwardWorker {
   void weight_gradients() {
     const RecurrentWeights& w = j_.w;
     const std::int64_t inputs = w.inputs, units = w.units, pairs = j_.tape.pairs;
-    const std::int64_t features = inputs + units + (j_.grads.dbias ? 1 : 0);
+    const std::int64_t x_end = inputs, h_end = x_end + units, bias_end = h_end + (j_.grads.dbias ? 1 : 0);
+    const std::int64_t features = j_.grads.dbias ? h_end + w.cell.biases : h_end;
     const Range mine = split(features, team_.size, team_.id, 6);
     if (mine.begin >= mine.end) return;
-    const Range parts[3] = {clip(mine, 0, inputs), clip(mine, inputs, inputs + units), clip(mine, inputs + units, features)};
-    float* const outputs[3] = {j_.grads.dkernel, j_.grads.drecurrent, j_.grads.dbias};
     const std::int64_t ldc = static_cast<std::int64_t>(w.cell.gates) * units;
-    const std::int64_t width = w.layout().width();
-
-    const std::int64_t count = mine.end - mine.begin;
+    // x and its bias face the vectors that x's product wrote, h (and a bias of its own) those of h's product.
+    struct Part {
+      Range features;
+      float* output;
+      const PackedMatrix& matrix;
+      int first_vector;
+    };
+    const int h_vector = w.cell.recurrent_vector;
+    const Part parts[4] = {{clip(mine, 0, x_end), j_.grads.dkernel, w.input, 0},
+                           {clip(mine, x_end, h_end), j_.grads.drecurrent, w.recurrent, h_vector},
+                           {clip(mine, h_end, bias_end), j_.grads.dbias, w.input, 0},
+                           {clip(mine, bias_end, features), j_.grads.dbias + ldc, w.recurrent, h_vector}};
+    const std::int64_t count = mine.end - mine.begin, biases = length(parts[2].features) + length(parts[3].features);
     const float** rows = pointers_.data();
     for (std::int64_t i = 0; i < count; ++i) rows[i] = scratch_.data() + i * kPairBlockStride;
     if (pairs == 0 && !j_.grads.accumulate) {  // every step masked
-      for (int part = 0; part < 3; ++part)
-        for (std::int64_t f = parts[part].begin; f < parts[part].end; ++f) std::fill_n(outputs[part] + f * ldc, ldc, 0.0f);
+      for (const Part& part : parts)
+        for (std::int64_t f = part.features.begin; f < part.features.end; ++f) std::fill_n(part.output + f * ldc, ldc, 0.0f);
     }
-    const bool by_gate = w.cell.gates > 1 && (s_.input_mask || s_.recurrent_masks > 1);
+    const bool by_gate = w.cell.gates > 1 && (s_.input_mask || s_.recurrent_masks > 1 || w.cell.reset_backward);
     for (std::int64_t pair = 0; pair < pairs; pair += kPairBlock) {
       const int depth = static_cast<int>(std::min(kPairBlock, pairs - pair));
+      for (std::int64_t i = count - biases; i < count; ++i) std::fill_n(scratch_.data() + i * kPairBlockStride, depth, 1.0f);
       for (int gate = 0; gate < (by_gate ? w.cell.gates : 1); ++gate) {
-        transpose(parts[0], j_.x_rows + pair, 0, depth, scratch_.data());
-        if (s_.input_mask) mask_inputs(parts[0], pair, gate, depth);
-        transpose(parts[1], j_.hidden_rows + pair, s_.recurrent_masks > 1 ? gate * j_.ld : 0, depth,
-                  scratch_.data() + length(parts[0]) * kPairBlockStride);
-        if (length(parts[2]) > 0) std::fill_n(scratch_.data() + (count - 1) * kPairBlockStride, depth, 1.0f);
-        for (int p = 0; p < w.layout().panels; ++p) {
-          GemmArgs g{};
-          w.layout().address_columns(g);
-          g.panels = 1;
-          g.vectors = w.layout().vectors;
-          g.k = g.k_block = depth;
-          g.b = j_.tape.gates.data() + (p * pairs + pair) * width;
-          g.b_stride = width;
-          g.ldc = ldc;
-          g.limit -= p * g.limit_panel;
-          g.load_mask = pair > 0 || j_.grads.accumulate ? ~0u : 0u;
-          const std::int64_t column = p * g.c_panel_stride;
-          if (by_gate) select_gate(g, gate, w.kernels.lanes);
-          g.a = rows;
-          for (int part = 0; part < 3; ++part) {
-            g.rows = static_cast<int>(length(parts[part]));
+        transpose(parts[0].features, j_.x_rows + pair, 0, depth, scratch_.data());
+        if (s_.input_mask) mask_inputs(parts[0].features, pair, gate, depth);
+        const bool reset = w.cell.reset_backward && gate == w.cell.gates - 1;  // this gate's product read r*h
+        transpose(parts[1].features, (reset ? j_.reset_rows : j_.hidden_rows) + pair, s_.recurrent_masks > 1 && !reset ? gate * j_.ld : 0,
+                  depth, scratch_.data() + length(parts[0].features) * kPairBlockStride);
+        for (int p = 0; p < w.panels(); ++p) {
+          const float* const* a = rows;
+          for (const Part& part : parts) {
+            GemmArgs g{};
+            part.matrix.layout.address_columns(g);
+            g.panels = 1;
+            g.vectors = part.matrix.layout.vectors;
+            g.k = g.k_block = depth;
+            g.b_stride = w.gates_width();
+            g.b = j_.tape.gates.data() + (p * pairs + pair) * g.b_stride + part.first_vector * w.kernels.lanes;
+            g.ldc = ldc;
+            g.limit -= p * g.limit_panel;
+            g.load_mask = pair > 0 || j_.grads.accumulate ? ~0u : 0u;
+            const std::int64_t column = p * g.c_panel_stride;
+            if (by_gate) select_vectors(g, part.matrix.layout.vector_of_gate(gate), 1, w.kernels.lanes);
+            g.a = a;
+            g.rows = static_cast<int>(length(part.features));
             if (g.rows == 0) continue;
-            g.c = outputs[part] + parts[part].begin * ldc + column;
+            g.c = part.output + part.features.begin * ldc + column;
             w.kernels.gemm(g);
-            g.a += g.rows;
+            a += g.rows;
           }
         }
       }
@@ -237,7 +288,7 @@ class BackwardWorker {
   void input_gradients() {
     const RecurrentWeights& w = j_.w;
     const PackedMatrix& wt = w.transposed().input;
-    const std::int64_t width = w.layout().width();
+    const std::int64_t width = w.gates_width();
     const Range mine = split(j_.tape.pairs, team_.size, team_.id, 6);
     if (mine.begin >= mine.end) return;
     const float** rows = pointers_.data();
@@ -248,8 +299,8 @@ class BackwardWorker {
       wt.layout.address_columns(g);
       wt.address_panels(g, 0, wt.layout.panels);
       g.rows = static_cast<int>(n);
-      g.k_block = width;
-      g.b_block_stride = width * g.b_stride;
+      g.k_block = w.input.layout.width();
+      g.b_block_stride = g.k_block * g.b_stride;
       g.a = rows;
       g.a_block_stride = j_.tape.pairs * width;
       g.ldc = w.inputs;
@@ -269,7 +320,7 @@ class BackwardWorker {
     const int gates = j_.w.cell.gates, inputs = j_.w.inputs;
     for (int gate = 0; gate < gates; ++gate) {
       GemmArgs part = g;
-      if (gates > 1) select_gate_depth(part, gate, gates, j_.w.kernels.lanes);
+      if (gates > 1) select_depth(part, j_.w.input.layout.vector_of_gate(gate), 1, gates, j_.w.kernels.lanes);
       gemm_blocked(j_.w.kernels, part);
       for (int i = 0; i < g.rows; ++i) {
         const std::int64_t dx_row = j_.dx_rows[pair + i];
@@ -283,13 +334,13 @@ class BackwardWorker {
 
  public:
   static std::size_t pointers_needed(const RecurrentWeights& w, int batch) {
-    return static_cast<std::size_t>(std::max<std::int64_t>({2 * batch, w.inputs + w.units + 1, kInputRows}));
+    return static_cast<std::size_t>(std::max<std::int64_t>({3 * batch, w.inputs + w.units + w.cell.biases, kInputRows}));
   }
   // Transposed features of a block of pairs; products behind a dropout mask.
   static std::size_t scratch_needed(const RecurrentWeights& w, const SequenceTape& tape, int threads) {
-    const std::int64_t features = w.inputs + w.units + 1;
+    const std::int64_t features = w.inputs + w.units + w.cell.biases;
     const std::int64_t transposed = std::min(features, (features + threads - 1) / threads + 12) * kPairBlockStride;
-    const std::int64_t states = tape.recurrent_mask ? tape.sequence.batch * tape.units_ld : 0;
+    const std::int64_t states = tape.recurrent_mask || w.cell.reset_backward ? tape.sequence.batch * tape.units_ld : 0;
     const std::int64_t inputs = tape.sequence.input_mask ? kInputRows * w.inputs : 0;
     return static_cast<std::size_t>(std::max({transposed, states, inputs}));
   }
@@ -302,7 +353,7 @@ class BackwardWorker {
   std::vector<const float*>& pointers_;
   std::vector<int>& ints_;
   bool idle_ = false;
-  int group_ = 0, parties_ = 1, unit_begin_ = 0, unit_end_ = 0;
+  int group_ = 0, id_ = 0, parties_ = 1, unit_begin_ = 0, unit_end_ = 0;
   Range rows_{};
 };
 
@@ -315,14 +366,14 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
 
   Buffer dh(static_cast<std::size_t>(s.batch * ld)), dc;
   pad_rows(grads.dfinal[0], s.batch, w.units, ld, ld, dh.data());
-  if (w.cell.has_cell) {
+  if (w.cell.states == 2) {
     dc = Buffer(static_cast<std::size_t>(s.batch * ld));
     pad_rows(grads.dfinal[1], s.batch, w.units, ld, ld, dc.data());
   }
 
   const std::int64_t hidden_ld = ld * s.recurrent_masks;
   const std::size_t pairs = static_cast<std::size_t>(tape.pairs);
-  std::vector<const float*> x_rows(pairs), hidden_rows(pairs);
+  std::vector<const float*> x_rows(pairs), hidden_rows(pairs), reset_rows(w.cell.reset_backward ? pairs : 0);
   std::vector<std::int32_t> dx_rows(pairs), before(pairs), last(static_cast<std::size_t>(s.batch), -1);
   for (int step = 0; step < s.time; ++step)
     for (int row = 0; row < s.batch; ++row) {
@@ -330,6 +381,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
       if (p < 0) continue;
       const std::size_t i = static_cast<std::size_t>(p);
       dx_rows[i] = row * s.time + s.input_time(step);
+      if (w.cell.reset_backward) reset_rows[i] = tape.reset_hidden.data() + p * ld;
       x_rows[i] = s.x + static_cast<std::int64_t>(dx_rows[i]) * w.inputs;
       before[i] = std::exchange(last[static_cast<std::size_t>(row)], p);
       hidden_rows[i] = before[i] < 0 ? tape.initial_hidden.data() + row * hidden_ld : tape.hidden.data() + before[i] * hidden_ld;
@@ -351,15 +403,16 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
     m.ints.resize(static_cast<std::size_t>(s.batch) * 3);
     m.scratch = Buffer(BackwardWorker::scratch_needed(w, tape, &m == &memory[0] ? 1 : threads));
   }
-  const BackwardJob job{w,       tape, grads, ld, dh.data(), dc.data(), x_rows.data(), hidden_rows.data(), dx_rows.data(), before.data(),
-                        meetings};
+  const BackwardJob job{
+      w,       tape, grads, ld, dh.data(), dc.data(), x_rows.data(), hidden_rows.data(), reset_rows.data(), dx_rows.data(), before.data(),
+      meetings};
   run_team(threads, [&](const Team& team) {
     Memory& m = memory[static_cast<std::size_t>(team.id)];
     BackwardWorker(job, team, m.scratch, m.pointers, m.ints).run();
   });
 
   for (int row = 0; row < s.batch; ++row)
-    for (int k = 0; k < (w.cell.has_cell ? 2 : 1); ++k)
+    for (int k = 0; k < w.cell.states; ++k)
       if (grads.dinitial[k])
         std::memcpy(grads.dinitial[k] + static_cast<std::int64_t>(row) * w.units, (k ? dc : dh).data() + row * ld,
                     static_cast<std::size_t>(w.units) * sizeof(float));

@@ -74,24 +74,41 @@ const int openmp_threads_at_load = omp_get_max_threads();
 
 }  // namespace
 
-void Barrier::wait(int parties) {
-  const unsigned round = round_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == parties) {
-    arrived_.store(0, std::memory_order_relaxed);
-    round_.store(round + 1, std::memory_order_release);
-    return;
-  }
-  // A step of the other thread takes microseconds. Plain loads first: a pause costs 40 to 140 cycles. With more
-  // threads than CPUs the one we wait for may need ours.
+namespace {
+
+// Returns when `reached` is at least `round`. A step of the other thread takes microseconds. Plain loads first: a pause
+// costs 40 to 140 cycles. With more threads than CPUs the one we wait for may need ours.
+void wait_for(const std::atomic<unsigned>& reached, unsigned round, int parties) {
   static const int cpus = cpus_allowed();
+  const auto there = [&] { return static_cast<int>(reached.load(std::memory_order_acquire) - round) >= 0; };
   const int pauses = parties > cpus ? 16 : 1000;
   for (int i = 0; i < 64; ++i)
-    if (round_.load(std::memory_order_acquire) != round) return;
+    if (there()) return;
   for (int i = 0; i < pauses; ++i) {
-    if (round_.load(std::memory_order_acquire) != round) return;
+    if (there()) return;
     cpu_relax();
   }
-  while (round_.load(std::memory_order_acquire) == round) std::this_thread::yield();
+  while (!there()) std::this_thread::yield();
+}
+
+}  // namespace
+
+void Barrier::wait(int id, int parties) {
+  if (parties <= kFew) {
+    std::atomic<unsigned>& mine = announced_[id].round;
+    const unsigned round = mine.load(std::memory_order_relaxed) + 1;
+    mine.store(round, std::memory_order_release);
+    for (int other = 0; other < parties; ++other)
+      if (other != id) wait_for(announced_[other].round, round, parties);
+    return;
+  }
+  const unsigned round = shared_.round.load(std::memory_order_acquire) + 1;
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == parties) {
+    arrived_.store(0, std::memory_order_relaxed);
+    shared_.round.store(round, std::memory_order_release);
+    return;
+  }
+  wait_for(shared_.round, round, parties);
 }
 
 Range split(std::int64_t n, int parts, int index, std::int64_t unit) {

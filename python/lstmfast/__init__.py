@@ -19,13 +19,14 @@ from . import (
     utils,
 )
 from ._version import version as __version__
-from .layers import LSTM, Bidirectional, Dense, Embedding, Input, Layer, SimpleRNN
+from .layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Layer, SimpleRNN
 from .models import Model, Sequential
 from .runtime import available_isas, get_include, get_num_threads, isa, set_num_threads, show_config, threads
 from .symbolic import KerasTensor
 from .variables import Variable
 
 __all__ = [
+    "GRU",
     "LSTM",
     "Bidirectional",
     "Dense",

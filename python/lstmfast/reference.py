@@ -139,32 +139,64 @@ def embedding_backward(ids: Any, dy: Any, vocabulary: int) -> Array:
     return d_table
 
 
-# --- Cells: one time step, all gates side by side in the last axis
+# --- Cells: one time step. h as the recurrent product reads it is (B, G, H), one copy a gate; u is (H, G, H).
 
 
 class _Cell(Protocol):
     gates: int
     states: int
+    biases: int
 
-    def step(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]: ...
-    def step_backward(self, kept: Any, d_new: States, f: str, g: str) -> tuple[Array, States]: ...
+    def step(self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str) -> Any: ...
+    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str) -> Any: ...
 
 
-class _SimpleRNN:
+def _product(h: Array, u: Array) -> Array:
+    return np.asarray(np.einsum("bgh,hgk->bgk", h, u))
+
+
+def _product_backward(h: Array, u: Array, dz: Array) -> tuple[Array, Array]:
+    """Gradients of h (B, G, H) and u (H, G, H) from dz (B, G, H)."""
+    return np.einsum("bgk,hgk->bgh", dz, u), np.einsum("bgh,bgk->hgk", h, dz)
+
+
+class _OneSum:
+    """Cells whose gates see x and h only as the sum ``z = x W + h U + b``: they write `gates_of` and its backward.
+
+    `step` returns the new states and what `step_backward` needs; that returns dz_x (B, G, H), the gradient of h as
+    read (B, G, H), those of the states beside the product (one for each state), du and the second bias's.
+    """
+
+    biases = 1
+    gates_of: Any
+    gates_backward: Any
+
+    def step(self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str) -> Any:
+        z = z_x + _product(h, u)
+        new, kept = self.gates_of(z, states, f, g)
+        return new, (h, z, kept)
+
+    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str) -> Any:
+        h, z, kept = kept
+        dz, d_states = self.gates_backward(z, kept, d_new, f, g)
+        dh, du = _product_backward(h, u, dz)
+        return dz, dh, d_states, du, np.zeros(dz.shape[1:])
+
+
+class _SimpleRNN(_OneSum):
     """Elman 1990, ``h = f(z)`` with ``z = x W + h' U + b``."""
 
     gates, states = 1, 1
 
-    def step(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]:
-        h = activation_forward(f, z)
-        return (h,), (z, h)
+    def gates_of(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]:
+        h = activation_forward(f, z[:, 0])
+        return (h,), h
 
-    def step_backward(self, kept: Any, d_new: States, f: str, g: str) -> tuple[Array, States]:
-        z, h = kept
-        return activation_backward(f, z, h, d_new[0]), ()
+    def gates_backward(self, z: Array, h: Array, d_new: States, f: str, g: str) -> tuple[Array, States]:
+        return activation_backward(f, z[:, 0], h, d_new[0])[:, None], (np.zeros_like(h),)
 
 
-class _LSTM:
+class _LSTM(_OneSum):
     """Hochreiter and Schmidhuber 1997, forget gate of Gers et al. 2000; gates in Keras's order i, f, c, o.
 
     ``i, f, o = g(z_i), g(z_f), g(z_o)``;  ``a = f(z_c)``;  ``c = f * c' + i * a``;  ``h = o * f(c)``.
@@ -172,29 +204,85 @@ class _LSTM:
 
     gates, states = 4, 2
 
-    def step(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]:
-        zi, zf, za, zo = np.split(z, 4, axis=-1)
-        i, forget, o = (activation_forward(g, v) for v in (zi, zf, zo))
-        a = activation_forward(f, za)
+    def gates_of(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]:
+        i, forget, o = (activation_forward(g, z[:, k]) for k in (0, 1, 3))
+        a = activation_forward(f, z[:, 2])
         c = forget * states[1] + i * a
         fc = activation_forward(f, c)
-        return (o * fc, c), (z, i, forget, a, o, states[1], c, fc)
+        return (o * fc, c), (i, forget, a, o, states[1], c, fc)
 
-    def step_backward(self, kept: Any, d_new: States, f: str, g: str) -> tuple[Array, States]:
-        z, i, forget, a, o, c_prev, c, fc = kept
-        zi, zf, za, zo = np.split(z, 4, axis=-1)
+    def gates_backward(self, z: Array, kept: Any, d_new: States, f: str, g: str) -> tuple[Array, States]:
+        i, forget, a, o, c_prev, c, fc = kept
         dh, dc = d_new
         dc = dc + activation_backward(f, c, fc, dh * o)
         dz = [
-            activation_backward(g, zi, i, dc * a),
-            activation_backward(g, zf, forget, dc * c_prev),
-            activation_backward(f, za, a, dc * i),
-            activation_backward(g, zo, o, dh * fc),
+            activation_backward(g, z[:, 0], i, dc * a),
+            activation_backward(g, z[:, 1], forget, dc * c_prev),
+            activation_backward(f, z[:, 2], a, dc * i),
+            activation_backward(g, z[:, 3], o, dh * fc),
         ]
-        return np.concatenate(dz, axis=-1), (dc * forget,)
+        return np.stack(dz, axis=1), (np.zeros_like(dh), dc * forget)
 
 
-CELLS: dict[str, _Cell] = {"lstm": _LSTM(), "simple_rnn": _SimpleRNN()}
+class _GRU:
+    """Cho et al. 2014 with the reset gate after the product (Keras's ``reset_after=True``); gates z, r, h~.
+
+    ``z, r = g(.), g(.)`` of the sums; ``n = f(x W_h + b_h + r * (h' U_h + c_h))``; ``h = z * h' + (1 - z) * n``.
+    """
+
+    gates, states, biases = 3, 1, 2
+
+    def step(self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str) -> Any:
+        z_h = _product(h, u) + bias
+        sums = z_x[:, :2] + z_h[:, :2]
+        z, r = activation_forward(g, sums[:, 0]), activation_forward(g, sums[:, 1])
+        z_n = z_x[:, 2] + r * z_h[:, 2]
+        n = activation_forward(f, z_n)
+        return (z * states[0] + (1 - z) * n,), (h, sums, z_h[:, 2], z, r, z_n, n, states[0])
+
+    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str) -> Any:
+        h, sums, h_part, z, r, z_n, n, h_prev = kept
+        dh = d_new[0]
+        dn = activation_backward(f, z_n, n, dh * (1 - z))
+        dz = activation_backward(g, sums[:, 0], z, dh * (h_prev - n))
+        dr = activation_backward(g, sums[:, 1], r, dn * h_part)
+        dz_h = np.stack([dz, dr, dn * r], axis=1)
+        dh_read, du = _product_backward(h, u, dz_h)
+        return np.stack([dz, dr, dn], axis=1), dh_read, (dh * z,), du, dz_h.sum(axis=0)
+
+
+class _GRUResetBefore:
+    """Cho et al. 2014 as published, ``reset_after=False``: ``n = f(x W_h + b_h + (r * h') U_h)``."""
+
+    gates, states, biases = 3, 1, 1
+
+    def step(self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str) -> Any:
+        sums = z_x[:, :2] + _product(h[:, :2], u[:, :2])
+        z, r = activation_forward(g, sums[:, 0]), activation_forward(g, sums[:, 1])
+        z_n = z_x[:, 2] + (r * h[:, 2]) @ u[:, 2]
+        n = activation_forward(f, z_n)
+        return (z * states[0] + (1 - z) * n,), (h, sums, z, r, z_n, n, states[0])
+
+    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str) -> Any:
+        h, sums, z, r, z_n, n, h_prev = kept
+        dh = d_new[0]
+        dn = activation_backward(f, z_n, n, dh * (1 - z))
+        d_reset = dn @ u[:, 2].T
+        dz = activation_backward(g, sums[:, 0], z, dh * (h_prev - n))
+        dr = activation_backward(g, sums[:, 1], r, d_reset * h[:, 2])
+        dh_read, du = _product_backward(h[:, :2], u[:, :2], np.stack([dz, dr], axis=1))
+        dh_read = np.concatenate([dh_read, (d_reset * r)[:, None]], axis=1)
+        du = np.concatenate([du, ((r * h[:, 2]).T @ dn)[:, None]], axis=1)
+        dz_x = np.stack([dz, dr, dn], axis=1)
+        return dz_x, dh_read, (dh * z,), du, np.zeros(dz_x.shape[1:])
+
+
+CELLS: dict[str, _Cell] = {
+    "lstm": _LSTM(),
+    "gru": _GRU(),
+    "gru_reset_before": _GRUResetBefore(),
+    "simple_rnn": _SimpleRNN(),
+}
 
 
 # --- Sequences: the loop over time, written once for every cell
@@ -216,7 +304,7 @@ class Tape:
     last_shown: Array
     activations: tuple[str, str]
     return_sequences: bool
-    steps: list[tuple[Array, Any]]
+    steps: list[Any]
 
 
 def recurrent_forward(
@@ -242,7 +330,8 @@ def recurrent_forward(
     Parameters
     ----------
     cell : a key of `CELLS`
-    kernel (I, G*H), recurrent_kernel (H, G*H), bias (G*H,) or None, x (B, T, I)
+    kernel (I, G*H), recurrent_kernel (H, G*H), bias (G*H,) - of "gru" (2, G*H), the second row beside h - or None
+    x : (B, T, I)
     initial_state : tuple of (B, H), h first; None is zeros
     mask : (B, T) bool or None. Where it is False the states are carried over and the output repeats h
         (Keras 3's NumPy and JAX backends), or is 0 with `zero_output_for_mask`.
@@ -279,17 +368,20 @@ def recurrent_forward(
     imask = np.ones((n_batch, 1, w.shape[0])) if input_mask is None else _f64(input_mask)
     x_used = np.broadcast_to(x[:, :, None] * imask[:, None], (n_batch, n_time, spec.gates, w.shape[0]))
     z_x = np.einsum("btgi,igk->btgk", x_used, w.reshape(-1, spec.gates, units)).reshape(n_batch, n_time, -1)
-    z_x = z_x + (0.0 if bias is None else _f64(bias))
+    biases = np.zeros((2, spec.gates * units))
+    if bias is not None:
+        biases[: spec.biases] = _f64(bias).reshape(spec.biases, -1)
+    z_x = (z_x + biases[0]).reshape(n_batch, n_time, spec.gates, units)
+    h_bias = biases[1].reshape(spec.gates, units)
     order = list(range(n_time - 1, -1, -1) if go_backwards else range(n_time))
     y = np.zeros((n_batch, n_time, units))
     steps = []
     for s, t in enumerate(order):
         h_used = np.broadcast_to(states[0][:, None] * rmask, (n_batch, spec.gates, units))
-        z = z_x[:, t] + np.einsum("bgh,hgk->bgk", h_used, u_by_gate).reshape(n_batch, -1)
-        new, kept = spec.step(z, states, activation, recurrent_activation)
+        new, kept = spec.step(z_x[:, t], h_used, u_by_gate, h_bias, states, activation, recurrent_activation)
         states = tuple(np.where(active[:, t, None], a, b) for a, b in zip(new, states, strict=True))
         y[:, s] = np.where(shown[:, t, None], states[0], 0.0)
-        steps.append((h_used, kept))
+        steps.append(kept)
     functions = (activation, recurrent_activation)
     tape = Tape(
         cell, w, u, x, rmask, imask, order, active, shown, last_shown, functions, return_sequences, steps
@@ -308,7 +400,7 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> tuple[Array,
 
     Returns
     -------
-    dx (B, T, I), d_initial_state (tuple of (B, H)), dkernel, drecurrent_kernel, dbias (G*H,)
+    dx (B, T, I), d_initial_state (tuple of (B, H)), dkernel, drecurrent_kernel, dbias in the bias's shape
     """
     spec = CELLS[tape.cell]
     n_batch, n_time, _ = tape.x.shape
@@ -321,32 +413,30 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> tuple[Array,
     dy = None if dy is None else _f64(dy)
     if dy is not None and not tape.return_sequences:
         d[0] = d[0] + np.where(tape.last_shown[:, None], dy, 0.0)
-    dz = np.zeros((n_batch, n_time, spec.gates * units))
-    du = np.zeros_like(u_by_gate)
+    dz = np.zeros((n_batch, n_time, spec.gates, units))
+    du, dbias_h = np.zeros_like(u_by_gate), np.zeros((spec.gates, units))
     for s, t in reversed(list(enumerate(tape.order))):
         if dy is not None and tape.return_sequences:
             d[0] = d[0] + np.where(tape.shown[:, t, None], dy[:, s], 0.0)
-        h_used, kept = tape.steps[s]
         active = tape.active[:, t, None]
         d_new = tuple(np.where(active, g, 0.0) for g in d)
-        dz[:, t], d_cell = spec.step_backward(kept, d_new, *tape.activations)
-        dz_by_gate = dz[:, t].reshape(n_batch, spec.gates, units)
-        du += np.einsum("bgh,bgk->hgk", h_used, dz_by_gate)
-        dh = (np.einsum("bgk,hgk->bgh", dz_by_gate, u_by_gate) * tape.recurrent_mask).sum(axis=1)
-        carried = [np.where(active, 0.0, g) for g in d]
-        d = [carry + through for carry, through in zip(carried, (dh, *d_cell), strict=True)]
-    dz_all = dz.reshape(n_batch, n_time, spec.gates, units)
-    x_used = np.broadcast_to(
-        tape.x[:, :, None] * tape.input_mask[:, None], (*dz_all.shape[:3], tape.x.shape[2])
-    )
+        dz[:, t], dh_used, direct, du_step, dbias_step = spec.step_backward(
+            tape.steps[s], d_new, u_by_gate, *tape.activations
+        )
+        du += du_step
+        dbias_h += dbias_step
+        through = [(dh_used * tape.recurrent_mask).sum(axis=1), *(0.0 for _ in direct[1:])]
+        d = [np.where(active, 0.0, g) + a + b for g, a, b in zip(d, through, direct, strict=True)]
+    x_used = np.broadcast_to(tape.x[:, :, None] * tape.input_mask[:, None], (*dz.shape[:3], tape.x.shape[2]))
     w_by_gate = tape.kernel.reshape(-1, spec.gates, units)
-    dx = (np.einsum("btgk,igk->btgi", dz_all, w_by_gate) * tape.input_mask[:, None]).sum(axis=2)
+    dbias = dz.sum(axis=(0, 1))
+    dx = (np.einsum("btgk,igk->btgi", dz, w_by_gate) * tape.input_mask[:, None]).sum(axis=2)
     return (
         dx,
         tuple(d),
-        np.einsum("btgi,btgk->igk", x_used, dz_all).reshape(tape.kernel.shape),
+        np.einsum("btgi,btgk->igk", x_used, dz).reshape(tape.kernel.shape),
         du.reshape(tape.recurrent_kernel.shape),
-        dz.sum(axis=(0, 1)),
+        dbias.ravel() if spec.biases == 1 else np.stack([dbias.ravel(), dbias_h.ravel()]),
     )
 
 
@@ -357,6 +447,14 @@ def lstm_forward(
     return recurrent_forward("lstm", kernel, recurrent_kernel, bias, x, **options)
 
 
+def gru_forward(
+    kernel: Any, recurrent_kernel: Any, bias: Any, x: Any, reset_after: bool = True, **options: Any
+) -> tuple[Array, States, Tape]:
+    """`recurrent_forward` with the GRU cell."""
+    cell = "gru" if reset_after else "gru_reset_before"
+    return recurrent_forward(cell, kernel, recurrent_kernel, bias, x, **options)
+
+
 def simple_rnn_forward(
     kernel: Any, recurrent_kernel: Any, bias: Any, x: Any, **options: Any
 ) -> tuple[Array, States, Tape]:
@@ -364,7 +462,7 @@ def simple_rnn_forward(
     return recurrent_forward("simple_rnn", kernel, recurrent_kernel, bias, x, **options)
 
 
-lstm_backward = simple_rnn_backward = recurrent_backward
+lstm_backward = gru_backward = simple_rnn_backward = recurrent_backward
 
 
 # --- Losses: value of each row (unweighted) and gradient (weighted) together

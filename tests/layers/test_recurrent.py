@@ -9,7 +9,7 @@ from lstmfast import layers
 from lstmfast import reference as ref
 from lstmfast.layers import Call
 
-KINDS = [layers.LSTM, layers.SimpleRNN]
+KINDS = [layers.LSTM, layers.GRU, layers.SimpleRNN]
 
 
 def made(kind, units, n, rng, **options):

@@ -81,7 +81,7 @@ RNN_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["LSTM", "SimpleRNN"])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
 @pytest.mark.parametrize("options", RNN_OPTIONS, ids=lambda o: "-".join(o) or "default")
 @pytest.mark.parametrize("shape", [(3, 7, 5, 4), (1, 1, 1, 1), (5, 12, 9, 33)], ids=str)
 def test_recurrent(name, options, shape, rng):
@@ -90,7 +90,7 @@ def test_recurrent(name, options, shape, rng):
     compare(getattr(lf.layers, name)(h, **options), getattr(keras.layers, name)(h, **options), x, rng)
 
 
-@pytest.mark.parametrize("name", ["LSTM", "SimpleRNN"])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
 @pytest.mark.parametrize("options", RNN_OPTIONS[:6], ids=lambda o: "-".join(o) or "default")
 def test_recurrent_with_initial_state(name, options, rng):
     x = rng.standard_normal((3, 7, 5)).astype("float32")
@@ -99,7 +99,7 @@ def test_recurrent_with_initial_state(name, options, rng):
     compare(ours, theirs, x, rng, initial_state=states)
 
 
-@pytest.mark.parametrize("name", ["LSTM", "SimpleRNN"])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
 @pytest.mark.parametrize("options", RNN_OPTIONS[:6], ids=lambda o: "-".join(o) or "default")
 @pytest.mark.parametrize("zero_output_for_mask", [False, True])
 def test_recurrent_with_mask(name, options, zero_output_for_mask, rng):
@@ -160,6 +160,8 @@ CONFIGURATIONS = [
     ("LSTM", (3,), {"dropout": 0.1, "recurrent_dropout": 0.2, "seed": 3, "kernel_regularizer": "l2",
                     "return_state": True, "unit_forget_bias": False, "name": "mine", "trainable": False,
                     "activity_regularizer": "l1", "kernel_constraint": "non_neg"}),
+    ("GRU", (3,), {}),
+    ("GRU", (3, "relu", "hard_sigmoid"), {"reset_after": False, "seed": 3, "use_bias": False, "dropout": 0.1}),
     ("SimpleRNN", (3,), {"activation": "relu", "go_backwards": True, "bias_initializer": "ones"}),
     ("Dense", (3,), {}),
     ("Dense", (3, "softmax"), {"kernel_initializer": "he_normal", "bias_regularizer": "l1",
@@ -184,7 +186,7 @@ def test_configuration_is_keras_s(name, args, kwargs):
     assert type(theirs).from_config(ours.get_config()).get_config() == expected
 
 
-@pytest.mark.parametrize("name", ["LSTM", "SimpleRNN", "Dense", "Embedding"])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN", "Dense", "Embedding"])
 def test_names_shapes_and_order_of_weights(name):
     args = (7, 3) if name == "Embedding" else (3,)
     shape = (None, 5) if name == "Embedding" else (None, 5, 4)

@@ -15,19 +15,35 @@ from lstmfast.layers import Call  # noqa: E402
 
 
 def close(actual, expected, what=""):
-    expected = expected.detach().numpy()
+    expected = torch.as_tensor(expected).detach().numpy()
     scale = max(float(np.abs(expected).max(initial=0.0)), 1e-6)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * scale, err_msg=what)
 
 
-def weights_of(module):
-    suffix = "_l0"
-    w, u = (getattr(module, f"weight_{k}{suffix}").detach().numpy().T for k in ("ih", "hh"))
-    b = (getattr(module, f"bias_ih{suffix}") + getattr(module, f"bias_hh{suffix}")).detach().numpy()
-    return [w, u, b]
+def keras_order(module, array):
+    """Columns of PyTorch's GRU are r, z, n; Keras's are z, r, h."""
+    if not isinstance(module, torch.nn.GRU):
+        return array
+    r, z, n = np.split(array, 3, axis=-1)
+    return np.concatenate([z, r, n], axis=-1)
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "SimpleRNN", "SimpleRNN-relu"])
+def weights_of(module, gradients=False):
+    """Kernel, recurrent kernel and bias as Keras has them, or their gradients."""
+
+    def array(name):
+        parameter = getattr(module, f"{name}_l0")
+        return keras_order(module, (parameter.grad if gradients else parameter).detach().numpy().T)
+
+    b_x, b_h = array("bias_ih"), array("bias_hh")
+    if isinstance(module, torch.nn.GRU):
+        bias = np.stack([b_x, b_h])
+    else:
+        bias = b_x if gradients else b_x + b_h
+    return [array("weight_ih"), array("weight_hh"), bias]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN", "SimpleRNN-relu"])
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 7, 5, 4), (4, 20, 17, 33), (2, 5, 64, 128)], ids=str)
 def test_recurrent(kind, shape, rng):
     b, t, i, h = shape
@@ -38,6 +54,9 @@ def test_recurrent(kind, shape, rng):
             lf.layers.LSTM(h, return_sequences=True, return_state=True),
             2,
         )
+    elif kind == "GRU":
+        module, n = torch.nn.GRU(i, h, batch_first=True), 1
+        layer = lf.layers.GRU(h, return_sequences=True, return_state=True)
     else:
         activation = "relu" if kind.endswith("relu") else "tanh"
         module = torch.nn.RNN(i, h, batch_first=True, nonlinearity=activation)
@@ -65,19 +84,18 @@ def test_recurrent(kind, shape, rng):
         + sum((f[0] * torch.tensor(d)).sum() for f, d in zip(finals_t, ds, strict=True))
     ).backward()
     close(dx, xt.grad, "dx")
-    close(layer.kernel.grad, module.weight_ih_l0.grad.T, "kernel")
-    close(layer.recurrent_kernel.grad, module.weight_hh_l0.grad.T, "recurrent kernel")
-    close(layer.bias.grad, module.bias_ih_l0.grad, "bias")
+    for variable, gradient in zip(layer.weights, weights_of(module, gradients=True), strict=True):
+        close(variable.grad, gradient, variable.name)
     for a, s in zip(call.d_initial_state, st, strict=True):
         close(a, s.grad[0], "initial state")
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "SimpleRNN"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
 def test_lengths_are_a_packed_sequence(kind, rng):
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     torch.manual_seed(0)
-    module = (torch.nn.LSTM if kind == "LSTM" else torch.nn.RNN)(5, 6, batch_first=True)
+    module = getattr(torch.nn, {"SimpleRNN": "RNN"}.get(kind, kind))(5, 6, batch_first=True)
     layer = getattr(lf.layers, kind)(6, return_sequences=True, return_state=True)
     layer.build((None, None, 5))
     layer.set_weights(weights_of(module))

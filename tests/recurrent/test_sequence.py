@@ -8,9 +8,7 @@ import pytest
 
 from lstmfast import _core, reference
 
-CELLS = ["lstm", "simple_rnn"]
-GATES = {"lstm": 4, "simple_rnn": 1}
-STATES = {"lstm": 2, "simple_rnn": 1}
+CELLS = list(reference.CELLS)
 # (B, T, I, H): around whole vectors of 4, 8 and 16 lanes, and beyond one panel.
 SHAPES = [
     (1, 1, 1, 1),
@@ -30,15 +28,16 @@ class Case:
 
     def __init__(self, rng, cell, shape, mode="full", backwards=False, bias=True):
         b, t, i, h = shape
-        g = GATES[cell]
+        g, n_states = reference.CELLS[cell].gates, reference.CELLS[cell].states
+        bias_shape = (g * h,) if reference.CELLS[cell].biases == 1 else (2, g * h)
 
         def normal(*size, scale=0.5):
             return (rng.standard_normal(size) * scale).astype(np.float32)
 
         self.cell, self.shape = cell, shape
         self.kernel, self.recurrent_kernel = normal(i, g * h), normal(h, g * h, scale=0.7 / np.sqrt(h))
-        self.bias = normal(g * h) if bias else None
-        self.x, self.states = normal(b, t, i), tuple(normal(b, h) for _ in range(STATES[cell]))
+        self.bias = normal(*bias_shape) if bias else None
+        self.x, self.states = normal(b, t, i), tuple(normal(b, h) for _ in range(n_states))
         self.mask = rng.random((b, t)) > 0.4 if mode.startswith("masked") else None
         self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode.endswith("lengths") else None
         self.recurrent_mask = (
@@ -72,7 +71,8 @@ class Case:
 
     def backward(self, weights, tape, accumulate_on=None):
         grads = [np.full_like(a, np.nan) for a in (self.kernel, self.recurrent_kernel)]
-        grads.append(np.full(self.kernel.shape[1], np.nan, np.float32))
+        shape = self.kernel.shape[1:] if reference.CELLS[self.cell].biases == 1 else (2, self.kernel.shape[1])
+        grads.append(np.full(shape, np.nan, np.float32))
         if accumulate_on is not None:
             grads = [np.full_like(g, accumulate_on) for g in grads]
         dx, dinitial = _core.recurrent_backward(

@@ -8,6 +8,7 @@ from .call import Call
 from .dense import Dense
 from .dropout import Dropout
 from .embedding import Embedding
+from .gru import GRU
 from .input import Input, InputLayer
 from .input_spec import InputSpec
 from .lstm import LSTM
@@ -17,6 +18,7 @@ from .reshaping import Flatten
 from .simple_rnn import SimpleRNN
 
 __all__ = [
+    "GRU",
     "LSTM",
     "Activation",
     "Bidirectional",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .recurrent import RecurrentLayer
+from .recurrent import RecurrentLayer, checked_use_cudnn
 
 __all__ = ["LSTM"]
 
@@ -101,12 +101,7 @@ class LSTM(RecurrentLayer):
         use_cudnn: Any = "auto",
         **kwargs: Any,
     ) -> None:
-        if use_cudnn not in ("auto", True, False):
-            raise ValueError(
-                "Invalid valid received for argument `use_cudnn`. Expected one of {'auto', True, False}. "
-                f"Received: use_cudnn={use_cudnn}"
-            )
-        self.use_cudnn = use_cudnn
+        self.use_cudnn = checked_use_cudnn(use_cudnn)
         self.unit_forget_bias = bool(unit_forget_bias)
         super().__init__(
             units,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
+from ..utils.naming import to_snake_case
 from .arrays import as_float32, checked_lengths, checked_mask
 from .base import Layer
 from .call import Call
@@ -137,7 +138,7 @@ class RecurrentLayer(Layer):
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
-                (columns,),
+                self._bias_shape(),
                 self._initial_bias,
                 "bias",
                 regularizer=self.bias_regularizer,
@@ -148,11 +149,14 @@ class RecurrentLayer(Layer):
             self.states = [np.zeros((input_shape[0], self.units), np.float32) for _ in range(self.n_states)]
         self.built = True
 
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
+
     def _initial_bias(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
         return np.asarray(self.bias_initializer(shape, dtype=dtype))  # type: ignore[misc]
 
     def _weight_prefix(self) -> str:
-        return f"{self.name}/{self.cell_name}_cell"
+        return f"{self.name}/{to_snake_case(type(self).__name__)}_cell"
 
     def _pack(self) -> Any:
         bias = None if self.bias is None else self.bias._data
@@ -391,6 +395,16 @@ class RecurrentLayer(Layer):
             "dropout": self.dropout,
             "recurrent_dropout": self.recurrent_dropout,
         }
+
+
+def checked_use_cudnn(value: Any) -> Any:
+    """Keras's argument, which means nothing here but must be one of Keras's values."""
+    if value not in ("auto", True, False):
+        raise ValueError(
+            "Invalid valid received for argument `use_cudnn`. Expected one of {'auto', True, False}. "
+            f"Received: use_cudnn={value}"
+        )
+    return value
 
 
 def _native_activation(argument: str, function: Any) -> str:

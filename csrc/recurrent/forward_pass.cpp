@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "recurrent/forward_pass.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <numeric>
+
+#include "dispatch/cpu_features.h"
+#include "gemm/gemm.h"
+
+namespace lstmfast {
+namespace {
+
+// Steps whose input products fit, with their gates, in a share of L2; at least one.
+int chunk_steps(const RecurrentWeights& w, const Sequence& s, int threads) {
+  const double step_bytes = static_cast<double>(s.batch) / threads * static_cast<double>(w.panels() * w.gates_width()) * 4;
+  const double budget = static_cast<double>(cache_sizes().l2) / 4;
+  return static_cast<int>(std::clamp(budget / step_bytes, 1.0, static_cast<double>(s.time)));
+}
+
+}  // namespace
+
+std::int64_t state_stride(const RecurrentWeights& w) {
+  const std::int64_t ld = w.padded_units();
+  return ld % 256 == 0 ? ld + w.kernels.lanes : ld;
+}
+
+void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t width, std::int64_t ld, float* out) {
+  for (int r = 0; r < rows; ++r, out += ld) {
+    if (source) std::memcpy(out, source + r * n, static_cast<std::size_t>(n) * sizeof(float));
+    std::fill(out + (source ? n : 0), out + width, 0.0f);
+  }
+}
+
+bool rows_apart(int threads, int rows, double weight_bytes) {
+  const bool fits = weight_bytes <= 0.7 * static_cast<double>(cache_sizes().l2);
+  return rows / threads >= 13 || (fits && rows >= threads);
+}
+
+Sharing choose_sharing(int threads, int rows, int unit_parts, double weight_bytes) {
+  if (rows_apart(threads, rows, weight_bytes)) return {std::min(threads, rows), 1};
+  const int unit_groups = std::min(threads, unit_parts);
+  return {std::min(rows, threads / unit_groups), unit_groups};
+}
+
+ForwardPass::ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], SequenceTape* tape,
+                         int threads)
+    : w_(w),
+      s_(s),
+      y_(y),
+      final_state_{final_state[0], final_state[1]},
+      tape_(tape),
+      threads_(threads),
+      ld_(state_stride(w)),
+      hidden_ld_(ld_ * s.recurrent_masks),
+      output_ld_(s.output_ld ? s.output_ld : w.units),
+      chunk_(chunk_steps(w, s, threads)),
+      planes_(tape ? tape->pairs : static_cast<std::int64_t>(chunk_) * s.batch),
+      unit_state_planes_(tape ? tape->pairs : s.batch) {}
+
+void ForwardPass::carve(Carver& memory) {
+  const auto size = [](auto n) { return static_cast<std::size_t>(n); };
+  const std::size_t batch = size(s_.batch), state = batch * size(ld_), all = batch * size(chunk_);
+  const bool unit_state = w_.cell.keeps_unit_state, reset = w_.cell.reset_forward != nullptr;
+  const std::size_t hidden = state * size(s_.recurrent_masks);
+  // A tape's initial states outlive the call.
+  initial_hidden_ = tape_ ? tape_->initial_hidden.data() : memory.take<float>(hidden);
+  if (unit_state) initial_unit_state_ = tape_ ? tape_->initial_unit_state.data() : memory.take<float>(state);
+  if (s_.recurrent_mask) recurrent_mask_ = tape_ ? tape_->recurrent_mask.data() : memory.take<float>(hidden);
+  gates_ = tape_ ? tape_->gates.data() : memory.take<float>(size(planes_) * size(w_.panels() * w_.gates_width()));
+  if (unit_state) unit_state_ = tape_ ? tape_->unit_state.data() : memory.take<float>(size(unit_state_planes_) * size(w_.padded_units()));
+  hidden_ = tape_ ? tape_->hidden.data() : memory.take<float>(2 * hidden);
+  if (reset) reset_hidden_ = tape_ ? tape_->reset_hidden.data() : memory.take<float>(state);
+  if (s_.ragged()) order_ = memory.take<int>(batch);
+  meetings_ = memory.take<Barrier>(size(threads_));
+  thread_memory_ = memory.take<ThreadMemory>(size(threads_));
+  for (int i = 0; i < threads_; ++i) {
+    ThreadMemory m{};
+    m.x_rows = memory.take<const float*>(all);
+    m.x_index = memory.take<int>(all);
+    if (s_.input_mask) {
+      m.masked_rows = memory.take<const float*>(all);
+      m.masked = memory.take<float>(all * size(w_.inputs));
+      m.x_batch_row = memory.take<int>(all);
+    }
+    m.h_in = memory.take<const float*>(batch);
+    m.h_out = memory.take<float*>(batch);
+    m.y_out = memory.take<float*>(batch);
+    if (reset) m.reset_out = memory.take<float*>(batch);
+    for (int** p : {&m.rows, &m.batch_row, &m.index, &m.c_in, &m.c_out, &m.last, &m.last_step}) *p = memory.take<int>(batch);
+    if (m.rows) thread_memory_[i] = m;
+  }
+}
+
+void ForwardPass::prepare() {
+  const int copies = s_.recurrent_masks;
+  for (int k = 0; k < copies; ++k) pad_rows(s_.initial[0], s_.batch, w_.units, ld_, hidden_ld_, initial_hidden_ + k * ld_);
+  if (w_.cell.keeps_unit_state) pad_rows(s_.initial[w_.cell.states - 1], s_.batch, w_.units, ld_, ld_, initial_unit_state_);
+  if (s_.recurrent_mask) {
+    pad_rows(s_.recurrent_mask, s_.batch * copies, w_.units, ld_, ld_, recurrent_mask_);
+    const std::int64_t all = static_cast<std::int64_t>(s_.batch) * hidden_ld_;
+    for (std::int64_t i = 0; i < all; ++i) initial_hidden_[i] *= recurrent_mask_[i];
+  }
+  if (order_) {
+    std::iota(order_, order_ + s_.batch, 0);
+    if (s_.lengths)  // ties by row: the order that a stable sort gives, without its memory
+      std::sort(order_, order_ + s_.batch,
+                [&](int a, int b) { return s_.lengths[a] != s_.lengths[b] ? s_.lengths[a] > s_.lengths[b] : a < b; });
+  }
+  for (int i = 0; i < threads_; ++i) new (meetings_ + i) Barrier;
+}
+
+// One thread's part of the pass.
+class ForwardWorker {
+ public:
+  ForwardWorker(const ForwardPass& pass, const Team& team) : j_(pass), w_(pass.w_), s_(pass.s_), m_(pass.thread_memory_[team.id]) {
+    const Sharing share = choose_sharing(team.size, s_.batch, w_.panels(), static_cast<double>(w_.recurrent.bytes()));
+    idle_ = team.id >= share.row_groups * share.unit_groups;
+    if (idle_) return;
+    const int group = team.id / share.unit_groups;
+    meeting_ = pass.meetings_ + group;
+    id_ = team.id % share.unit_groups;
+    parties_ = share.unit_groups;
+    const Range panels = split(w_.panels(), share.unit_groups, id_);
+    first_panel_ = static_cast<int>(panels.begin);
+    panels_ = static_cast<int>(panels.end - panels.begin);
+    if (s_.ragged()) {
+      for (int i = group; i < s_.batch; i += share.row_groups) m_.rows[n_rows_++] = j_.order_[i];
+    } else {
+      const Range r = split(s_.batch, share.row_groups, group);
+      for (std::int64_t i = r.begin; i < r.end; ++i) m_.rows[n_rows_++] = static_cast<int>(i);
+    }
+  }
+
+  void run() {
+    if (idle_) return;
+    start();
+    for (int step = 0; step < s_.time; step += j_.chunk_) {
+      const int end = std::min(step + j_.chunk_, s_.time);
+      input_products(step, end);
+      for (int t = step; t < end; ++t) {
+        const int n = address_rows(t);
+        if (n > 0) one_step(n);
+        meet();
+      }
+    }
+    finish();
+  }
+
+ private:
+  int unit_begin() const { return first_panel_ * w_.panel_units(); }
+  int unit_end() const { return std::min((first_panel_ + panels_) * w_.panel_units(), w_.units); }
+  void meet() const {
+    if (parties_ > 1) meeting_->wait(id_, parties_);
+  }
+
+  // What is the same for all steps.
+  void start() {
+    for (int r = 0; r < n_rows_; ++r) m_.last[m_.rows[r]] = -1;
+    input_ = product(w_.input, 0);
+    recurrent_ = product(w_.recurrent, w_.cell.recurrent_vector);
+    recurrent_.a = m_.h_in;
+    recurrent_.c_row = m_.index;
+    recurrent_.load_mask = w_.cell.adds_to;
+
+    cell_ = CellForwardArgs{};
+    cell_.activation = w_.activation;
+    cell_.recurrent_activation = w_.recurrent_activation;
+    cell_.gates_panel_stride = recurrent_.c_panel_stride;
+    cell_.gates_row = m_.index;
+    cell_.keep_gates = j_.tape_ != nullptr;
+    cell_.c_in_panel_stride = cell_.c_out_panel_stride = j_.unit_state_planes_ * w_.kernels.lanes;
+    cell_.c_in_row = m_.c_in;
+    cell_.c_initial = j_.initial_unit_state_;
+    cell_.c_initial_ld = j_.ld_;
+    cell_.batch_row = m_.batch_row;
+    cell_.c_out_row = m_.c_out;
+    cell_.h_in = m_.h_in;
+    cell_.h_out = m_.h_out;
+    // Without a sequence output the (unmasked) h still has to reach the final state when the recurrent mask hides it.
+    cell_.y_out = j_.y_ || j_.recurrent_mask_ ? m_.y_out : nullptr;
+    cell_.recurrent_mask = j_.recurrent_mask_;
+    cell_.copies = s_.recurrent_masks;
+    cell_.copy_stride = j_.ld_;
+    cell_.units = w_.units;
+    cell_.vectors = w_.gate_vectors();
+  }
+
+  // Index of a pair in `gates`.
+  int gates_index(int step, int row) const { return j_.tape_ ? j_.tape_->pair(step, row) : (step % j_.chunk_) * s_.batch + row; }
+
+  // A product with this thread's panels of `m`, into the vectors of `gates` from `first_vector` on.
+  GemmArgs product(const PackedMatrix& m, int first_vector) const {
+    GemmArgs g{};
+    m.address_panels(g, first_panel_, panels_);
+    g.ldc = w_.gates_width();
+    g.c_panel_stride = j_.planes_ * g.ldc;
+    g.c = j_.gates_ + first_panel_ * g.c_panel_stride;
+    for (int v = 0; v < g.vectors; ++v) g.c_vector[v] = (first_vector + v) * w_.kernels.lanes;
+    g.limit = INT64_MAX / 2;  // padding lanes are computed: they are zero
+    return g;
+  }
+
+  // The part of a product that belongs to one gate (all of it, where the cell has but one).
+  void gate_product(GemmArgs g, const PanelLayout& layout, int gate) const {
+    if (w_.cell.gates > 1) select_vectors(g, layout.vector_of_gate(gate), 1, w_.kernels.lanes);
+    gemm_blocked(w_.kernels, g);
+  }
+
+  void input_products(int begin, int end) {
+    int n = 0;
+    for (int step = begin; step < end; ++step)
+      for (int r = 0; r < n_rows_; ++r) {
+        const int row = m_.rows[r];
+        if (s_.ragged() && !s_.valid(row, step)) continue;
+        m_.x_rows[n] = s_.x + (static_cast<std::int64_t>(row) * s_.time + s_.input_time(step)) * w_.inputs;
+        if (s_.input_mask) m_.x_batch_row[n] = row;
+        m_.x_index[n++] = gates_index(step, row);
+      }
+    if (n == 0) return;
+    GemmArgs& g = input_;
+    g.rows = n;
+    g.a = m_.x_rows;
+    g.c_row = m_.x_index;
+    if (!s_.input_mask) return gemm_blocked(w_.kernels, g);
+    g.a = m_.masked_rows;
+    for (int gate = 0; gate < w_.cell.gates; ++gate) {
+      for (int i = 0; i < n; ++i) {
+        const float* mask = s_.input_mask + (static_cast<std::int64_t>(m_.x_batch_row[i]) * w_.cell.gates + gate) * w_.inputs;
+        float* masked = m_.masked + static_cast<std::int64_t>(i) * w_.inputs;
+        for (int k = 0; k < w_.inputs; ++k) masked[k] = m_.x_rows[i][k] * mask[k];
+        m_.masked_rows[i] = masked;
+      }
+      gate_product(g, w_.input.layout, gate);
+    }
+  }
+
+  // Where the rows that take part in a step read and write; returns how many there are.
+  int address_rows(int step) {
+    const std::int64_t ld = j_.hidden_ld_;
+    int n = 0;
+    for (int r = 0; r < n_rows_; ++r) {
+      const int row = m_.rows[r];
+      if (s_.ragged() && !s_.valid(row, step)) {
+        if (j_.y_) repeat_output(row, step);
+        continue;
+      }
+      m_.batch_row[n] = row;
+      m_.last_step[row] = step;
+      m_.index[n] = gates_index(step, row);
+      const int last = m_.last[row];
+      m_.h_in[n] = last < 0 ? j_.initial_hidden_ + row * ld : j_.hidden_ + last * ld;
+      if (j_.tape_) {
+        m_.h_out[n] = j_.hidden_ + m_.index[n] * ld;
+        m_.c_in[n] = last;
+        m_.last[row] = m_.c_out[n] = m_.index[n];
+      } else {
+        const int slot = last < 0 ? row : (last + s_.batch) % (2 * s_.batch);  // the two slots take turns
+        m_.h_out[n] = j_.hidden_ + slot * ld;
+        m_.c_in[n] = last < 0 ? -1 : row;
+        m_.c_out[n] = row;
+        m_.last[row] = slot;
+      }
+      m_.y_out[n] =
+          j_.y_ ? j_.y_ + s_.output_row(row, step) * j_.output_ld_ : j_.final_state_[0] + static_cast<std::int64_t>(row) * w_.units;
+      if (j_.reset_hidden_) m_.reset_out[n] = j_.reset_hidden_ + (j_.tape_ ? m_.index[n] : row) * j_.ld_;
+      ++n;
+    }
+    return n;
+  }
+
+  void one_step(int n) {
+    recurrent_.rows = cell_.rows = n;
+    if (!w_.cell.reset_forward)
+      return by_panels(recurrent_, w_.cell.forward, [this](const GemmArgs& g) { recurrent_product(g, 0, w_.cell.gates); });
+    // The reset gate before the product: z and r from h, then the candidate from r*h.
+    const PanelLayout& layout = w_.recurrent.layout;
+    GemmArgs reset = recurrent_;
+    if (s_.recurrent_masks == 1) select_vectors(reset, layout.vector_of_gate(0), 2, w_.kernels.lanes);
+    cell_.h_out = m_.reset_out;
+    const int candidate = w_.cell.gates - 1;
+    if (s_.recurrent_masks > 1)
+      for (int i = 0; i < n; ++i) m_.h_in[i] += candidate * j_.ld_;
+    by_panels(reset, w_.cell.reset_forward, [&](const GemmArgs& g) { recurrent_product(g, -candidate, candidate); });
+    meet();
+    cell_.h_out = m_.h_out;
+    GemmArgs mixed = recurrent_;
+    select_vectors(mixed, layout.vector_of_gate(candidate), 1, w_.kernels.lanes);
+    mixed.a = const_cast<const float**>(m_.reset_out);
+    by_panels(mixed, w_.cell.forward, [this](const GemmArgs& g) { gemm_blocked(w_.kernels, g); });
+  }
+
+  // The product of h; with one mask a gate, of `gates` gates in turn, h's copy for gate 0 being `first_copy` copies from h_in.
+  void recurrent_product(const GemmArgs& g, int first_copy, int gates) {
+    if (s_.recurrent_masks == 1) return gemm_blocked(w_.kernels, g);
+    for (int gate = 0; gate < gates; ++gate) {
+      GemmArgs part = g;
+      part.a_offset = (first_copy + gate) * j_.ld_;
+      gate_product(part, w_.recurrent.layout, gate);
+    }
+  }
+
+  template <class Product>
+  void by_panels(const GemmArgs& g, void (*KernelTable::*cell)(const CellForwardArgs&), Product&& product) {
+    // Few rows: all panels at once (the kernel pairs them). More: panel by panel, so that the sums are still in L1 when
+    // the gates are computed.
+    constexpr int kFewRows = 3;
+    const int at_once = g.rows <= kFewRows ? panels_ : 1;
+    for (int p = 0; p < panels_; p += at_once) {
+      GemmArgs part = g;
+      part.panels = at_once;
+      part.b += p * g.b_panel_stride;
+      part.c += p * g.c_panel_stride;
+      if (part.bias) part.bias += p * g.bias_panel_stride;
+      product(part);
+      cell_.panels = at_once;
+      cell_.gates = recurrent_.c + p * g.c_panel_stride;
+      cell_.c_in = cell_.c_out = j_.unit_state_ + (first_panel_ + p) * cell_.c_in_panel_stride;
+      cell_.unit = (first_panel_ + p) * w_.panel_units();
+      (w_.kernels.*cell)(cell_);
+    }
+  }
+
+  // The output of an excluded step: 0, or h as it is.
+  void repeat_output(int row, int step) {
+    const int begin = unit_begin(), n = unit_end() - begin;
+    float* const y = j_.y_ + begin;
+    const float* h = m_.last[row] >= 0 ? y + s_.output_row(row, m_.last_step[row]) * j_.output_ld_
+                     : s_.initial[0]   ? s_.initial[0] + static_cast<std::int64_t>(row) * w_.units + begin
+                                       : nullptr;
+    float* out = y + s_.output_row(row, step) * j_.output_ld_;
+    if (!h || s_.zero_output(row, step)) std::fill_n(out, n, 0.0f);
+    else std::memcpy(out, h, static_cast<std::size_t>(n) * sizeof(float));
+  }
+
+  void finish() {
+    const int begin = unit_begin(), end = unit_end(), units = w_.units, lanes = w_.kernels.lanes;
+    if (!j_.final_state_[0]) return;
+    for (int r = 0; r < n_rows_; ++r) {
+      const int row = m_.rows[r];
+      float* h = j_.final_state_[0] + static_cast<std::int64_t>(row) * units;
+      const int last = m_.last[row];
+      if (last < 0) {
+        if (s_.initial[0]) std::copy_n(s_.initial[0] + static_cast<std::int64_t>(row) * units + begin, end - begin, h + begin);
+        else std::fill(h + begin, h + end, 0.0f);
+      } else if (!j_.recurrent_mask_) {
+        std::copy_n(j_.hidden_ + last * j_.hidden_ld_ + begin, end - begin, h + begin);
+      } else if (j_.y_) {
+        std::copy_n(j_.y_ + s_.output_row(row, m_.last_step[row]) * j_.output_ld_ + begin, end - begin, h + begin);
+      }
+      if (w_.cell.states == 1) continue;
+      float* c = j_.final_state_[1] + static_cast<std::int64_t>(row) * units;
+      for (int u = begin; u < end; u += lanes) {
+        const float* from = last < 0 ? j_.initial_unit_state_ + row * j_.ld_ + u
+                                     : j_.unit_state_ + (u / lanes * j_.unit_state_planes_ + (j_.tape_ ? last : row)) * lanes;
+        std::copy_n(from, std::min(lanes, end - u), c + u);
+      }
+    }
+  }
+
+  const ForwardPass& j_;
+  const RecurrentWeights& w_;
+  const Sequence& s_;
+  const ForwardPass::ThreadMemory& m_;
+  Barrier* meeting_ = nullptr;
+  bool idle_ = false;
+  int id_ = 0, parties_ = 1, first_panel_ = 0, panels_ = 0, n_rows_ = 0;
+  GemmArgs input_{}, recurrent_{};
+  CellForwardArgs cell_{};
+};
+
+void ForwardPass::run(const Team& team) { ForwardWorker(*this, team).run(); }
+
+}  // namespace lstmfast

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One forward pass over a batch of sequences, ready to be run by a team: the shared buffers, and what each thread does.
+#pragma once
+
+#include "memory/arena.h"
+#include "recurrent/sequence.h"
+
+namespace lstmfast {
+
+class ForwardPass {
+ public:
+  // `threads`: the largest team that may run it. With a tape, that keeps what the backward pass needs.
+  ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], SequenceTape* tape, int threads);
+
+  // Places (or, without memory, measures) the scratch. All of it, then prepare, then run.
+  void carve(Carver& memory);
+  void prepare();
+  // One thread's part; `team` may be a part of a larger one.
+  void run(const Team& team);
+
+  static double flops(const RecurrentWeights& w, const Sequence& s) {
+    return 2.0 * s.time * s.batch * w.cell.gates * w.units * (w.inputs + w.units);
+  }
+
+ private:
+  friend class ForwardWorker;
+  struct ThreadMemory {
+    const float **x_rows, **masked_rows, **h_in;
+    float **h_out, **y_out, **reset_out;
+    float* masked;
+    int *x_index, *x_batch_row, *rows, *batch_row, *index, *c_in, *c_out, *last, *last_step;
+  };
+
+  const RecurrentWeights& w_;
+  const Sequence& s_;
+  float* const y_;
+  float* final_state_[2];
+  SequenceTape* const tape_;
+  const int threads_;
+  const std::int64_t ld_;         // of state rows
+  const std::int64_t hidden_ld_;  // of rows of h, which hold one copy a recurrent mask
+  const std::int64_t output_ld_;
+  int chunk_;                       // steps whose input products are computed at once
+  std::int64_t planes_;             // pairs a panel of `gates`
+  std::int64_t unit_state_planes_;  // likewise of `unit_state`
+  float* gates_ = nullptr;
+  float* unit_state_ = nullptr;
+  float* hidden_ = nullptr;          // [2][B][hidden_ld] when nothing is kept
+  float* reset_hidden_ = nullptr;    // (B, ld), or one row a pair
+  float* initial_hidden_ = nullptr;  // as the product reads it: times the recurrent mask
+  float* initial_unit_state_ = nullptr;
+  float* recurrent_mask_ = nullptr;
+  int* order_ = nullptr;         // rows, longest first where lengths are given
+  Barrier* meetings_ = nullptr;  // one a group of rows
+  ThreadMemory* thread_memory_ = nullptr;
+};
+
+}  // namespace lstmfast
