@@ -9,6 +9,7 @@ void register_dense(py::module_& m);
 void register_recurrent(py::module_& m);
 void register_layers(py::module_& m);
 void register_optimizers(py::module_& m);
+void register_engine(py::module_& m);
 void register_testing(py::module_& testing);
 void register_testing_elementwise(py::module_& testing);
 }  // namespace lstmfast
@@ -20,6 +21,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   lstmfast::register_recurrent(m);
   lstmfast::register_layers(m);
   lstmfast::register_optimizers(m);
+  lstmfast::register_engine(m);
   auto testing = m.def_submodule("testing", "Kernels of a chosen instruction set, for tests and benchmarks.");
   lstmfast::register_testing(testing);
   lstmfast::register_testing_elementwise(testing);

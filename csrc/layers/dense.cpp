@@ -5,10 +5,18 @@
 #include <vector>
 
 #include "gemm/gemm.h"
+#include "memory/arena.h"
 #include "threading/parallel.h"
 
 namespace lstmfast {
 namespace {
+
+// In memory of the pool: a call allocates nothing.
+const float** row_pointers(Arena& arena, const float* first, std::int64_t rows, std::int64_t ld) {
+  const float** const p = reinterpret_cast<const float**>(arena.data());
+  for (std::int64_t i = 0; i < rows; ++i) p[i] = first + i * ld;
+  return p;
+}
 
 std::vector<const float*> row_pointers(const float* first, std::int64_t rows, std::int64_t ld) {
   std::vector<const float*> p(static_cast<std::size_t>(rows));
@@ -43,7 +51,8 @@ const PackedMatrix& DenseWeights::transposed() const {
 }
 
 void dense_forward(const DenseWeights& w, const float* x, std::int64_t m, Activation activation, float* y) {
-  const auto rows = row_pointers(x, m, w.k);
+  Arena arena(static_cast<std::size_t>(m) * sizeof(float*));
+  const float* const* rows = row_pointers(arena, x, m, w.k);
   parallel_for(
       m, threads_for_work(2.0 * static_cast<double>(m) * static_cast<double>(w.k) * static_cast<double>(w.n)),
       [&](std::int64_t begin, std::int64_t end) {
@@ -51,7 +60,7 @@ void dense_forward(const DenseWeights& w, const float* x, std::int64_t m, Activa
         constexpr std::int64_t kRows = 240;
         for (std::int64_t row = begin; row < end; row += kRows) {
           const Range r{row, std::min(row + kRows, end)};
-          gemm_blocked(w.kernels, product(w.forward, rows.data(), r, y, w.n));
+          gemm_blocked(w.kernels, product(w.forward, rows, r, y, w.n));
           if (activation != Activation::kLinear) {
             float* part = y + r.begin * w.n;
             w.kernels.activation_forward(activation, (r.end - r.begin) * w.n, part, part);

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "memory/arena.h"
 #include "recurrent/recurrent_weights.h"
 #include "threading/parallel.h"
 
@@ -27,7 +28,7 @@ struct Sequence {
   int recurrent_masks = 1;                // 1 or G
   bool reversed = false;                  // from the last step to the first; outputs in processing order
   bool zero_masked = false;               // outputs of masked steps are 0, not the last h; beyond a length they always are
-  bool aligned = false;                   // outputs stand at the time of their inputs, reversed or not
+  bool turned = false;                    // outputs in the opposite order of processing
   std::int64_t output_ld = 0;             // floats from one step's output to the next (0: units), as with two directions side by side
 
   int input_time(int step) const { return reversed ? time - 1 - step : step; }
@@ -37,7 +38,7 @@ struct Sequence {
     return (!lengths || t < lengths[row]) && (!mask || mask[static_cast<std::int64_t>(row) * time + t]);
   }
   // Row of y, (B, T, output_ld), that a step writes.
-  std::int64_t output_row(int row, int step) const { return static_cast<std::int64_t>(row) * time + (aligned ? input_time(step) : step); }
+  std::int64_t output_row(int row, int step) const { return static_cast<std::int64_t>(row) * time + (turned ? time - 1 - step : step); }
   // Whether the output of an excluded step is 0.
   bool zero_output(int row, int step) const { return zero_masked || (lengths && input_time(step) >= lengths[row]); }
 };
@@ -74,7 +75,8 @@ struct ForwardCall {
   float* y;
   float* final_state[2];
 };
-void sequence_forward_pair(const ForwardCall (&calls)[2]);
+// Takes its scratch from `memory`: first measured, then with run = true.
+void sequence_forward_pair(const ForwardCall (&calls)[2], Carver* memory, bool run = false);
 
 struct SequenceGradients {
   const float* dy = nullptr;    // like y, or null

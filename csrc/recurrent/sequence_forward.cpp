@@ -48,26 +48,21 @@ std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const 
   return tape;
 }
 
-void sequence_forward_pair(const ForwardCall (&calls)[2]) {
+void sequence_forward_pair(const ForwardCall (&calls)[2], Carver* memory, bool run) {
   const ForwardCall &a = calls[0], &b = calls[1];
   const int threads = threads_for_work(ForwardPass::flops(*a.w, a.s) + ForwardPass::flops(*b.w, b.s));
   // Apart, each thread streams all of its direction's weights: as for rows apart.
-  const bool apart = threads > 1 && rows_apart(1, a.s.batch, static_cast<double>(a.w->recurrent.bytes()));
+  const bool apart = rows_apart(1, a.s.batch, static_cast<double>(a.w->recurrent.bytes()));
   ForwardPass first(*a.w, a.s, a.y, a.final_state, nullptr, threads), second(*b.w, b.s, b.y, b.final_state, nullptr, threads);
-  Carver measure;
-  first.carve(measure);
-  second.carve(measure);
-  Arena arena(measure.bytes());
-  Carver place(arena.data());
-  first.carve(place);
-  second.carve(place);
+  first.carve(*memory);
+  second.carve(*memory);
+  if (!run) return;
   first.prepare();
   second.prepare();
   run_team(threads, [&](const Team& team) {
     const int half = (team.size + 1) / 2;
     if (!apart || team.size == 1) {
       first.run(team);
-      team.wait();  // the two passes share nothing but the threads, which stay in step so that a fast one does not run ahead alone
       second.run(team);
     } else if (team.id < half) {
       first.run({team.id, half, nullptr});

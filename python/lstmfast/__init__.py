@@ -19,6 +19,7 @@ from . import (
     utils,
 )
 from ._version import version as __version__
+from .frozen import FrozenModel, Stream
 from .layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Layer, SimpleRNN
 from .models import Model, Sequential
 from .runtime import available_isas, get_include, get_num_threads, isa, set_num_threads, show_config, threads
@@ -31,12 +32,14 @@ __all__ = [
     "Bidirectional",
     "Dense",
     "Embedding",
+    "FrozenModel",
     "Input",
     "KerasTensor",
     "Layer",
     "Model",
     "Sequential",
     "SimpleRNN",
+    "Stream",
     "Variable",
     "__version__",
     "activations",

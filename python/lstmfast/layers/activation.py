@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .. import activations
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 
 __all__ = ["Activation"]
 
@@ -61,6 +62,12 @@ class Activation(Layer):
     def backward(self, dy: Array, call: Call) -> Array:
         activation, x, y = call.saved
         return activations.backward(activation, x, y, np.ascontiguousarray(dy, np.float32))
+
+    def frozen(self) -> FrozenLayer | None:
+        name = activations.native_name(self.activation)
+        if name is None:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: its activation has no native form")
+        return None if name == "linear" else FrozenLayer("activation", {"activation": name})
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": activations.serialize(self.activation)}

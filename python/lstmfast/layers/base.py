@@ -17,6 +17,7 @@ from ..utils.naming import to_snake_case, unique_name
 from ..variables import Variable, weight_supplier
 from .arrays import as_float32, checked_lengths, checked_mask, shapes_of
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["Call", "Layer"]
@@ -145,6 +146,12 @@ class Layer:
     def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
         """Whether the output has a mask if the input has one; a tuple for several outputs."""
         return has_mask and self.supports_masking
+
+    def frozen(self) -> FrozenLayer | None:
+        """The layer as an operation of a frozen model; None if it does nothing in inference."""
+        raise ValueError(
+            f"layer {self.name!r} of class {type(self).__name__} cannot be frozen: it has no native form"
+        )
 
     # --- weights
 

@@ -14,6 +14,7 @@ from ..symbolic import KerasTensor, flatten, is_symbolic
 from .arrays import checked_lengths, checked_mask
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .recurrent import RecurrentLayer
 
 __all__ = ["Bidirectional"]
@@ -402,6 +403,19 @@ class Bidirectional(Layer):
                 for d, units in zip(d_initial, self.state_size, strict=True)
             )
         return dx
+
+    def frozen(self) -> FrozenLayer:
+        if self.merge_mode is None or self.return_state:
+            raise ValueError(
+                f"layer {self.name!r} cannot be frozen: merge_mode=None and return_state=True are not supported"
+            )
+        arguments = {
+            "forward": self.forward_layer.frozen_cell(),
+            "backward": self.backward_layer.frozen_cell(),
+            "merge": self.merge_mode,
+            **self.forward_layer.frozen_options(),
+        }
+        return FrozenLayer("bidirectional", arguments, "its second direction needs the future")
 
     # --- configuration
 

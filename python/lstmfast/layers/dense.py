@@ -12,6 +12,7 @@ from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["Dense"]
@@ -163,6 +164,13 @@ class Dense(Layer):
         dbias = None if self.bias is None else self.bias.grad_out()[0]
         dx = _core.dense_backward(weights, rows, dz, dkernel, dbias, accumulate, call.needs_dx)
         return None if dx is None else dx.reshape(shape)
+
+    def frozen(self) -> FrozenLayer:
+        name = activations.native_name(self.activation)
+        if name is None:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: its activation has no native form")
+        bias = None if self.bias is None else self.bias.numpy()
+        return FrozenLayer("dense", {"kernel": self.kernel.numpy(), "bias": bias, "activation": name})
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -88,5 +88,8 @@ class Dropout(Layer):
     def backward(self, dy: Array, call: Call) -> Array:
         return dy if call.saved is None else dy * call.saved
 
+    def frozen(self) -> None:
+        return None
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed, "noise_shape": self.noise_shape}

@@ -12,6 +12,7 @@ from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 
 __all__ = ["Embedding"]
 
@@ -111,6 +112,9 @@ class Embedding(Layer):
             constraint=self.embeddings_constraint,
         )
         self.built = True
+
+    def frozen(self) -> FrozenLayer:
+        return FrozenLayer("embedding", {"table": self.embeddings.numpy(), "mask_zero": self.mask_zero})
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape, self.output_dim)

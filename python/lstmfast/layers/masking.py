@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["Masking"]
@@ -65,6 +66,9 @@ class Masking(Layer):
 
     def backward(self, dy: Array, call: Call) -> Array:
         return np.where(call.output_mask[..., None], dy, np.float32(0))
+
+    def frozen(self) -> FrozenLayer:
+        return FrozenLayer("masking", {"value": float(np.float32(self.mask_value))})
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mask_value": self.mask_value}

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 
 __all__ = ["Concatenate", "concatenate"]
 
@@ -100,6 +101,11 @@ class Concatenate(Layer):
 
     def backward(self, dy: Array, call: Call) -> list[Array]:
         return [np.ascontiguousarray(part) for part in np.split(dy, call.saved, axis=self.axis)]
+
+    def frozen(self) -> FrozenLayer:
+        if self.axis != -1 and self.axis != len(self._build_shape[0]) - 1:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: only the last axis can be joined natively")
+        return FrozenLayer("concatenate", {})
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}

@@ -20,6 +20,7 @@ from ..utils.naming import to_snake_case
 from .arrays import as_float32, checked_lengths, checked_mask
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .dropout import dropout_mask
 from .input_spec import InputSpec
 
@@ -367,6 +368,30 @@ class RecurrentLayer(Layer):
         if not 0 < self.recurrent_dropout < 1:
             return x_mask, None
         return x_mask, dropout_mask(rng, (*lead, self.units), self.recurrent_dropout)
+
+    # --- frozen
+
+    def frozen_cell(self) -> tuple[Any, ...]:
+        """The cell's name, copies of its weights, and its activations, as `_core.Program` takes them."""
+        bias = None if self.bias is None else self.bias.numpy()
+        return (
+            self.cell_name,
+            self.kernel.numpy(),
+            self.recurrent_kernel.numpy(),
+            bias,
+            *self._activation_names,
+        )
+
+    def frozen_options(self) -> dict[str, bool]:
+        return {
+            "return_sequences": self.return_sequences,
+            "go_backwards": self.go_backwards,
+            "zero_output_for_mask": self.zero_output_for_mask,
+        }
+
+    def frozen(self) -> FrozenLayer:
+        refusal = "go_backwards needs the last step first" if self.go_backwards else None
+        return FrozenLayer("recurrent", {"cell": self.frozen_cell(), **self.frozen_options()}, refusal)
 
     # --- configuration
 

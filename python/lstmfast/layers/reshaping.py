@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["Flatten"]
@@ -61,6 +62,11 @@ class Flatten(Layer):
         if self.data_format == "channels_first" and dx.ndim > 1:
             dx = np.ascontiguousarray(np.moveaxis(dx, -1, 1))
         return dx
+
+    def frozen(self) -> FrozenLayer:
+        if self.data_format == "channels_first":
+            raise ValueError(f"layer {self.name!r} cannot be frozen: data_format is 'channels_first'")
+        return FrozenLayer("flatten", {}, "it needs all time steps at once")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "data_format": self.data_format}

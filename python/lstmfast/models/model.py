@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -20,6 +20,9 @@ from . import config as _config
 from .executor import Executor, Run
 from .graph import Graph, tensors_of
 from .inputs import standardize
+
+if TYPE_CHECKING:
+    from ..frozen import FrozenModel
 
 __all__ = ["Model"]
 
@@ -181,6 +184,45 @@ class Model(Trainer, Layer):
             return arrays[0]
         by_id = {id(t): a for t, a in zip(flatten(structure), arrays, strict=True)}
         return map_leaves(lambda t: by_id[id(t)], structure)
+
+    def output_keys(self) -> tuple[str, ...] | list[int] | None:
+        """None for one array, the keys of a dict of arrays, a list of numbers for a list of them."""
+        structure = self._output_structure
+        if isinstance(structure, KerasTensor):
+            return None
+        if isinstance(structure, dict):
+            return tuple(structure)
+        return list(range(len(flatten(structure))))
+
+    def freeze(self, dtype: str = "float32") -> FrozenModel:
+        """An immutable copy for inference: packed weights, no Dropout, one native call a batch.
+
+        Parameters
+        ----------
+        dtype : str
+            ``"float32"``.
+
+        Returns
+        -------
+        FrozenModel
+            Gives the same bits as the model does now; later changes of the model do not reach it.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built, or a layer has no native form (it is named).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lstmfast import Input, Sequential, layers
+        >>> frozen = Sequential([Input((None, 4)), layers.GRU(3)]).freeze()
+        >>> frozen(np.ones((2, 5, 4), np.float32)).shape
+        (2, 3)
+        """
+        from ..frozen import freeze
+
+        return freeze(self, dtype)
 
     def __call__(  # type: ignore[override]
         self, inputs: Any, training: bool | None = None, mask: Any = None, lengths: Any = None

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The frozen model and its streams.
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <vector>
+
+#include "bindings/activation_names.h"
+#include "bindings/array_args.h"
+#include "bindings/gil.h"
+#include "dispatch/select.h"
+#include "engine/program.h"
+#include "engine/stream.h"
+
+namespace lstmfast {
+namespace {
+
+using Slots = std::vector<int>;
+using MaskArray = py::array_t<bool, py::array::c_style>;
+using LengthArray = py::array_t<std::int32_t, py::array::c_style>;
+
+std::unique_ptr<RecurrentWeights> pack_cell(const std::string& cell, const FloatArray& kernel, const FloatArray& recurrent_kernel,
+                                            const OptionalFloatArray& bias, const std::string& activation,
+                                            const std::string& recurrent_activation) {
+  return std::make_unique<RecurrentWeights>(kernels(), cell_spec(cell), kernel.data(), recurrent_kernel.data(),
+                                            bias ? bias->data() : nullptr, static_cast<int>(kernel.shape(0)),
+                                            static_cast<int>(recurrent_kernel.shape(0)), activation_named(activation, "activation"),
+                                            activation_named(recurrent_activation, "recurrent_activation"));
+}
+
+using CellArrays = std::tuple<std::string, FloatArray, FloatArray, OptionalFloatArray, std::string, std::string>;
+
+std::unique_ptr<RecurrentWeights> pack_cell(const CellArrays& c) {
+  return std::apply([](const auto&... a) { return pack_cell(a...); }, c);
+}
+
+Merge merge_named(const std::string& name) {
+  if (name == "concat") return Merge::kConcat;
+  if (name == "sum") return Merge::kSum;
+  if (name == "mul") return Merge::kMul;
+  if (name == "ave") return Merge::kAve;
+  throw py::value_error("merge: expected 'concat', 'sum', 'mul' or 'ave', got '" + name + "'");
+}
+
+void add_dense(Program& p, const std::string& name, Slots in, Slots out, const FloatArray& kernel, const OptionalFloatArray& bias,
+               const std::string& activation) {
+  const bool softmax = activation == "softmax";
+  auto w = std::make_unique<DenseWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1));
+  p.add(std::make_unique<DenseOperation>(std::move(in), std::move(out), name, std::move(w),
+                                         softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax));
+}
+
+// Slots of a run: a program of usual size needs no allocation for them.
+class SlotArray {
+ public:
+  explicit SlotArray(int n) {
+    if (n > kInline) many_.resize(static_cast<std::size_t>(n));
+    slots_ = n > kInline ? many_.data() : inline_;
+  }
+  Tensor* data() { return slots_; }
+
+ private:
+  static constexpr int kInline = 32;
+  Tensor inline_[kInline];
+  std::vector<Tensor> many_;
+  Tensor* slots_;
+};
+
+void set_input(Tensor& t, const py::array& x, int index) {
+  const auto what = [&] { return "x" + (index ? "[" + std::to_string(index) + "]" : std::string()); };
+  if (!(x.flags() & py::array::c_style)) throw py::value_error(what() + ": expected a C-contiguous array");
+  t = {};
+  const char kind = x.dtype().kind();
+  const bool ids = kind == 'i' && (x.itemsize() == 4 || x.itemsize() == 8);
+  if (!ids && !(kind == 'f' && x.itemsize() == 4)) throw py::type_error(what() + ": expected float32, or int32 or int64 ids");
+  const py::ssize_t n = x.ndim(), feature_axes = ids ? 0 : 1;
+  if (n < 1 + feature_axes || n > 2 + feature_axes)
+    throw py::value_error(what() + (ids ? ": expected shape (batch, time) or (batch,), got " : ": expected shape (batch, time, features) or (batch, features), got ") +
+                          shape_text(x));
+  if (x.size() == 0) throw py::value_error(what() + ": expected a shape without zeros, got " + shape_text(x));
+  for (py::ssize_t i = 0; i < n; ++i)
+    if (x.shape(i) > INT32_MAX) throw py::value_error(what() + ": too large, shape " + shape_text(x));
+  t.batch = static_cast<int>(x.shape(0));
+  t.time = n == 2 + feature_axes ? static_cast<int>(x.shape(1)) : 0;
+  t.width = ids ? 1 : x.shape(n - 1);
+  if (!ids) t.data = static_cast<const float*>(x.data());
+  else if (x.itemsize() == 4) t.ids32 = static_cast<const std::int32_t*>(x.data());
+  else t.ids64 = static_cast<const std::int64_t*>(x.data());
+}
+
+std::vector<py::ssize_t> shape_of(const Tensor& t) {
+  if (t.time) return {t.batch, t.time, t.width};
+  return {t.batch, t.width};
+}
+
+FloatArray result(const Tensor& t, const OptionalFloatArray& out, const char* name) {
+  const std::vector<py::ssize_t> shape = shape_of(t);
+  if (!out) return FloatArray(shape);
+  if (shape.size() == 3) check_shape(*out, name, {shape[0], shape[1], shape[2]});
+  else check_shape(*out, name, {shape[0], shape[1]});
+  if (!out->writeable()) throw py::value_error(std::string(name) + ": expected a writeable array");
+  return *out;
+}
+
+py::object run(const Program& p, const std::vector<py::array>& xs, const std::optional<std::vector<std::optional<LengthArray>>>& lengths,
+               const std::optional<std::vector<std::optional<MaskArray>>>& masks, const std::optional<std::vector<OptionalFloatArray>>& outs) {
+  if (xs.size() != p.inputs().size())
+    throw py::value_error("x: expected " + std::to_string(p.inputs().size()) + " arrays, got " + std::to_string(xs.size()));
+  SlotArray slots(p.slots());
+  Run r{slots.data()};
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    Tensor& t = r.slots[p.inputs()[i]];
+    set_input(t, xs[i], static_cast<int>(i));
+    if (t.batch != r.slots[p.inputs()[0]].batch) throw py::value_error("x: expected arrays of the same batch size");
+    if (lengths && (*lengths)[i]) {
+      const LengthArray& n = *(*lengths)[i];
+      check_shape(n, "lengths", {t.batch});
+      t.lengths = n.data();
+      for (int b = 0; b < t.batch; ++b)
+        if (t.lengths[b] < 0 || t.lengths[b] > t.time)
+          throw py::value_error("lengths: expected 0 to " + std::to_string(t.time) + ", got " + std::to_string(t.lengths[b]) + " for row " +
+                                std::to_string(b));
+    }
+    if (masks && (*masks)[i]) {
+      check_shape(*(*masks)[i], "mask", {t.batch, t.time});
+      t.mask = reinterpret_cast<const std::uint8_t*>((*masks)[i]->data());
+    }
+  }
+  p.infer(r);
+  if (outs && outs->size() != p.outputs().size())
+    throw py::value_error("out: expected " + std::to_string(p.outputs().size()) + " arrays, got " + std::to_string(outs->size()));
+  if (p.outputs().size() == 1) {
+    FloatArray y = result(r.slots[p.outputs()[0]], outs ? (*outs)[0] : OptionalFloatArray(), "out");
+    float* const to = y.mutable_data();
+    without_gil(p.work(r), [&] { p.execute(r, &to); });
+    return y;
+  }
+  py::tuple ys(p.outputs().size());
+  std::vector<float*> to;
+  for (std::size_t i = 0; i < p.outputs().size(); ++i) {
+    FloatArray y = result(r.slots[p.outputs()[i]], outs ? (*outs)[i] : OptionalFloatArray(), "out");
+    to.push_back(y.mutable_data());
+    ys[i] = y;
+  }
+  without_gil(p.work(r), [&] { p.execute(r, to.data()); });
+  return ys;
+}
+
+// A stream with the program that it runs.
+struct BoundStream {
+  BoundStream(std::shared_ptr<Program> p, int batch) : program(std::move(p)), stream(*program, batch) {}
+  std::shared_ptr<Program> program;
+  Stream stream;
+};
+
+class InUse {
+ public:
+  explicit InUse(Stream& s) : s_(s) {
+    if (!s.enter()) throw std::runtime_error("this stream is in use by another thread; open one stream a thread");
+  }
+  ~InUse() { s_.leave(); }
+
+ private:
+  Stream& s_;
+};
+
+std::vector<FloatArray> state_arrays(const Stream& s) {
+  std::vector<FloatArray> arrays;
+  for (const Operation* op : s.program().recurrent())
+    for (int k = 0; k < 2; ++k) arrays.push_back(new_array({k < op->n_states() ? s.batch() : 0, op->state_units()}));
+  return arrays;
+}
+
+py::object push(BoundStream& b, const py::array& x, const OptionalFloatArray& out) {
+  Stream& s = b.stream;
+  const InUse guard(s);
+  SlotArray slots(b.program->slots());
+  Run r{slots.data()};
+  Tensor& t = r.slots[b.program->inputs()[0]];
+  set_input(t, x, 0);
+  if (t.batch != s.batch()) throw py::value_error("x: expected a batch of " + std::to_string(s.batch()) + ", got shape " + shape_text(x));
+  std::vector<FloatArray> arrays = state_arrays(s);
+  std::vector<float*> states;
+  for (FloatArray& a : arrays) states.push_back(a.mutable_data());
+  r.states = states.data();
+  b.program->infer(r);
+  FloatArray y = result(r.slots[b.program->outputs()[0]], out, "out");
+  float* const to = y.mutable_data();
+  without_gil(b.program->work(r), [&] {
+    s.get_states(states.data());
+    b.program->execute(r, &to);
+    s.set_states(states.data());
+  });
+  return y;
+}
+
+// The array as it is where it is float32 and C-contiguous, else a converted copy of real numbers.
+FloatArray as_floats(py::handle x, const char* name) {
+  if (py::isinstance<FloatArray>(x)) return py::reinterpret_borrow<FloatArray>(x);
+  const py::array any = py::array::ensure(x);
+  if (!any) throw py::value_error(std::string(name) + ": expected an array");
+  const char kind = any.dtype().kind();
+  if (kind != 'f' && kind != 'i' && kind != 'u' && kind != 'b')
+    throw py::type_error(std::string(name) + ": expected numbers, got dtype " + py::str(any.dtype()).cast<std::string>());
+  return py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(any);
+}
+
+// Models that begin with ids, masks and the like take the way of chunks, with one step in the chunk.
+py::object step_by_push(BoundStream& b, py::handle x, const OptionalFloatArray& out) {
+  const py::array any = py::array::ensure(x);
+  if (!any || any.ndim() < 1) throw py::value_error("x: expected an array with a batch axis");
+  const py::array given = any.dtype().kind() == 'i' ? any : py::array(as_floats(any, "x"));
+  py::list shape;
+  shape.append(given.shape(0));
+  shape.append(1);
+  for (py::ssize_t i = 1; i < given.ndim(); ++i) shape.append(given.shape(i));
+  const FloatArray y = push(b, py::module_::import("numpy").attr("ascontiguousarray")(given.attr("reshape")(shape)), std::nullopt);
+  FloatArray result = y.attr("reshape")(y.shape(0), y.shape(2));
+  if (!out) return result;
+  check_shape(*out, "out", {result.shape(0), result.shape(1)});
+  if (!out->writeable()) throw py::value_error("out: expected a writeable array");
+  std::copy_n(result.data(), result.size(), const_cast<FloatArray&>(*out).mutable_data());
+  return *out;
+}
+
+py::object step(BoundStream& b, py::handle given, py::handle out) {
+  Stream& s = b.stream;
+  FloatArray y;
+  if (!out.is_none()) {
+    if (!py::isinstance<FloatArray>(out)) throw py::type_error("out: expected a C-contiguous float32 array");
+    y = py::reinterpret_borrow<FloatArray>(out);
+  }
+  if (!s.steps_directly()) return step_by_push(b, given, out.is_none() ? OptionalFloatArray() : OptionalFloatArray(y));
+  const FloatArray x = as_floats(given, "x");
+  if (x.ndim() != 2 || x.shape(0) != s.batch() || x.shape(1) != s.input_width()) check_shape(x, "x", {s.batch(), s.input_width()});
+  if (out.is_none()) {
+    y = new_array({s.batch(), s.output_width()});
+  } else {
+    if (y.ndim() != 2 || y.shape(0) != s.batch() || y.shape(1) != s.output_width()) check_shape(y, "out", {s.batch(), s.output_width()});
+    if (!y.writeable()) throw py::value_error("out: expected a writeable array");
+  }
+  const InUse guard(s);
+  const float* const from = x.data();
+  float* const to = y.mutable_data();
+  without_gil(s.step_work(), [&] { s.step(from, to); });
+  return py::object(y);
+}
+
+py::list get_states(BoundStream& b) {
+  const InUse guard(b.stream);
+  std::vector<FloatArray> arrays = state_arrays(b.stream);
+  std::vector<float*> states;
+  for (FloatArray& a : arrays) states.push_back(a.mutable_data());
+  b.stream.get_states(states.data());
+  py::list found;
+  std::size_t i = 0;
+  for (const Operation* op : b.program->recurrent()) {
+    for (int k = 0; k < op->n_states(); ++k) found.append(arrays[i + static_cast<std::size_t>(k)]);
+    i += 2;
+  }
+  return found;
+}
+
+void set_states(BoundStream& b, const std::vector<FloatArray>& given) {
+  const InUse guard(b.stream);
+  std::vector<const float*> states;
+  std::size_t i = 0;
+  for (const Operation* op : b.program->recurrent())
+    for (int k = 0; k < 2; ++k) {
+      const bool exists = k < op->n_states();
+      if (exists && i == given.size()) throw py::value_error("state: too few arrays, got " + std::to_string(given.size()));
+      if (exists) check_shape(given[i], "state", {b.stream.batch(), op->state_units()});
+      states.push_back(exists ? given[i++].data() : nullptr);
+    }
+  if (i != given.size()) throw py::value_error("state: expected " + std::to_string(i) + " arrays, got " + std::to_string(given.size()));
+  b.stream.set_states(states.data());
+}
+
+void reset(BoundStream& b, const std::optional<std::vector<int>>& rows) {
+  const InUse guard(b.stream);
+  if (rows)
+    for (const int row : *rows)
+      if (row < 0 || row >= b.stream.batch())
+        throw py::index_error("rows: expected 0 to " + std::to_string(b.stream.batch() - 1) + ", got " + std::to_string(row));
+  if (rows) b.stream.reset(rows->data(), static_cast<int>(rows->size()));
+  else b.stream.reset(nullptr, b.stream.batch());
+}
+
+}  // namespace
+
+void register_engine(py::module_& m) {
+  py::class_<Program, std::shared_ptr<Program>>(m, "Program", "Prepacked operations on numbered slots, run in one call.")
+      .def(py::init<int, Slots, Slots>(), py::arg("slots"), py::arg("inputs"), py::arg("outputs"))
+      .def(
+          "recurrent",
+          [](Program& p, const std::string& name, Slots in, Slots out, const CellArrays& cell, bool sequences, bool backwards,
+             bool zero_masked) {
+            p.add(std::make_unique<RecurrentOperation>(std::move(in), std::move(out), name, pack_cell(cell),
+                                                       RecurrentOperation::Options{sequences, backwards, zero_masked}));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("cell"), py::arg("return_sequences"), py::arg("go_backwards"),
+          py::arg("zero_output_for_mask"))
+      .def(
+          "bidirectional",
+          [](Program& p, const std::string& name, Slots in, Slots out, const CellArrays& forward, const CellArrays& backward,
+             const std::string& merge, bool sequences, bool backwards, bool zero_masked) {
+            p.add(std::make_unique<BidirectionalOperation>(std::move(in), std::move(out), name, pack_cell(forward), pack_cell(backward),
+                                                           RecurrentOperation::Options{sequences, backwards, zero_masked},
+                                                           merge_named(merge)));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("forward"), py::arg("backward"), py::arg("merge"),
+          py::arg("return_sequences"), py::arg("go_backwards"), py::arg("zero_output_for_mask"))
+      .def("dense", &add_dense, py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("kernel").noconvert(),
+           py::arg("bias").noconvert(), py::arg("activation"))
+      .def(
+          "activation",
+          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& activation) {
+            const bool softmax = activation == "softmax";
+            p.add(std::make_unique<ActivationOperation>(std::move(in), std::move(out), name, kernels(),
+                                                        softmax ? Activation::kLinear : activation_named(activation, "activation"),
+                                                        softmax));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("activation"))
+      .def(
+          "embedding",
+          [](Program& p, const std::string& name, Slots in, Slots out, const FloatArray& table, bool mask_zero) {
+            p.add(std::make_unique<EmbeddingOperation>(std::move(in), std::move(out), name, table.data(), table.shape(0), table.shape(1),
+                                                       mask_zero));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("table").noconvert(), py::arg("mask_zero"))
+      .def(
+          "masking",
+          [](Program& p, const std::string& name, Slots in, Slots out, float value, bool clears) {
+            p.add(std::make_unique<MaskingOperation>(std::move(in), std::move(out), name, value, clears));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("value"), py::arg("clears"))
+      .def(
+          "concatenate",
+          [](Program& p, const std::string& name, Slots in, Slots out) {
+            p.add(std::make_unique<ConcatenateOperation>(std::move(in), std::move(out), name));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"))
+      .def(
+          "flatten",
+          [](Program& p, const std::string& name, Slots in, Slots out) {
+            p.add(std::make_unique<FlattenOperation>(std::move(in), std::move(out), name));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"))
+      .def_property_readonly("nbytes", &Program::bytes)
+      .def("run", &run, py::arg("xs"), py::arg("lengths") = py::none(), py::arg("masks") = py::none(), py::arg("outs") = py::none());
+  py::class_<BoundStream>(m, "Stream", "A program run step by step.")
+      .def(py::init<std::shared_ptr<Program>, int>(), py::arg("program"), py::arg("batch"))
+      .def_property_readonly("steps_directly", [](const BoundStream& b) { return b.stream.steps_directly(); })
+      .def("step", &step, py::arg("x"), py::arg("out") = py::none(),
+           "One step: x (B, I) to (B, O), float32; or (B,) ids. `out`, a (B, O) float32 array, is written and returned.\n\n"
+           "Raises ValueError or TypeError if an array does not fit, RuntimeError if another thread is using the stream.")
+      .def("push", &push, py::arg("x"), py::arg("out").noconvert() = py::none())
+      .def("get_states", &get_states)
+      .def("set_states", &set_states, py::arg("states").noconvert())
+      .def("reset", &reset, py::arg("rows") = py::none());
+}
+
+}  // namespace lstmfast

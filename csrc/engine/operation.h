@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The operations of a frozen model: prepacked, immutable, run by any number of threads at once.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/tensor.h"
+#include "layers/dense.h"
+#include "memory/arena.h"
+#include "recurrent/recurrent_weights.h"
+
+namespace lstmfast {
+
+// One run of a program.
+struct Run {
+  Tensor* slots;
+  // A stream: every recurrent operation gives one output a step, and goes on from these states, which it replaces.
+  // Two arrays (h and c, or h and null) a recurrent operation, in the order of the operations; or null.
+  float* const* states = nullptr;
+};
+
+class Operation {
+ public:
+  Operation(std::vector<int> in, std::vector<int> out, std::string layer)
+      : inputs(std::move(in)), outputs(std::move(out)), name(std::move(layer)) {}
+  virtual ~Operation() = default;
+  // Shape, mask and lengths of the outputs. Throws std::invalid_argument if the input does not fit.
+  virtual void infer(Run& run) const = 0;
+  // Memory for the outputs (and masks) that live until the program's end; the first output may be the caller's.
+  virtual void place_outputs(Run& run, Carver& memory, float* first_output) const = 0;
+  // Scratch of one execution, placed or measured.
+  virtual std::size_t scratch_bytes(const Run& run) const = 0;
+  virtual void execute(Run& run, std::byte* scratch) const = 0;
+  // Floating-point operations, to choose whether the interpreter lock is worth releasing.
+  virtual double work(const Run& run) const = 0;
+  virtual std::size_t bytes() const { return 0; }
+  virtual int n_states() const { return 0; }  // recurrent: 1 or 2
+  virtual int state_units() const { return 0; }
+
+  const std::vector<int> inputs, outputs;
+  const std::string name;  // of the layer, for errors
+
+ protected:
+  const Tensor& input(const Run& run, std::size_t i = 0) const { return run.slots[inputs[i]]; }
+  Tensor& output(Run& run, std::size_t i = 0) const { return run.slots[outputs[i]]; }
+  const Tensor& output(const Run& run, std::size_t i = 0) const { return run.slots[outputs[i]]; }
+  static float* mutable_data(const Tensor& t) { return const_cast<float*>(t.data); }  // a placed output
+  [[noreturn]] void refuse(const std::string& what) const;
+};
+
+// The default for operations with one output and no scratch.
+class SimpleOperation : public Operation {
+ public:
+  using Operation::Operation;
+  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  std::size_t scratch_bytes(const Run&) const override { return 0; }
+};
+
+class RecurrentOperation final : public Operation {
+ public:
+  struct Options {
+    bool sequences = false, backwards = false, zero_masked = false;
+  };
+  // inputs: x, then initial states if there are any; outputs: y, then the final states if they are wanted.
+  RecurrentOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::unique_ptr<RecurrentWeights> w, Options o)
+      : Operation(std::move(in), std::move(out), std::move(layer)), weights(std::move(w)), options(o) {}
+  void infer(Run& run) const override;
+  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  std::size_t scratch_bytes(const Run& run) const override;
+  void execute(Run& run, std::byte* scratch) const override;
+  double work(const Run& run) const override;
+  std::size_t bytes() const override { return weights->bytes(); }
+  int n_states() const override { return weights->cell.states; }
+  int state_units() const override { return weights->units; }
+
+  const std::unique_ptr<RecurrentWeights> weights;
+  const Options options;
+  int state_index = 0;  // first of its pointers in Run::states; set by the program
+};
+
+enum class Merge { kConcat, kSum, kMul, kAve };
+
+class BidirectionalOperation final : public Operation {
+ public:
+  BidirectionalOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::unique_ptr<RecurrentWeights> f,
+                         std::unique_ptr<RecurrentWeights> b, RecurrentOperation::Options forward_options, Merge m)
+      : Operation(std::move(in), std::move(out), std::move(layer)),
+        forward(std::move(f)),
+        backward(std::move(b)),
+        options(forward_options),
+        merge(m) {}
+  void infer(Run& run) const override;
+  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  std::size_t scratch_bytes(const Run& run) const override;
+  void execute(Run& run, std::byte* scratch) const override;
+  double work(const Run& run) const override;
+  std::size_t bytes() const override { return forward->bytes() + backward->bytes(); }
+
+  const std::unique_ptr<RecurrentWeights> forward, backward;
+  const RecurrentOperation::Options options;  // of the forward direction
+  const Merge merge;
+};
+
+// Dense with its activation; with softmax as a second pass over the rows.
+class DenseOperation final : public SimpleOperation {
+ public:
+  DenseOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::unique_ptr<DenseWeights> w, Activation a, bool s)
+      : SimpleOperation(std::move(in), std::move(out), std::move(layer)), weights(std::move(w)), activation(a), softmax(s) {}
+  void infer(Run& run) const override;
+  void execute(Run& run, std::byte* scratch) const override;
+  double work(const Run& run) const override;
+  std::size_t bytes() const override { return weights->forward.bytes(); }
+
+  const std::unique_ptr<DenseWeights> weights;
+  const Activation activation;
+  const bool softmax;
+};
+
+class ActivationOperation final : public SimpleOperation {
+ public:
+  ActivationOperation(std::vector<int> in, std::vector<int> out, std::string layer, const KernelTable& k, Activation a, bool s)
+      : SimpleOperation(std::move(in), std::move(out), std::move(layer)), kernels(k), activation(a), softmax(s) {}
+  void infer(Run& run) const override;
+  void execute(Run& run, std::byte* scratch) const override;
+  double work(const Run& run) const override;
+
+  const KernelTable& kernels;
+  const Activation activation;
+  const bool softmax;
+};
+
+class EmbeddingOperation final : public SimpleOperation {
+ public:
+  EmbeddingOperation(std::vector<int> in, std::vector<int> out, std::string layer, const float* table, std::int64_t vocabulary,
+                     std::int64_t width, bool mask_zero);
+  void infer(Run& run) const override;
+  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void execute(Run& run, std::byte* scratch) const override;
+  double work(const Run& run) const override;
+  std::size_t bytes() const override { return table_.size() * sizeof(float); }
+
+ private:
+  template <class Id>
+  void look_up(const Id* ids, Tensor& out) const;
+  std::vector<float> table_;
+  std::int64_t vocabulary_, width_;
+  bool mask_zero_;
+};
+
+// A mask of the steps that hold something else than `value`; other steps become 0 unless nothing reads them.
+class MaskingOperation final : public SimpleOperation {
+ public:
+  MaskingOperation(std::vector<int> in, std::vector<int> out, std::string layer, float value, bool clears)
+      : SimpleOperation(std::move(in), std::move(out), std::move(layer)), value_(value), clears_(clears) {}
+  void infer(Run& run) const override;
+  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void execute(Run& run, std::byte* scratch) const override;
+  double work(const Run& run) const override;
+
+ private:
+  float value_;
+  bool clears_;
+};
+
+// Side by side along the last axis; masks are joined by "or", as in Keras.
+class ConcatenateOperation final : public SimpleOperation {
+ public:
+  using SimpleOperation::SimpleOperation;
+  void infer(Run& run) const override;
+  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void execute(Run& run, std::byte* scratch) const override;
+  double work(const Run& run) const override;
+};
+
+// (batch, time, width) to (batch, time*width).
+class FlattenOperation final : public SimpleOperation {
+ public:
+  using SimpleOperation::SimpleOperation;
+  void infer(Run& run) const override;
+  void execute(Run& run, std::byte* scratch) const override;
+  double work(const Run& run) const override;
+};
+
+}  // namespace lstmfast

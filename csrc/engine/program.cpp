@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "engine/program.h"
+
+#include <algorithm>
+
+namespace lstmfast {
+
+Program::Program(int slots, std::vector<int> inputs, std::vector<int> outputs)
+    : slots_(slots), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {}
+
+void Program::add(std::unique_ptr<Operation> operation) {
+  if (operation->n_states() > 0) {
+    static_cast<RecurrentOperation&>(*operation).state_index = static_cast<int>(2 * recurrent_.size());
+    recurrent_.push_back(operation.get());
+  }
+  operations_.push_back(std::move(operation));
+}
+
+std::size_t Program::bytes() const {
+  std::size_t n = 0;
+  for (const auto& op : operations_) n += op->bytes();
+  return n;
+}
+
+void Program::infer(Run& run) const {
+  for (const auto& op : operations_) op->infer(run);
+}
+
+double Program::work(const Run& run) const {
+  double work = 0;
+  for (const auto& op : operations_) work += op->work(run);
+  return work;
+}
+
+void Program::execute(Run& run, float* const* results) const {
+  // An operation writes the caller's array when its first output is one of the program's; other outputs are copied.
+  const auto result_of = [&](int slot) -> float* {
+    const auto at = std::find(outputs_.begin(), outputs_.end(), slot);
+    return at == outputs_.end() ? nullptr : results[at - outputs_.begin()];
+  };
+  const auto place = [&](Carver& memory) {
+    for (const auto& op : operations_) op->place_outputs(run, memory, result_of(op->outputs[0]));
+  };
+  Carver measure;
+  place(measure);
+  std::size_t scratch = 0;
+  for (const auto& op : operations_) scratch = std::max(scratch, op->scratch_bytes(run));
+  const std::size_t values = measure.bytes();
+  Arena arena(values + scratch);
+  Carver memory(arena.data());
+  place(memory);
+  for (const auto& op : operations_) op->execute(run, arena.data() + values);
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const Tensor& out = run.slots[outputs_[i]];
+    if (out.data != results[i]) std::copy_n(out.data, out.elements(), results[i]);
+  }
+}
+
+}  // namespace lstmfast

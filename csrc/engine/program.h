@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A frozen model: operations in order, on numbered slots. Immutable once built; any number of threads may run it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/operation.h"
+
+namespace lstmfast {
+
+class Program {
+ public:
+  Program(int slots, std::vector<int> inputs, std::vector<int> outputs);
+  void add(std::unique_ptr<Operation> operation);
+
+  const std::vector<int>& inputs() const { return inputs_; }
+  const std::vector<int>& outputs() const { return outputs_; }
+  const std::vector<std::unique_ptr<Operation>>& operations() const { return operations_; }
+  int slots() const { return slots_; }
+  std::size_t bytes() const;
+  // Recurrent operations, in order; each has two pointers in Run::states.
+  const std::vector<const Operation*>& recurrent() const { return recurrent_; }
+
+  // Shapes of all slots from those of the inputs (set before). Throws std::invalid_argument.
+  void infer(Run& run) const;
+  double work(const Run& run) const;
+  // Runs everything after infer(); `results`: where each output goes.
+  void execute(Run& run, float* const* results) const;
+
+ private:
+  int slots_;
+  std::vector<int> inputs_, outputs_;
+  std::vector<std::unique_ptr<Operation>> operations_;
+  std::vector<const Operation*> recurrent_;
+};
+
+}  // namespace lstmfast

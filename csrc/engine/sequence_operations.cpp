@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <stdexcept>
+
+#include "engine/operation.h"
+#include "layers/work.h"
+#include "recurrent/forward_pass.h"
+
+namespace lstmfast {
+namespace {
+
+Sequence sequence_of(const Tensor& x, const RecurrentOperation::Options& o) {
+  Sequence s;
+  s.batch = x.batch;
+  s.time = x.time;
+  s.x = x.data;
+  s.mask = x.mask;
+  s.lengths = x.lengths;
+  s.reversed = o.backwards;
+  s.zero_masked = o.zero_masked;
+  return s;
+}
+
+// With zero_output_for_mask the single output of a row whose last step is masked is 0.
+void clear_masked_ends(const Sequence& s, std::int64_t ld, std::int64_t units, float* y) {
+  if (!s.zero_masked || !s.mask) return;
+  for (int row = 0; row < s.batch; ++row) {
+    const int n = s.lengths ? s.lengths[row] : s.time;
+    if (n == 0) continue;
+    if (!s.mask[static_cast<std::int64_t>(row) * s.time + (s.reversed ? 0 : n - 1)]) std::fill_n(y + row * ld, units, 0.0f);
+  }
+}
+
+template <class F>
+void with_pass(const RecurrentWeights& w, const Sequence& s, float* y, float* const states[2], F&& f) {
+  const int threads = threads_for_work(ForwardPass::flops(w, s));
+  ForwardPass pass(w, s, y, states, nullptr, threads);
+  f(pass, threads);
+}
+
+}  // namespace
+
+void Operation::refuse(const std::string& what) const { throw std::invalid_argument("layer '" + name + "': " + what); }
+
+void SimpleOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+  Tensor& out = output(run);
+  out.data = first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
+}
+
+// ---- recurrent
+
+void RecurrentOperation::infer(Run& run) const {
+  const Tensor& x = input(run);
+  if (x.time == 0) refuse("expected an input of shape (batch, time, " + std::to_string(weights->inputs) + "), got 2 axes");
+  if (x.width != weights->inputs)
+    refuse("expected " + std::to_string(weights->inputs) + " features a step, got " + std::to_string(x.width));
+  if (static_cast<std::int64_t>(x.batch) * x.time > INT32_MAX) refuse("at most 2**31 - 1 steps (batch times time) fit one call");
+  Tensor& y = output(run);
+  const bool sequences = options.sequences || run.states;
+  y = {};
+  y.batch = x.batch;
+  y.time = sequences ? x.time : 0;
+  y.width = weights->units;
+  y.mask = sequences ? x.mask : nullptr;
+  y.lengths = sequences ? x.lengths : nullptr;
+  for (std::size_t i = 1; i < outputs.size(); ++i) {
+    Tensor& state = output(run, i);
+    state = {};
+    state.batch = x.batch;
+    state.width = weights->units;
+  }
+}
+
+void RecurrentOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    Tensor& out = output(run, i);
+    out.data = i == 0 && first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
+  }
+}
+
+std::size_t RecurrentOperation::scratch_bytes(const Run& run) const {
+  const Sequence s = sequence_of(input(run), options);
+  const std::size_t state = static_cast<std::size_t>(s.batch) * static_cast<std::size_t>(weights->units);
+  Carver measure;
+  measure.take<float>(state);  // final states that nobody asked for
+  measure.take<float>(state);
+  float* const none[2] = {};
+  with_pass(*weights, s, nullptr, none, [&](ForwardPass& pass, int) { pass.carve(measure); });
+  return measure.bytes();
+}
+
+void RecurrentOperation::execute(Run& run, std::byte* scratch) const {
+  const Tensor& x = input(run);
+  Tensor& out = output(run);
+  Sequence s = sequence_of(x, options);
+  Carver place(scratch);
+  const std::size_t state = static_cast<std::size_t>(s.batch) * static_cast<std::size_t>(weights->units);
+  float* spare[2] = {place.take<float>(state), place.take<float>(state)};
+  float* finals[2];
+  const bool sequences = out.time > 0;
+  for (int k = 0; k < 2; ++k) {
+    if (run.states) {
+      finals[k] = run.states[state_index + k];
+      s.initial[k] = finals[k];
+    } else {
+      if (inputs.size() > 1 && k < weights->cell.states) s.initial[k] = input(run, static_cast<std::size_t>(k) + 1).data;
+      finals[k] = static_cast<std::size_t>(k) + 1 < outputs.size() ? mutable_data(output(run, static_cast<std::size_t>(k) + 1)) : spare[k];
+    }
+  }
+  if (!sequences && outputs.size() == 1) finals[0] = mutable_data(out);
+  float* const y = sequences ? mutable_data(out) : nullptr;
+  with_pass(*weights, s, y, finals, [&](ForwardPass& pass, int threads) {
+    pass.carve(place);
+    pass.prepare();
+    run_team(threads, [&](const Team& team) { pass.run(team); });
+  });
+  if (!sequences) {
+    if (finals[0] != out.data) std::copy_n(finals[0], out.elements(), mutable_data(out));
+    clear_masked_ends(s, weights->units, weights->units, mutable_data(out));
+  }
+}
+
+double RecurrentOperation::work(const Run& run) const { return ForwardPass::flops(*weights, sequence_of(input(run), options)); }
+
+// ---- both directions
+
+void BidirectionalOperation::infer(Run& run) const {
+  const Tensor& x = input(run);
+  if (x.time == 0) refuse("expected an input of shape (batch, time, " + std::to_string(forward->inputs) + "), got 2 axes");
+  if (x.width != forward->inputs) refuse("expected " + std::to_string(forward->inputs) + " features a step, got " + std::to_string(x.width));
+  if (static_cast<std::int64_t>(x.batch) * x.time > INT32_MAX) refuse("at most 2**31 - 1 steps (batch times time) fit one call");
+  Tensor& y = output(run);
+  y = {};
+  y.batch = x.batch;
+  y.time = options.sequences ? x.time : 0;
+  y.width = forward->units + (merge == Merge::kConcat ? backward->units : 0);
+  y.mask = options.sequences ? x.mask : nullptr;
+  y.lengths = options.sequences ? x.lengths : nullptr;
+}
+
+void BidirectionalOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+  Tensor& out = output(run);
+  out.data = first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
+}
+
+namespace {
+
+// The two calls, and beside them memory for what is merged afterwards and for the final states.
+struct Directions {
+  ForwardCall calls[2];
+  float* second = nullptr;  // the backward direction's output where it is not written in place
+
+  Directions(const BidirectionalOperation& op, const Tensor& x, Tensor& out, Carver& memory) {
+    const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+    const bool sequences = out.time > 0, beside = op.merge == Merge::kConcat;
+    float* const y = const_cast<float*>(out.data);
+    if (sequences && !beside) second = memory.take<float>(size(out.elements()));
+    for (int k = 0; k < 2; ++k) {
+      const RecurrentWeights& w = k ? *op.backward : *op.forward;
+      ForwardCall& call = calls[k];
+      call.w = &w;
+      RecurrentOperation::Options o = op.options;
+      if (k) o.backwards = !o.backwards;
+      call.s = sequence_of(x, o);
+      call.s.turned = k == 1;
+      call.s.output_ld = sequences && beside ? out.width : w.units;
+      call.y = !sequences ? nullptr : k == 0 ? y : beside ? y + op.forward->units : second;
+      for (float*& state : call.final_state) state = memory.take<float>(size(x.batch) * size(w.units));
+    }
+  }
+};
+
+}  // namespace
+
+std::size_t BidirectionalOperation::scratch_bytes(const Run& run) const {
+  Carver measure;
+  Tensor out = output(run);
+  const Directions d(*this, input(run), out, measure);
+  sequence_forward_pair(d.calls, &measure);
+  return measure.bytes();
+}
+
+void BidirectionalOperation::execute(Run& run, std::byte* scratch) const {
+  Carver place(scratch);
+  Tensor& out = output(run);
+  const Directions d(*this, input(run), out, place);
+  sequence_forward_pair(d.calls, &place, true);
+  float* const y = mutable_data(out);
+  const bool sequences = out.time > 0;
+  if (!sequences)
+    for (const ForwardCall& call : d.calls) clear_masked_ends(call.s, call.w->units, call.w->units, call.final_state[0]);
+  const float* const first = sequences ? y : d.calls[0].final_state[0];
+  const float* const second = sequences ? d.second : d.calls[1].final_state[0];
+  const std::int64_t n = out.elements();
+  switch (merge) {
+    case Merge::kConcat:
+      if (sequences) return;
+      for (std::int64_t row = 0; row < out.batch; ++row) {
+        float* to = std::copy_n(first + row * forward->units, forward->units, y + row * out.width);
+        std::copy_n(second + row * backward->units, backward->units, to);
+      }
+      return;
+    case Merge::kSum:
+      for (std::int64_t i = 0; i < n; ++i) y[i] = first[i] + second[i];
+      return;
+    case Merge::kMul:
+      for (std::int64_t i = 0; i < n; ++i) y[i] = first[i] * second[i];
+      return;
+    case Merge::kAve:
+      for (std::int64_t i = 0; i < n; ++i) y[i] = (first[i] + second[i]) * 0.5f;
+      return;
+  }
+}
+
+double BidirectionalOperation::work(const Run& run) const {
+  const Sequence s = sequence_of(input(run), options);
+  return ForwardPass::flops(*forward, s) + ForwardPass::flops(*backward, s);
+}
+
+}  // namespace lstmfast

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Frozen models: prepacked, immutable, run by one native call; and streams that run them step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .layers.arrays import as_float32, checked_lengths, checked_mask
+
+if TYPE_CHECKING:
+    from .models import Model
+
+__all__ = ["FrozenModel", "Stream", "freeze"]
+
+Array = npt.NDArray[Any]
+_FLOAT32 = np.dtype(np.float32)
+
+
+class Operation(NamedTuple):
+    """One call of `_core.Program`: the method's name, the layer's, slots and the rest of the arguments."""
+
+    kind: str
+    layer: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    arguments: dict[str, Any]
+    stream_refusal: str | None  # why a stream cannot run it
+
+
+class FrozenModel:
+    """A model that no longer changes: packed weights, folded layers, one native call a batch.
+
+    Made by `lstmfast.Model.freeze`. Any number of threads may call it at once; it can be pickled; the bits of
+    its results are those of the model's.
+
+    Attributes
+    ----------
+    dtype : str
+        Of the weights, ``"float32"``.
+    nbytes : int
+        Size of the packed weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstmfast as lf
+    >>> model = lf.Sequential([lf.Input((None, 3)), lf.layers.LSTM(4), lf.layers.Dense(2)])
+    >>> frozen = model.freeze()
+    >>> x = np.ones((5, 7, 3), np.float32)
+    >>> bool(np.array_equal(frozen(x), model(x)))
+    True
+    """
+
+    dtype = "float32"
+
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        slots: int,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        integer_inputs: Sequence[bool],
+        input_names: Sequence[str],
+        output_structure: Any,
+    ) -> None:
+        self._state = (operations, slots, inputs, outputs, integer_inputs, input_names, output_structure)
+        self._operations = list(operations)
+        self._integer_inputs = list(integer_inputs)
+        self._input_names = list(input_names)
+        self._output_structure = output_structure
+        self._program = _core.Program(slots, list(inputs), list(outputs))
+        for op in operations:
+            getattr(self._program, op.kind)(op.layer, list(op.inputs), list(op.outputs), **op.arguments)
+        self._run = self._program.run
+        self._one_float_input = self._integer_inputs == [False]
+
+    @property
+    def nbytes(self) -> int:
+        return self._program.nbytes
+
+    def __call__(self, x: Any, *, lengths: Any = None, mask: Any = None, out: Any = None) -> Any:
+        """Outputs for a batch.
+
+        Parameters
+        ----------
+        x : (B, T, I) or (B, I) float32 array, (B, T) ids; or a list or dict of them
+            C-contiguous float32 arrays are used in place, others are converted.
+        lengths : (B,) int array, or a list, optional
+            Valid steps of right-padded rows; the cost follows their sum and padding is never read.
+        mask : (B, T) bool array, or a list, optional
+            Where it is False, states are carried over and outputs repeat (Keras's rule).
+        out : float32 array, or a list, optional
+            Written and returned instead of a new array.
+
+        Returns
+        -------
+        numpy.ndarray, or a list or dict of them as the model has outputs
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an array does not fit; nothing is computed then.
+        """
+        arrays = [x] if self._one_float_input and _is_ready(x) else self._inputs(x)
+        if lengths is not None:
+            lengths = [checked_lengths(n, a) for n, a in zip(self._each(lengths, arrays), arrays, strict=True)]
+        if mask is not None:
+            mask = [checked_mask(m, a) for m, a in zip(self._each(mask, arrays), arrays, strict=True)]
+        if out is not None:
+            out = list(out) if isinstance(out, (list, tuple)) else [out]
+            for array in out:
+                if not _is_ready(array):
+                    raise TypeError("out: expected C-contiguous float32 arrays")
+        y = self._run(arrays, lengths, mask, out)
+        structure = self._output_structure
+        if structure is None:
+            return y
+        ys = y if isinstance(y, tuple) else (y,)
+        return dict(zip(structure, ys, strict=True)) if isinstance(structure, tuple) else list(ys)
+
+    predict = __call__
+
+    def _inputs(self, x: Any) -> list[Array]:
+        n = len(self._integer_inputs)
+        if isinstance(x, dict):
+            if set(x) != set(self._input_names):
+                raise ValueError(f"x has keys {sorted(x)}, the model's inputs are {self._input_names}")
+            given = [x[name] for name in self._input_names]
+        elif n > 1 or (isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 1):
+            if not isinstance(x, (list, tuple)) or len(x) != n:
+                raise ValueError(f"x: expected {n} arrays, one for each of the inputs {self._input_names}")
+            given = list(x)
+        else:
+            given = [x]
+        return [
+            _as_ids(a, name) if ids else as_float32(a, f"input {name!r}")
+            for a, ids, name in zip(given, self._integer_inputs, self._input_names, strict=True)
+        ]
+
+    @staticmethod
+    def _each(value: Any, arrays: list[Array]) -> list[Any]:
+        """A list or one value for all inputs with a time axis."""
+        if len(arrays) == 1:
+            return [value]
+        if isinstance(value, (list, tuple)) and len(value) == len(arrays):
+            return list(value)
+        return [value if a.ndim >= 3 or a.dtype.kind == "i" else None for a in arrays]
+
+    def stream(self, batch: int = 1) -> Stream:
+        """A conversation with the model: states that stay from call to call, step by step or in chunks.
+
+        Parameters
+        ----------
+        batch : int
+            Independent rows that advance together.
+
+        Raises
+        ------
+        ValueError
+            If `batch` is not positive, or a layer needs the future or has several inputs or outputs.
+        """
+        if not isinstance(batch, (int, np.integer)) or isinstance(batch, bool) or not 1 <= batch < 2**31:
+            raise ValueError(f"batch: expected a positive integer, got {batch!r}")
+        self._check_streamable()
+        return Stream(self._program, int(batch))
+
+    def _check_streamable(self) -> None:
+        for op in self._operations:
+            if op.stream_refusal is not None:
+                raise ValueError(f"layer {op.layer!r} cannot run in a stream: {op.stream_refusal}")
+            if len(op.inputs) > 1 or len(op.outputs) > 1:
+                raise ValueError(
+                    f"layer {op.layer!r} cannot run in a stream: it has several inputs or outputs"
+                )
+        for before, after in zip(self._operations, self._operations[1:], strict=False):
+            if after.inputs != before.outputs:
+                raise ValueError(
+                    f"layer {after.layer!r} cannot run in a stream: the model is not a single line of layers"
+                )
+        if not self._operations or len(self._integer_inputs) != 1 or self._output_structure is not None:
+            raise ValueError("a stream needs a model with one input and one output")
+
+    def __reduce__(self) -> Any:
+        return (FrozenModel, self._state)
+
+    def __repr__(self) -> str:
+        return f"<FrozenModel of {len(self._operations)} operations, {self.nbytes} bytes>"
+
+
+class Stream(_core.Stream):
+    """A frozen model run step by step; made by `FrozenModel.stream`.
+
+    The bits are those of the whole sequence at once, however it is cut. There is one output for each step, also
+    where the model ends with ``return_sequences=False``. For one thread at a time; open one a conversation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstmfast as lf
+    >>> model = lf.Sequential([lf.Input((None, 3)), lf.layers.LSTM(4, return_sequences=True)])
+    >>> frozen, x = model.freeze(), np.ones((1, 6, 3), np.float32)
+    >>> stream = frozen.stream()
+    >>> steps = [stream.step(x[:, t]) for t in range(6)]
+    >>> bool(np.array_equal(np.stack(steps, 1), frozen(x)))
+    True
+    """
+
+    # `step` is the native method: a Python frame would cost more than a step of a small model.
+
+    def push(self, chunk: Any, out: Any = None) -> Array:
+        """Advance by any number of steps.
+
+        Parameters
+        ----------
+        chunk : (B, T, I) array, or (B, T) ids
+        out : (B, T, O) float32 array, optional
+
+        Returns
+        -------
+        numpy.ndarray
+            (B, T, O), one output a step.
+        """
+        array = np.asarray(chunk)
+        if array.dtype.kind != "i" and not _is_ready(array):
+            array = as_float32(array, "chunk")
+        return super().push(np.ascontiguousarray(array), out)
+
+    def get_state(self) -> list[Array]:
+        """Copies of all states, (B, units) each: h and c of an LSTM, h of other cells, layer by layer."""
+        return super().get_states()
+
+    def set_state(self, state: Sequence[npt.ArrayLike]) -> None:
+        """Go on from states as `get_state` gives them.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape differs; the stream is left as it was.
+        """
+        super().set_states([as_float32(s, f"state[{k}]") for k, s in enumerate(state)])
+
+    def reset(self, rows: Any = None) -> None:
+        """Start anew from zero states: all rows, or those given by index.
+
+        Raises
+        ------
+        IndexError
+            If a row does not exist.
+        """
+        super().reset(None if rows is None else [int(r) for r in np.atleast_1d(np.asarray(rows)).tolist()])
+
+
+def _is_ready(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype == _FLOAT32 and x.flags.c_contiguous
+
+
+def _as_ids(x: Any, name: str) -> Array:
+    array = np.asarray(x)
+    if array.dtype.kind not in "iub":
+        if array.dtype.kind != "f" or not np.array_equal(array, np.trunc(array)):
+            raise TypeError(f"input {name!r} must hold integer ids, got dtype {array.dtype}")
+    return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
+
+
+def freeze(model: Model, dtype: str = "float32") -> FrozenModel:
+    """See `lstmfast.Model.freeze`."""
+    if dtype != "float32":
+        raise ValueError(f"dtype: expected 'float32', got {dtype!r}")
+    builder = _Builder()
+    executor = model.executor
+    slots = [builder.new_slot() for _ in executor.input_slots]
+    values = dict(zip(executor.input_slots, slots, strict=True))
+    builder.add_steps(executor, values)
+    outputs = [values[slot] for slot in executor.output_slots]
+    operations = builder.folded(outputs)
+    if not operations:
+        raise ValueError(f"model {model.name!r} has no layers that compute anything: there is nothing to freeze")
+    return FrozenModel(
+        operations,
+        builder.slots,
+        slots,
+        outputs,
+        executor.integer_inputs,
+        executor.input_names,
+        model.output_keys(),
+    )
+
+
+class _Builder:
+    """Collects the operations of a model, models inside it included."""
+
+    def __init__(self) -> None:
+        self.slots = 0
+        self.operations: list[Operation] = []
+
+    def new_slot(self) -> int:
+        self.slots += 1
+        return self.slots - 1
+
+    def add_steps(self, executor: Any, values: dict[int, int]) -> None:
+        """All steps of `executor`; `values` maps its slots to the program's."""
+        for step in executor.steps:
+            layer = step.layer
+            inputs = tuple(values[s] for s in step.inputs)
+            if step.nested:
+                inner = layer.executor
+                inside = dict(zip(inner.input_slots, inputs, strict=True))
+                self.add_steps(inner, inside)
+                values.update(zip(step.outputs, (inside[s] for s in inner.output_slots), strict=True))
+                continue
+            frozen = layer.frozen()
+            if frozen is None:  # nothing to do in inference
+                values[step.outputs[0]] = inputs[0]
+                continue
+            if step.initial_state is not None:
+                if any(not isinstance(s, int) for s in step.initial_state) or frozen.kind != "recurrent":
+                    raise ValueError(f"layer {layer.name!r} cannot be frozen with this initial_state")
+                inputs += tuple(values[s] for s in step.initial_state)
+            outputs = tuple(self.new_slot() for _ in step.outputs)
+            values.update(zip(step.outputs, outputs, strict=True))
+            self.operations.append(
+                Operation(frozen.kind, layer.name, inputs, outputs, frozen.arguments, frozen.stream_refusal)
+            )
+
+    def folded(self, results: list[int]) -> list[Operation]:
+        """The operations, with activations joined to the Dense before them and Masking freed of its copy."""
+        uses: dict[int, list[Operation]] = {}
+        for op in self.operations:
+            for slot in op.inputs:
+                uses.setdefault(slot, []).append(op)
+        kept: list[Operation] = []
+        for op in self.operations:
+            if op.kind == "activation" and kept and op.inputs == kept[-1].outputs:
+                dense = kept[-1]
+                alone = len(uses[op.inputs[0]]) == 1 and op.inputs[0] not in results
+                if dense.kind == "dense" and dense.arguments["activation"] == "linear" and alone:
+                    arguments = {**dense.arguments, "activation": op.arguments["activation"]}
+                    kept[-1] = dense._replace(outputs=op.outputs, arguments=arguments)
+                    continue
+            if op.kind == "masking":
+                readers = uses.get(op.outputs[0], [])
+                never_read = all(r.kind in ("recurrent", "bidirectional") for r in readers)
+                clears = op.arguments["value"] != 0 and not never_read
+                op = op._replace(arguments={**op.arguments, "clears": clears})
+            kept.append(op)
+        return kept

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a layer becomes in a frozen model."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["FrozenLayer"]
+
+
+class FrozenLayer(NamedTuple):
+    """An operation of the native program: the method of `_core.Program`, its arguments beside slots and name, and
+    why a stream cannot run it (None where it can)."""
+
+    kind: str
+    arguments: dict[str, Any]
+    stream_refusal: str | None = None
