@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "dispatch/cpu_features.h"
 #include "gemm/gemm.h"
 #include "recurrent/sequence.h"
 
@@ -148,8 +149,27 @@ void Stream::run_recurrent(const Layer& layer, const float* const* x, float* con
     g.load_mask = load_mask;
     return g;
   };
-  if (count > 0) gemm_blocked(w.kernels, product(w.input, x, 0, 0));
+  const GemmArgs input = product(w.input, x, 0, 0);
   GemmArgs g = product(w.recurrent, layer.rows[parity_], w.cell.recurrent_vector, w.cell.adds_to);
+  // Where this thread's weights outgrow L2, every other step walks the panels backwards and starts with those still there.
+  const double mine = static_cast<double>(weight_bytes_) / (parties > 1 ? parties : 1);
+  if (mine > 0.75 * static_cast<double>(cache_sizes().l2) && !w.cell.reset_forward) {
+    constexpr int kAtOnce = 2;
+    for (int i = 0; i < count; i += kAtOnce) {
+      const int n = std::min(kAtOnce, count - i), p = parity_ ? count - i - n : i;
+      for (const GemmArgs* whole : {&input, static_cast<const GemmArgs*>(&g)}) {
+        GemmArgs part = *whole;
+        part.panels = n;
+        part.b += p * part.b_panel_stride;
+        part.c += p * part.c_panel_stride;
+        if (part.bias) part.bias += p * part.bias_panel_stride;
+        gemm_blocked(w.kernels, part);
+      }
+    }
+    if (count > 0) (w.kernels.*w.cell.forward)(c);
+    return;
+  }
+  if (count > 0) gemm_blocked(w.kernels, input);
   if (w.cell.reset_forward) {  // z and r, then the candidate from r*h
     const int candidate = w.recurrent.layout.vector_of_gate(w.cell.gates - 1);
     GemmArgs reset = g;

@@ -158,6 +158,8 @@ class ForwardWorker {
   // What is the same for all steps.
   void start() {
     for (int r = 0; r < n_rows_; ++r) m_.last[m_.rows[r]] = -1;
+    const double mine = static_cast<double>(w_.recurrent.bytes()) * panels_ / w_.panels();
+    turns_ = mine > 0.75 * static_cast<double>(cache_sizes().l2);
     input_ = product(w_.input, 0);
     recurrent_ = product(w_.recurrent, w_.cell.recurrent_vector);
     recurrent_.a = m_.h_in;
@@ -304,22 +306,25 @@ class ForwardWorker {
   template <class Product>
   void by_panels(const GemmArgs& g, void (*KernelTable::*cell)(const CellForwardArgs&), Product&& product) {
     // Few rows: all panels at once (the kernel pairs them). More: panel by panel, so that the sums are still in L1 when
-    // the gates are computed.
+    // the gates are computed. Where this thread's panels outgrow L2, every other step walks them backwards: it starts
+    // with those that are still there.
     constexpr int kFewRows = 3;
-    const int at_once = g.rows <= kFewRows ? panels_ : 1;
-    for (int p = 0; p < panels_; p += at_once) {
+    const int at_once = g.rows > kFewRows ? 1 : turns_ ? 2 : panels_;
+    for (int i = 0; i < panels_; i += at_once) {
+      const int n = std::min(at_once, panels_ - i), p = turns_ && backwards_ ? panels_ - i - n : i;
       GemmArgs part = g;
-      part.panels = at_once;
+      part.panels = n;
       part.b += p * g.b_panel_stride;
       part.c += p * g.c_panel_stride;
       if (part.bias) part.bias += p * g.bias_panel_stride;
       product(part);
-      cell_.panels = at_once;
+      cell_.panels = n;
       cell_.gates = recurrent_.c + p * g.c_panel_stride;
       cell_.c_in = cell_.c_out = j_.unit_state_ + (first_panel_ + p) * cell_.c_in_panel_stride;
       cell_.unit = (first_panel_ + p) * w_.panel_units();
       (w_.kernels.*cell)(cell_);
     }
+    backwards_ = !backwards_;
   }
 
   // The output of an excluded step: 0, or h as it is.
@@ -364,7 +369,7 @@ class ForwardWorker {
   const Sequence& s_;
   const ForwardPass::ThreadMemory& m_;
   Barrier* meeting_ = nullptr;
-  bool idle_ = false;
+  bool idle_ = false, turns_ = false, backwards_ = false;
   int id_ = 0, parties_ = 1, first_panel_ = 0, panels_ = 0, n_rows_ = 0;
   GemmArgs input_{}, recurrent_{};
   CellForwardArgs cell_{};

@@ -2,6 +2,7 @@
 #include "threading/parallel.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -76,6 +77,12 @@ const int openmp_threads_at_load = omp_get_max_threads();
 
 namespace {
 
+std::int64_t nanoseconds() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+thread_local std::int64_t held_up = 0;  // nanoseconds of this thread's waits that outlasted the spinning
+
 // Returns when `reached` is at least `round`. A step of the other thread takes microseconds. Plain loads first: a pause
 // costs 40 to 140 cycles. With more threads than CPUs the one we wait for may need ours.
 void wait_for(const std::atomic<unsigned>& reached, unsigned round, int parties) {
@@ -88,7 +95,9 @@ void wait_for(const std::atomic<unsigned>& reached, unsigned round, int parties)
     if (there()) return;
     cpu_relax();
   }
+  const std::int64_t start = nanoseconds();
   while (!there()) std::this_thread::yield();
+  held_up += nanoseconds() - start;
 }
 
 }  // namespace
@@ -163,11 +172,49 @@ void set_num_threads(int n) {
   explicit_threads.store(n);
 }
 
+namespace {
+
+// How the last teams fared. A neighbour that keeps a core busy makes a worker start, or meet, milliseconds late: waiting
+// for it at every call would cost far more than the lost core. So after a call that was held up, calls run alone for a
+// multiple of the time lost, twice the multiple each time: in the end some 2% of the time goes into trying again.
+class TeamHealth {
+ public:
+  // Whether calls follow each other closely: then workers still spin, so that a team starts in about a microsecond (or
+  // will from the next call on).
+  bool hot(std::int64_t now) { return now - called_.exchange(now, std::memory_order_relaxed) < kHot; }
+  bool alone(std::int64_t now) const { return now < alone_until_.load(std::memory_order_relaxed); }
+  void ran(std::int64_t now, std::int64_t lost) {
+    called_.store(now, std::memory_order_relaxed);
+    if (lost < kHeldUp) return;
+    const bool again = now - held_up_.exchange(now, std::memory_order_relaxed) < kLately;
+    const int multiple = again ? std::min(2 * multiple_.load(std::memory_order_relaxed), 64) : 4;
+    multiple_.store(multiple, std::memory_order_relaxed);
+    alone_until_.store(now + std::min<std::int64_t>(lost, 10'000'000) * multiple, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr std::int64_t kHot = 30'000;       // ns; workers spin for 60 us and more (see _load_core.py)
+  static constexpr std::int64_t kHeldUp = 200'000;   // ns; no wait between healthy threads is as long
+  std::atomic<std::int64_t> called_{-1'000'000'000}, alone_until_{0};
+  static constexpr std::int64_t kLately = 2'000'000'000;
+  std::atomic<std::int64_t> held_up_{-kLately};
+  std::atomic<int> multiple_{4};
+};
+
+TeamHealth health;
+
+}  // namespace
+
 int threads_for_work(double flops) {
-  // Waking a sleeping worker takes 5 to 50 us; at about 100 Gflop/s a million operations are 10 us.
-  constexpr double kFlopsPerThread = 1e6;
+  // At about 100 Gflop/s a hundred thousand operations are a microsecond. Waking a sleeping worker takes 5 to 50 us, a
+  // spinning one about 1.
+  constexpr double kPerThread = 1e6, kPerHotThread = 1.5e5;
   const int n = num_threads();
-  return n == 1 ? 1 : static_cast<int>(std::clamp(flops / kFlopsPerThread, 1.0, static_cast<double>(n)));
+  if (n == 1 || flops < 2 * kPerHotThread) return 1;
+  const std::int64_t now = nanoseconds();
+  if (n <= cpus_allowed() && health.alone(now)) return 1;
+  const double per_thread = health.hot(now) ? kPerHotThread : kPerThread;
+  return static_cast<int>(std::clamp(flops / per_thread, 1.0, static_cast<double>(n)));
 }
 
 namespace detail {
@@ -177,11 +224,17 @@ void run_team(int threads, void (*body)(void*, const Team&), void* context) {
   if (threads > 1 && !forked.load(std::memory_order_relaxed) && !omp_in_parallel() && !team_busy.exchange(true)) {
     threads_used.store(true, std::memory_order_relaxed);
     Barrier meeting;
+    std::int64_t mine_done = 0;
+    held_up = 0;
 #pragma omp parallel num_threads(threads)
     {
       const FlushDenormals flush;
-      body(context, Team{omp_get_thread_num(), omp_get_num_threads(), &meeting});
+      const int id = omp_get_thread_num();
+      body(context, Team{id, omp_get_num_threads(), &meeting});
+      if (id == 0) mine_done = nanoseconds();
     }
+    const std::int64_t now = nanoseconds();
+    health.ran(now, held_up + (now - mine_done));  // waits at meetings, and at the end
     team_busy.store(false);
     return;
   }
