@@ -104,6 +104,8 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_sequence(cell, variant, rng):
     options = dict(VARIANTS[variant])
+    extra = ref.CELLS[cell].extra_shapes(3).values()
+    options["extra"] = extra = [0.7 * rng.standard_normal(s) for s in extra]
     gates, n_states = ref.CELLS[cell].gates, ref.CELLS[cell].states
     n_batch, n_time, n_in, units = 4, 4, 2, 3
     z = gates * units
@@ -127,8 +129,9 @@ def test_sequence(cell, variant, rng):
         y, states, _ = ref.recurrent_forward(cell, w, u, b, x, initial, **options)
         return float((y * dy).sum() + sum((s * d).sum() for s, d in zip(states, dstates, strict=True)))
 
-    dx, dinitial, dw, du, db = ref.recurrent_backward(tape, dy, dstates)
+    dx, dinitial, dw, du, db, *dextra = ref.recurrent_backward(tape, dy, dstates)
     pairs = [(dx, x), (dw, w), (du, u), (db, b), *zip(dinitial, initial, strict=True)]
+    pairs += zip(dextra, extra, strict=True)
     for got, array in pairs:
         assert_close(got, numeric_gradient(loss, array))
 

@@ -20,6 +20,7 @@ using OptionalStates = std::optional<std::vector<OptionalFloatArray>>;
 // Keeps the arrays alive from which the backward pass packs its transposes.
 struct BoundRecurrentWeights {
   FloatArray kernel, recurrent_kernel;
+  std::vector<FloatArray> extra;
   RecurrentWeights weights;
 };
 
@@ -33,9 +34,23 @@ struct BoundTape {
   OptionalFloatArray input_mask, recurrent_mask;
 };
 
+// Checks the weights that a cell has beside the three, or their gradients, whose names begin with `prefix`.
+void check_extra(const CellSpec& cell, int units, const std::vector<FloatArray>& given, const char* argument, const std::string& prefix) {
+  const std::vector<ExtraWeight> expected = extra_weights(cell, units);
+  if (given.size() != expected.size())
+    throw py::value_error(std::string(argument) + ": expected " + std::to_string(expected.size()) + " arrays for cell '" + cell.name +
+                          "', got " + std::to_string(given.size()));
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const std::string name = prefix + expected[i].name;
+    if (expected[i].rows) check_shape(given[i], name.c_str(), {expected[i].rows, expected[i].columns});
+    else check_shape(given[i], name.c_str(), {expected[i].columns});
+  }
+}
+
 std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, FloatArray kernel, FloatArray recurrent_kernel,
                                                    const OptionalFloatArray& bias, const std::string& activation,
-                                                   const std::string& recurrent_activation, const std::string& isa) {
+                                                   const std::string& recurrent_activation, const std::string& isa,
+                                                   std::vector<FloatArray> extra) {
   const CellSpec& spec = cell_spec(cell);
   check_shape(recurrent_kernel, "recurrent_kernel", {-1, -1});
   const py::ssize_t units = recurrent_kernel.shape(0), columns = units * spec.gates;
@@ -47,9 +62,12 @@ std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, Floa
   const Activation act = activation_named(activation, "activation"), gate = activation_named(recurrent_activation, "recurrent_activation");
   const float *k = kernel.data(), *u = recurrent_kernel.data(), *b = bias ? bias->data() : nullptr;
   const int inputs = static_cast<int>(kernel.shape(0));
-  return std::unique_ptr<BoundRecurrentWeights>(
-      new BoundRecurrentWeights{std::move(kernel), std::move(recurrent_kernel),
-                                RecurrentWeights(kernels_or_chosen(isa), spec, k, u, b, inputs, static_cast<int>(units), act, gate)});
+  check_extra(spec, static_cast<int>(units), extra, "extra", "");
+  std::vector<const float*> extra_data;
+  for (const FloatArray& e : extra) extra_data.push_back(e.data());
+  return std::unique_ptr<BoundRecurrentWeights>(new BoundRecurrentWeights{
+      std::move(kernel), std::move(recurrent_kernel), std::move(extra),
+      RecurrentWeights(kernels_or_chosen(isa), spec, k, u, b, inputs, static_cast<int>(units), act, gate, extra_data)});
 }
 
 py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const OptionalStates& initial_state, std::optional<MaskArray> mask,
@@ -125,7 +143,8 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
 }
 
 py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const OptionalFloatArray& dy, const OptionalStates& dstates,
-                   FloatArray& dkernel, FloatArray& drecurrent, std::optional<FloatArray>& dbias, bool accumulate, bool needs_dx) {
+                   FloatArray& dkernel, FloatArray& drecurrent, std::optional<FloatArray>& dbias, bool accumulate, bool needs_dx,
+                   std::vector<FloatArray> dextra) {
   const RecurrentWeights& w = bound.weights;
   if (!kept.tape) throw py::value_error("tape: has been used already; a tape serves one backward pass");
   const Sequence& s = kept.tape->sequence;
@@ -152,6 +171,8 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
   g.dkernel = dkernel.mutable_data();
   g.drecurrent = drecurrent.mutable_data();
   g.dbias = dbias ? dbias->mutable_data() : nullptr;
+  check_extra(w.cell, w.units, dextra, "dextra", "d");
+  for (FloatArray& d : dextra) g.dextra.push_back(d.mutable_data());
   g.accumulate = accumulate;
   std::optional<FloatArray> dx;
   if (needs_dx) {
@@ -178,7 +199,7 @@ void register_recurrent(py::module_& m) {
   py::class_<BoundRecurrentWeights>(m, "RecurrentWeights", "A recurrent cell's weights, packed for the kernels; immutable.")
       .def(py::init(&new_weights), py::arg("cell"), py::arg("kernel").noconvert(), py::arg("recurrent_kernel").noconvert(),
            py::arg("bias").noconvert() = py::none(), py::arg("activation") = "tanh", py::arg("recurrent_activation") = "sigmoid",
-           py::arg("isa") = "")
+           py::arg("isa") = "", py::arg("extra").noconvert() = py::tuple())
       .def_property_readonly("nbytes", [](const BoundRecurrentWeights& b) { return b.weights.bytes(); });
   py::class_<BoundTape>(m, "RecurrentTape", "What a recurrent forward pass keeps for one backward pass.");
   m.def("recurrent_forward", &forward, py::arg("weights"), py::arg("x").noconvert(), py::arg("initial_state").noconvert() = py::none(),
@@ -188,7 +209,7 @@ void register_recurrent(py::module_& m) {
         py::arg("save") = false, py::arg("out").noconvert() = py::none());
   m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
         py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(), py::arg("accumulate") = false,
-        py::arg("needs_dx") = true);
+        py::arg("needs_dx") = true, py::arg("dextra").noconvert() = py::tuple());
 }
 
 }  // namespace lstmfast

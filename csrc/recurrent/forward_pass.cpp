@@ -185,6 +185,7 @@ class ForwardWorker {
     cell_.copy_stride = j_.ld_;
     cell_.units = w_.units;
     cell_.vectors = w_.gate_vectors();
+    cell_.peephole = w_.peephole.data();
   }
 
   // Index of a pair in `gates`.

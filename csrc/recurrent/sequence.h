@@ -82,7 +82,8 @@ struct SequenceGradients {
   float* dkernel = nullptr;     // (I, G*H)
   float* drecurrent = nullptr;  // (H, G*H)
   float* dbias = nullptr;       // (biases, G*H), or null
-  bool accumulate = false;      // add to dkernel, drecurrent, dbias instead of overwriting them
+  std::vector<float*> dextra;   // one for each of extra_weights(cell)
+  bool accumulate = false;      // add to the gradients of weights instead of overwriting them
   float* dx = nullptr;          // (B, T, I), or null
   float* dinitial[2] = {};      // (B, H) each
 };

@@ -55,6 +55,7 @@ class BackwardWorker {
     if (!idle_) through_time();
     team_.wait();
     weight_gradients();
+    if (j_.w.cell.peephole) peephole_gradients();
     if (j_.grads.dx) input_gradients();
   }
 
@@ -118,6 +119,7 @@ class BackwardWorker {
       c.unit = unit_begin_;
       c.units = w.units;
       c.vectors = w.gate_vectors();
+      c.peephole = w.plain_peephole.data();
       if (c.panels > 0) (w.kernels.*w.cell.backward)(c);
       meet();
 
@@ -262,6 +264,28 @@ class BackwardWorker {
           }
         }
       }
+    }
+  }
+
+  // Panels are dealt to threads, each sums all pairs in order.
+  void peephole_gradients() {
+    const RecurrentWeights& w = j_.w;
+    const Range panels = split(w.panels(), team_.size, team_.id);
+    for (std::int64_t p = panels.begin; p < panels.end; ++p) {
+      PeepholeGradientArgs g{};
+      g.pairs = j_.tape.pairs;
+      g.gates = j_.tape.gates.data() + p * g.pairs * w.gates_width();
+      g.c = j_.tape.unit_state.data() + p * g.pairs * w.kernels.lanes;
+      g.before = j_.before;
+      g.step = j_.dx_rows;
+      g.time = s_.time;
+      g.c_initial = j_.tape.initial_unit_state.data();
+      g.c_initial_ld = j_.ld;
+      g.unit = static_cast<int>(p) * w.panel_units();
+      g.units = w.units;
+      g.gradient = j_.grads.dextra[0];
+      g.accumulate = j_.grads.accumulate;
+      w.kernels.lstm_peephole_gradient(g);
     }
   }
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..variables import Variable
 from .recurrent import RecurrentLayer, checked_use_cudnn
 
 __all__ = ["LSTM"]
@@ -48,12 +49,17 @@ class LSTM(RecurrentLayer):
         The final states of a batch are the initial ones of the next; needs a fixed batch size.
     unroll, use_cudnn, implementation : ignored
         Accepted for Keras's sake.
+    peephole : bool
+        The gates see the cell as well (Gers and Schmidhuber 2000, "Recurrent nets that time and count"): ``p_i * c``
+        and ``p_f * c`` of the step before are added to z_i and z_f, ``p_o * c_t`` to z_o. Not in Keras.
     **kwargs
         See `Layer`; also `zero_output_for_mask`.
 
     Notes
     -----
-    Input (B, T, n) float32. Weights: kernel (n, 4*units), recurrent_kernel (units, 4*units), bias (4*units,).
+    Input (B, T, n) float32. Weights: kernel (n, 4*units), recurrent_kernel (units, 4*units), bias (4*units,); with
+    `peephole` peephole_kernel (3, units) in the order i, f, o, which starts with zeros, the LSTM without it. The
+    configuration says what Keras does not know only where it is not the default.
     A sequence is one native call each way (`lstmfast.reference.lstm_forward` is its specification).
 
     Raises
@@ -71,7 +77,7 @@ class LSTM(RecurrentLayer):
     ((2, 5, 4), (2, 4), (2, 4))
     """
 
-    cell_name, gates, n_states = "lstm", 4, 2
+    gates, n_states = 4, 2
 
     def __init__(
         self,
@@ -99,8 +105,11 @@ class LSTM(RecurrentLayer):
         stateful: bool = False,
         unroll: bool = False,
         use_cudnn: Any = "auto",
+        *,
+        peephole: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.peephole = _checked_flag("peephole", peephole)
         self.use_cudnn = checked_use_cudnn(use_cudnn)
         self.unit_forget_bias = bool(unit_forget_bias)
         super().__init__(
@@ -129,6 +138,13 @@ class LSTM(RecurrentLayer):
             **kwargs,
         )
 
+    @property
+    def cell_name(self) -> str:  # type: ignore[override]
+        return "lstm_peephole" if self.peephole else "lstm"
+
+    def _build_extra(self) -> list[Variable]:
+        return [self.add_weight((3, self.units), "zeros", "peephole_kernel")] if self.peephole else []
+
     def _initial_bias(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
         if not self.unit_forget_bias:
             return super()._initial_bias(shape, dtype)
@@ -139,9 +155,16 @@ class LSTM(RecurrentLayer):
     def get_config(self) -> dict[str, Any]:
         from .. import activations
 
-        return {
+        config = {
             **super().get_config(),
             "recurrent_activation": activations.serialize(self.recurrent_activation),
             "unit_forget_bias": self.unit_forget_bias,
             "seed": self.seed,
         }
+        return {**config, "peephole": True} if self.peephole else config
+
+
+def _checked_flag(argument: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"Argument `{argument}` must be True or False, got {value!r}")
+    return bool(value)

@@ -17,6 +17,7 @@ from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
 from ..utils.naming import to_snake_case
+from ..variables import Variable
 from .arrays import as_float32, checked_lengths, checked_mask
 from .base import Layer
 from .call import Call
@@ -103,6 +104,7 @@ class RecurrentLayer(Layer):
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful, self.unroll = bool(go_backwards), bool(stateful), bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
+        self._extra: list[Variable] = []
         self.states: list[Array] | None = None  # of a stateful layer, between calls
         self.state_size = [self.units] * self.n_states
         self.input_spec = InputSpec(ndim=3)
@@ -144,10 +146,15 @@ class RecurrentLayer(Layer):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
+        self._extra = self._build_extra()
         self.input_spec = InputSpec(ndim=3, axes={-1: n})
         if self.stateful:
             self.states = [np.zeros((input_shape[0], self.units), np.float32) for _ in range(self.n_states)]
         self.built = True
+
+    def _build_extra(self) -> list[Variable]:
+        """Make the weights that the cell has beside kernel, recurrent_kernel and bias, in the cell's order."""
+        return []
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (self.gates * self.units,)
@@ -160,8 +167,15 @@ class RecurrentLayer(Layer):
 
     def _pack(self) -> Any:
         bias = None if self.bias is None else self.bias._data
+        activation, recurrent_activation = self._activation_names
         return _core.RecurrentWeights(
-            self.cell_name, self.kernel._data, self.recurrent_kernel._data, bias, *self._activation_names
+            self.cell_name,
+            self.kernel._data,
+            self.recurrent_kernel._data,
+            bias,
+            activation,
+            recurrent_activation,
+            extra=[v._data for v in self._extra],
         )
 
     # --- shapes and masks
@@ -291,7 +305,7 @@ class RecurrentLayer(Layer):
                 )
             initial = tuple(self.states)
         x = np.ascontiguousarray(x)
-        weights = self.packed((self.kernel, self.recurrent_kernel, self.bias), self._pack)
+        weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
         x_mask = recurrent_mask = gate_mask = None
         if call.training and (self.dropout or self.recurrent_dropout):
             x_mask, recurrent_mask = self._dropout_masks(x, call)
@@ -346,8 +360,9 @@ class RecurrentLayer(Layer):
         dkernel, accumulate = self.kernel.grad_out()
         drecurrent = self.recurrent_kernel.grad_out()[0]
         dbias = None if self.bias is None else self.bias.grad_out()[0]
+        dextra = [v.grad_out()[0] for v in self._extra]
         dx, call.d_initial_state = _core.recurrent_backward(
-            weights, tape, dy, dstates, dkernel, drecurrent, dbias, accumulate, call.needs_dx
+            weights, tape, dy, dstates, dkernel, drecurrent, dbias, accumulate, call.needs_dx, dextra
         )
         if dx is not None and x_mask is not None:
             dx *= x_mask[:, None]
