@@ -8,18 +8,19 @@ namespace lstmfast {
 
 RecurrentWeights::RecurrentWeights(const KernelTable& k, const CellSpec& spec, const float* kernel, const float* recurrent_kernel,
                                    const float* bias, int input_count, int unit_count, Activation act, Activation recurrent_act,
-                                   const std::vector<const float*>& extra)
+                                   const std::vector<const float*>& extra, int output_count)
     : kernels(k),
       cell(spec),
       inputs(input_count),
       units(unit_count),
+      outputs(output_count ? output_count : unit_count),
       activation(act),
       recurrent_activation(recurrent_act),
       source_kernel_(kernel),
       source_recurrent_(recurrent_kernel) {
-  if (extra.size() != extra_weights(cell, units).size())
-    throw std::invalid_argument("extra: expected " + std::to_string(extra_weights(cell, units).size()) + " weights for cell '" + cell.name +
-                                "', got " + std::to_string(extra.size()));
+  if (extra.size() != extra_weights(cell, units, outputs).size())
+    throw std::invalid_argument("extra: expected " + std::to_string(extra_weights(cell, units, outputs).size()) + " weights for cell '" +
+                                cell.name + "', got " + std::to_string(extra.size()));
   const std::int64_t columns = static_cast<std::int64_t>(cell.gates) * units;
   // Where h's product adds to x's, so does its bias.
   std::vector<float> input_bias;
@@ -40,10 +41,14 @@ RecurrentWeights::RecurrentWeights(const KernelTable& k, const CellSpec& spec, c
     return pack(k, layout, source, rows, columns, b, scale);
   };
   input = packed(kernel, inputs, cell.input_first, input_bias.empty() ? bias : input_bias.data());
-  recurrent = packed(recurrent_kernel, units, cell.recurrent_first, bias && cell.biases == 2 ? bias + columns : nullptr);
+  recurrent = packed(recurrent_kernel, outputs, cell.recurrent_first, bias && cell.biases == 2 ? bias + columns : nullptr);
   if (cell.peephole) {
     peephole = pack_by_panel(extra[0], 3, halves ? 0.5f : 1.0f);
     plain_peephole = pack_by_panel(extra[0], 3, 1.0f);
+  }
+  if (cell.projection) {
+    source_projection_ = extra[cell.peephole ? 1 : 0];
+    projection = pack(k, PanelLayout::plain(k, outputs), source_projection_, units, outputs, nullptr, nullptr);
   }
 }
 
@@ -62,7 +67,8 @@ const RecurrentWeights::Transposed& RecurrentWeights::transposed() const {
   std::call_once(transposed_once_, [this] {
     const std::int64_t columns = static_cast<std::int64_t>(cell.gates) * units;
     transposed_.input = pack_transposed(kernels, input.layout, source_kernel_, inputs, columns);
-    transposed_.recurrent = pack_transposed(kernels, recurrent.layout, source_recurrent_, units, columns);
+    transposed_.recurrent = pack_transposed(kernels, recurrent.layout, source_recurrent_, outputs, columns);
+    if (cell.projection) transposed_.projection = pack_transposed(kernels, projection.layout, source_projection_, units, outputs);
   });
   return transposed_;
 }

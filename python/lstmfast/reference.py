@@ -98,6 +98,7 @@ def recurrent_forward(
     ----------
     cell : a key of `CELLS`
     kernel (I, G*H), recurrent_kernel (H, G*H), bias (G*H,) - of "gru" (2, G*H), the second row beside h - or None
+        With a projection h has P elements rather than H here and below, recurrent_kernel is (P, G*H).
     x : (B, T, I)
     initial_state : tuple of (B, H), h first; None is zeros
     mask : (B, T) bool or None. Where it is False the states are carried over and the output repeats h
@@ -117,14 +118,14 @@ def recurrent_forward(
     x, w, u = _f64(x), _f64(kernel), _f64(recurrent_kernel)
     spec = CELLS[cell]
     n_batch, n_time, _ = x.shape
-    units = u.shape[0]
-    u_by_gate = u.reshape(units, spec.gates, units)
+    outputs, units = u.shape[0], w.shape[1] // spec.gates
+    u_by_gate = u.reshape(outputs, spec.gates, units)
     if initial_state is None:
-        states: States = tuple(np.zeros((n_batch, units)) for _ in range(spec.states))
+        states: States = tuple(np.zeros((n_batch, size)) for size in (outputs, units)[: spec.states])
     else:
         states = tuple(_f64(s) for s in initial_state)
-    rmask = np.ones((n_batch, 1, units)) if recurrent_mask is None else _f64(recurrent_mask)
-    rmask = rmask.reshape(n_batch, -1, units)
+    rmask = np.ones((n_batch, 1, outputs)) if recurrent_mask is None else _f64(recurrent_mask)
+    rmask = rmask.reshape(n_batch, -1, outputs)
 
     n_valid = np.full(n_batch, n_time) if lengths is None else np.asarray(lengths)
     exists = np.arange(n_time) < n_valid[:, None]
@@ -143,10 +144,10 @@ def recurrent_forward(
     h_bias = biases[1].reshape(spec.gates, units)
     extra = tuple(_f64(e) for e in extra)
     order = list(range(n_time - 1, -1, -1) if go_backwards else range(n_time))
-    y = np.zeros((n_batch, n_time, units))
+    y = np.zeros((n_batch, n_time, outputs))
     steps = []
     for s, t in enumerate(order):
-        h_used = np.broadcast_to(states[0][:, None] * rmask, (n_batch, spec.gates, units))
+        h_used = np.broadcast_to(states[0][:, None] * rmask, (n_batch, spec.gates, outputs))
         new, kept = spec.step(
             z_x[:, t], h_used, u_by_gate, h_bias, states, activation, recurrent_activation, *extra
         )
@@ -189,9 +190,9 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
     """
     spec = CELLS[tape.cell]
     n_batch, n_time, _ = tape.x.shape
-    units = tape.recurrent_kernel.shape[0]
-    u_by_gate = tape.recurrent_kernel.reshape(units, spec.gates, units)
-    d = [np.zeros((n_batch, units)) for _ in range(spec.states)]
+    outputs, units = tape.recurrent_kernel.shape[0], tape.kernel.shape[1] // spec.gates
+    u_by_gate = tape.recurrent_kernel.reshape(outputs, spec.gates, units)
+    d = [np.zeros((n_batch, size)) for size in (outputs, units)[: spec.states]]
     for k, given in enumerate(dstates or ()):
         if given is not None:
             d[k] = d[k] + _f64(given)
@@ -230,13 +231,21 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
 
 
 def lstm_forward(
-    kernel: Any, recurrent_kernel: Any, bias: Any, x: Any, *, peephole_kernel: Any = None, **options: Any
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any,
+    x: Any,
+    *,
+    peephole_kernel: Any = None,
+    projection_kernel: Any = None,
+    **options: Any,
 ) -> tuple[Array, States, Tape]:
     """`recurrent_forward` with the LSTM cell."""
-    if peephole_kernel is None:
-        return recurrent_forward("lstm", kernel, recurrent_kernel, bias, x, **options)
-    extra = (peephole_kernel,)
-    return recurrent_forward("lstm_peephole", kernel, recurrent_kernel, bias, x, extra=extra, **options)
+    given = {"peephole": peephole_kernel, "projection": projection_kernel}
+    parts = [name for name, weight in given.items() if weight is not None]
+    extra = tuple(given[name] for name in parts)
+    cell = "_".join(["lstm", *parts])
+    return recurrent_forward(cell, kernel, recurrent_kernel, bias, x, extra=extra, **options)
 
 
 def gru_forward(

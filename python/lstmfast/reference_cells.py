@@ -105,6 +105,7 @@ def activation_backward(name: str, x: Any, y: Any, dy: Any) -> Array:
 
 
 # --- Cells: one time step. h as the recurrent product reads it is (B, G, H), one copy a gate; u is (H, G, H).
+# (With a projection h is (B, P), read as (B, G, P), and u is (P, G, H).)
 
 
 class _Cell(Protocol):
@@ -112,7 +113,7 @@ class _Cell(Protocol):
     states: int
     biases: int
 
-    def extra_shapes(self, units: int) -> dict[str, tuple[int, ...]]: ...
+    def extra_shapes(self, units: int, outputs: int) -> dict[str, tuple[int, ...]]: ...
     def step(
         self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str, *extra: Array
     ) -> Any: ...
@@ -124,12 +125,12 @@ def _product(h: Array, u: Array) -> Array:
 
 
 def _product_backward(h: Array, u: Array, dz: Array) -> tuple[Array, Array]:
-    """Gradients of h (B, G, H) and u (H, G, H) from dz (B, G, H)."""
+    """Gradients of h (B, G, P) and u (P, G, H) from dz (B, G, H)."""
     return np.einsum("bgk,hgk->bgh", dz, u), np.einsum("bgh,bgk->hgk", h, dz)
 
 
 class _NoExtra:
-    def extra_shapes(self, units: int) -> dict[str, tuple[int, ...]]:
+    def extra_shapes(self, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
         return {}
 
 
@@ -208,7 +209,7 @@ class _LSTMPeephole:
 
     gates, states, biases = 4, 2, 1
 
-    def extra_shapes(self, units: int) -> dict[str, tuple[int, ...]]:
+    def extra_shapes(self, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
         return {"peephole_kernel": (3, units)}
 
     def step(
@@ -236,6 +237,31 @@ class _LSTMPeephole:
         dp = np.stack([(dz_i * c_prev).sum(axis=0), (dz_f * c_prev).sum(axis=0), (dz_o * c).sum(axis=0)])
         d_c_prev = dc * forget + dz_i * p[0] + dz_f * p[1]
         return dz, dh_read, (np.zeros_like(dh), d_c_prev), du, np.zeros(dz.shape[1:]), dp
+
+
+class _Projected:
+    """A cell whose h is a product of what it makes (Sak et al. 2014): ``h = (o * f(c)) @ projection_kernel``, (B, P)."""
+
+    def __init__(self, cell: _Cell) -> None:
+        self.cell = cell
+        self.gates, self.states, self.biases = cell.gates, cell.states, cell.biases
+
+    def extra_shapes(self, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        return {**self.cell.extra_shapes(units, outputs), "projection_kernel": (units, outputs)}
+
+    def step(
+        self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str, *extra: Array
+    ) -> Any:
+        (whole, c), kept = self.cell.step(z_x, h, u, bias, states, f, g, *extra[:-1])
+        return (whole @ extra[-1], c), (whole, kept)
+
+    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str, *extra: Array) -> Any:
+        whole, kept = kept
+        dh, dc = d_new
+        dz, dh_read, direct, *rest = self.cell.step_backward(
+            kept, (dh @ extra[-1].T, dc), u, f, g, *extra[:-1]
+        )
+        return dz, dh_read, (np.zeros_like(dh), direct[1]), *rest, whole.T @ dh
 
 
 class _GRU(_NoExtra):
@@ -298,6 +324,8 @@ class _GRUResetBefore(_NoExtra):
 CELLS: dict[str, _Cell] = {
     "lstm": _LSTM(),
     "lstm_peephole": _LSTMPeephole(),
+    "lstm_projection": _Projected(_LSTM()),
+    "lstm_peephole_projection": _Projected(_LSTMPeephole()),
     "gru": _GRU(),
     "gru_reset_before": _GRUResetBefore(),
     "simple_rnn": _SimpleRNN(),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The LSTM's peepholes: against PyTorch, arguments, wrappers, files."""
+"""The LSTM's peepholes and projection: against PyTorch, arguments, wrappers, files."""
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ from lstmfast.layers import Call
 
 OPTIONS = {
     "peephole": {"peephole": True},
+    "projection": {"projection": 3},
+    "both": {"peephole": True, "projection": 4},
 }
 
 
@@ -42,6 +44,8 @@ def torch_lstm(torch, layer, weights, x, h, c):
         if layer.peephole:
             z_o = z_o + extra[0][2] * c
         h = torch.sigmoid(z_o) * torch.tanh(c)
+        if layer.projection:
+            h = h @ extra[-1]
         outputs.append(h)
     return torch.stack(outputs, dim=1), h, c
 
@@ -75,7 +79,7 @@ def test_against_torch_autograd(options, shape, rng):
 
 def test_configuration_says_only_what_differs(options):
     plain = layers.LSTM(4).get_config()
-    assert not set(plain) & {"peephole"}
+    assert not set(plain) & {"peephole", "projection"}
     config = layers.LSTM(4, **options).get_config()
     assert {key: config[key] for key in set(config) - set(plain)} == options
     again = layers.LSTM.from_config(config)
@@ -86,6 +90,68 @@ def test_configuration_says_only_what_differs(options):
 def test_peephole_must_be_a_flag(value):
     with pytest.raises(ValueError, match="`peephole` must be True or False"):
         layers.LSTM(4, peephole=value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.0, "3", True, np.float32(2)], ids=repr)
+def test_projection_must_be_a_size(value):
+    with pytest.raises(ValueError, match="`projection` must be a positive integer or None"):
+        layers.LSTM(4, projection=value)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize(("units", "size"), [(5, 3), (33, 17), (20, 1)])
+def test_projection_against_torch_lstm(units, size, batch_first, rng):
+    """The real torch.nn.LSTM(proj_size=), float64, two directions as the weights of one each."""
+    torch = pytest.importorskip("torch")
+    b, t, n = 4, 7, 6
+    other = torch.nn.LSTM(n, units, proj_size=size, batch_first=batch_first, dtype=torch.float64)
+    layer = made(n, rng, units=units, projection=size, return_sequences=True, return_state=True)
+    w, u, bias, projection = layer.get_weights()
+    with torch.no_grad():
+        for name, value in [
+            ("weight_ih", w.T),
+            ("weight_hh", u.T),
+            ("bias_ih", bias),
+            ("weight_hr", projection.T),
+        ]:
+            getattr(other, f"{name}_l0").copy_(torch.tensor(value))
+        other.bias_hh_l0.zero_()
+    x = rng.standard_normal((b, t, n)).astype("float32")
+    x_torch = torch.tensor(x if batch_first else x.swapaxes(0, 1), dtype=torch.float64, requires_grad=True)
+    y, (h, c) = other(x_torch)
+    call = Call(save=True, needs_dx=True)
+    got = layer.forward(x, call)
+    y = y if batch_first else y.swapaxes(0, 1)
+    d_outputs = [rng.standard_normal(a.shape).astype("float32") for a in got]
+    for a, e in zip(got, (y, h[0], c[0]), strict=True):
+        np.testing.assert_allclose(a, e.detach().numpy(), rtol=0, atol=5e-6)
+    sum((e * torch.tensor(d)).sum() for e, d in zip((y, h[0], c[0]), d_outputs, strict=True)).backward()
+    dx = layer.backward(tuple(d_outputs), call)
+    e_dx = x_torch.grad.numpy()
+    expected = [e_dx if batch_first else e_dx.swapaxes(0, 1)]
+    for name in ("weight_ih", "weight_hh", "bias_ih", "weight_hr"):
+        expected.append(getattr(other, f"{name}_l0").grad.numpy().T)
+    for a, want in zip([dx, *(v.grad for v in layer.weights)], expected, strict=True):
+        np.testing.assert_allclose(a, want, rtol=0, atol=1e-5 * max(1.0, np.abs(want).max()))
+
+
+def test_shapes_with_a_projection(rng):
+    layer = made(4, rng, units=6, projection=2, return_state=True)
+    assert [v.shape for v in layer.weights] == [(4, 24), (2, 24), (24,), (6, 2)]
+    assert [v.name for v in layer.weights][3] == "projection_kernel"
+    assert [a.shape for a in layer(np.zeros((3, 5, 4)))] == [(3, 2), (3, 2), (3, 6)]
+    assert layer.compute_output_shape((None, 5, 4)) == ((None, 2), (None, 2), (None, 6))
+    with pytest.raises(ValueError, match=r"initial_state\[0\].*\(3, 2\)"):
+        layer(np.zeros((3, 5, 4)), initial_state=[np.zeros((3, 6)), np.zeros((3, 6))])
+    inputs = lf.Input((5, 4))
+    y, h, c = layer(inputs)
+    assert (y.shape, h.shape, c.shape) == ((None, 2), (None, 2), (None, 6))
+    with pytest.raises(ValueError, match="needs as many units"):
+        layers.Bidirectional(
+            layers.LSTM(6, projection=2),
+            "sum",
+            backward_layer=layers.LSTM(6, projection=3, go_backwards=True),
+        )
 
 
 def test_peepholes_start_as_the_plain_lstm(rng):

@@ -16,6 +16,7 @@ KINDS = [
     layers.GRU,
     layers.SimpleRNN,
     pytest.param(functools.partial(layers.LSTM, peephole=True), id="LSTM-peephole"),
+    pytest.param(functools.partial(layers.LSTM, projection=3), id="LSTM-projection"),
 ]
 
 
@@ -79,7 +80,7 @@ def test_against_the_reference(kind, shape, return_sequences, go_backwards, extr
         given["lengths"] = rng.integers(0, t + 1, b).astype(np.int32)
     if extra == "state":
         given["initial_state"] = tuple(
-            rng.standard_normal((b, h)).astype("float32") for _ in range(layer.n_states)
+            rng.standard_normal((b, size)).astype("float32") for size in layer.state_size
         )
     check(layer, x, rng, **given)
 
@@ -204,7 +205,7 @@ def test_dropout_backward_is_the_derivative(kind, rates, rng):
     """Directional derivatives in float32 with the same masks drawn again."""
     layer = made(kind, 5, 4, rng, dropout=rates[0], recurrent_dropout=rates[1], return_sequences=True)
     x = rng.standard_normal((3, 5, 4)).astype("float32")
-    w = rng.standard_normal((3, 5, 5)).astype("float32")
+    w = rng.standard_normal((3, 5, layer.output_size)).astype("float32")
 
     def run(x, save=False):
         call = Call(training=True, save=save, needs_dx=True, rng=np.random.default_rng(5))

@@ -23,6 +23,11 @@ SHAPES = [
 MODES = ["full", "masked", "lengths", "recurrent_mask", "gate_masks", "masked_lengths"]
 
 
+def output_size(cell, units):
+    """Size of h: with a projection one that does not divide into vectors as the units do."""
+    return (2 * units + 2) // 3 if "projection" in cell else units
+
+
 class Case:
     """Random weights, inputs, states and gradients of one configuration."""
 
@@ -34,22 +39,23 @@ class Case:
         def normal(*size, scale=0.5):
             return (rng.standard_normal(size) * scale).astype(np.float32)
 
+        p = output_size(cell, h)
         self.cell, self.shape = cell, shape
-        self.kernel, self.recurrent_kernel = normal(i, g * h), normal(h, g * h, scale=0.7 / np.sqrt(h))
+        self.kernel, self.recurrent_kernel = normal(i, g * h), normal(p, g * h, scale=0.7 / np.sqrt(p))
         self.bias = normal(*bias_shape) if bias else None
-        self.extra = [normal(*s) for s in reference.CELLS[cell].extra_shapes(h).values()]
-        self.x, self.states = normal(b, t, i), tuple(normal(b, h) for _ in range(n_states))
+        self.extra = [normal(*s) for s in reference.CELLS[cell].extra_shapes(h, p).values()]
+        self.x, self.states = normal(b, t, i), tuple(normal(b, n) for n in (p, h)[:n_states])
         self.mask = rng.random((b, t)) > 0.4 if mode.startswith("masked") else None
         self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode.endswith("lengths") else None
         self.recurrent_mask = (
-            (rng.random((b, h)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
+            (rng.random((b, p)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
         )
         self.input_mask = None
         if mode == "gate_masks":
-            self.recurrent_mask = (rng.random((b, g, h)) > 0.3).astype(np.float32) * 2
+            self.recurrent_mask = (rng.random((b, g, p)) > 0.3).astype(np.float32) * 2
             self.input_mask = (rng.random((b, g, i)) > 0.3).astype(np.float32) * 2
         self.backwards = backwards
-        self.dy, self.dstates = normal(b, t, h), tuple(normal(b, h) for _ in self.states)
+        self.dy, self.dstates = normal(b, t, p), tuple(normal(*s.shape) for s in self.states)
 
     def weights(self, isa="", activation="tanh", recurrent_activation="sigmoid"):
         return _core.RecurrentWeights(

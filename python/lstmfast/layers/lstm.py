@@ -52,14 +52,20 @@ class LSTM(RecurrentLayer):
     peephole : bool
         The gates see the cell as well (Gers and Schmidhuber 2000, "Recurrent nets that time and count"): ``p_i * c``
         and ``p_f * c`` of the step before are added to z_i and z_f, ``p_o * c_t`` to z_o. Not in Keras.
+    projection : int, optional
+        Size P of h, which is then ``(o * a(c_t)) @ projection_kernel`` (Sak, Senior and Beaufays 2014, "Long
+        short-term memory recurrent neural network architectures for large scale acoustic modeling"; PyTorch's
+        ``proj_size``). Outputs, h and masks of recurrent dropout have P elements, c still `units`. Not in Keras.
     **kwargs
         See `Layer`; also `zero_output_for_mask`.
 
     Notes
     -----
-    Input (B, T, n) float32. Weights: kernel (n, 4*units), recurrent_kernel (units, 4*units), bias (4*units,); with
-    `peephole` peephole_kernel (3, units) in the order i, f, o, which starts with zeros, the LSTM without it. The
-    configuration says what Keras does not know only where it is not the default.
+    Input (B, T, n) float32. Weights: kernel (n, 4*units), recurrent_kernel (units, 4*units), bias (4*units,). With
+    `peephole` then peephole_kernel (3, units) in the order i, f, o, which starts with zeros: the LSTM without it.
+    With `projection` recurrent_kernel is (P, 4*units) and projection_kernel (units, P), which starts like kernel,
+    is the last. Regularizers and constraints do not act on these two. The configuration says what Keras does
+    not know only where it is not the default; such a layer can only be saved natively.
     A sequence is one native call each way (`lstmfast.reference.lstm_forward` is its specification).
 
     Raises
@@ -107,8 +113,10 @@ class LSTM(RecurrentLayer):
         use_cudnn: Any = "auto",
         *,
         peephole: bool = False,
+        projection: int | None = None,
         **kwargs: Any,
     ) -> None:
+        self.projection = _checked_size("projection", projection)
         self.peephole = _checked_flag("peephole", peephole)
         self.use_cudnn = checked_use_cudnn(use_cudnn)
         self.unit_forget_bias = bool(unit_forget_bias)
@@ -137,13 +145,26 @@ class LSTM(RecurrentLayer):
             unroll=unroll,
             **kwargs,
         )
+        if self.projection is not None:
+            self.state_size[0] = self.projection
 
     @property
     def cell_name(self) -> str:  # type: ignore[override]
-        return "lstm_peephole" if self.peephole else "lstm"
+        return "_".join(["lstm", *self._not_in_keras()])
+
+    def _not_in_keras(self) -> dict[str, Any]:
+        """Arguments that make another cell of it, where they are not the default."""
+        given = {"peephole": self.peephole, "projection": self.projection}
+        return {key: value for key, value in given.items() if value}
 
     def _build_extra(self) -> list[Variable]:
-        return [self.add_weight((3, self.units), "zeros", "peephole_kernel")] if self.peephole else []
+        extra = []
+        if self.peephole:
+            extra.append(self.add_weight((3, self.units), "zeros", "peephole_kernel"))
+        if self.projection is not None:
+            shape = (self.units, self.projection)
+            extra.append(self.add_weight(shape, self.kernel_initializer, "projection_kernel"))
+        return extra
 
     def _initial_bias(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
         if not self.unit_forget_bias:
@@ -155,16 +176,24 @@ class LSTM(RecurrentLayer):
     def get_config(self) -> dict[str, Any]:
         from .. import activations
 
-        config = {
+        return {
             **super().get_config(),
             "recurrent_activation": activations.serialize(self.recurrent_activation),
             "unit_forget_bias": self.unit_forget_bias,
             "seed": self.seed,
+            **self._not_in_keras(),
         }
-        return {**config, "peephole": True} if self.peephole else config
 
 
 def _checked_flag(argument: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"Argument `{argument}` must be True or False, got {value!r}")
     return bool(value)
+
+
+def _checked_size(argument: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value <= 0:
+        raise ValueError(f"Argument `{argument}` must be a positive integer or None, got {value!r}")
+    return int(value)

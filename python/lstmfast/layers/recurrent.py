@@ -131,7 +131,7 @@ class RecurrentLayer(Layer):
             constraint=self.kernel_constraint,
         )
         self.recurrent_kernel = self.add_weight(
-            (self.units, columns),
+            (self.output_size, columns),
             self.recurrent_initializer,
             "recurrent_kernel",
             regularizer=self.recurrent_regularizer,
@@ -149,8 +149,13 @@ class RecurrentLayer(Layer):
         self._extra = self._build_extra()
         self.input_spec = InputSpec(ndim=3, axes={-1: n})
         if self.stateful:
-            self.states = [np.zeros((input_shape[0], self.units), np.float32) for _ in range(self.n_states)]
+            self.states = self.get_initial_state(input_shape[0])
         self.built = True
+
+    @property
+    def output_size(self) -> int:
+        """Size of h, and so of the output."""
+        return self.state_size[0]
 
     def _build_extra(self) -> list[Variable]:
         """Make the weights that the cell has beside kernel, recurrent_kernel and bias, in the cell's order."""
@@ -182,8 +187,8 @@ class RecurrentLayer(Layer):
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         batch, time = sequences_shape[:2]
-        y = (batch, time, self.units) if self.return_sequences else (batch, self.units)
-        return (y, *[(batch, self.units)] * self.n_states) if self.return_state else y
+        y = (batch, time, self.output_size) if self.return_sequences else (batch, self.output_size)
+        return (y, *((batch, size) for size in self.state_size)) if self.return_state else y
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         passed = mask if self.return_sequences else None
@@ -199,8 +204,8 @@ class RecurrentLayer(Layer):
     # --- states
 
     def get_initial_state(self, batch_size: int) -> list[Array]:
-        """Zeros, one (batch_size, units) array a state."""
-        return [np.zeros((batch_size, self.units), np.float32) for _ in range(self.n_states)]
+        """Zeros, one (batch_size, size) array a state, the sizes being `state_size`."""
+        return [np.zeros((batch_size, size), np.float32) for size in self.state_size]
 
     def reset_state(self, states: Any = None) -> None:
         """Set the states of a stateful layer to zero, or to `states`, a list of (batch, units) arrays.
@@ -230,10 +235,10 @@ class RecurrentLayer(Layer):
             # A copy, so that a caller may reuse its array while a stateful layer or a tape still needs the
             # value.
             array = as_float32(state, f"initial_state[{k}] of layer {self.name!r}")
-            if array.shape != (batch, self.units):
+            shape = (batch, self.state_size[k])
+            if array.shape != shape:
                 raise ValueError(
-                    f"initial_state[{k}] of layer {self.name!r} must have shape {(batch, self.units)}, "
-                    f"got {array.shape}"
+                    f"initial_state[{k}] of layer {self.name!r} must have shape {shape}, got {array.shape}"
                 )
             arrays.append(array)
         return tuple(arrays)
@@ -286,11 +291,11 @@ class RecurrentLayer(Layer):
             raise ValueError(
                 f"initial_state of layer {self.name!r} must be {self.n_states} tensors, got {len(tensors)}"
             )
-        for tensor in tensors:
-            if not isinstance(tensor, KerasTensor) or tensor.shape[1:] != (self.units,):
+        for tensor, size in zip(tensors, self.state_size, strict=True):
+            if not isinstance(tensor, KerasTensor) or tensor.shape[1:] != (size,):
                 raise ValueError(
                     f"initial_state of layer {self.name!r} must be symbolic tensors of shape "
-                    f"(batch, {self.units}), got {tensor!r}"
+                    f"(batch, {size}), got {tensor!r}"
                 )
         return {"initial_state": tensors}
 
@@ -381,7 +386,7 @@ class RecurrentLayer(Layer):
         x_mask = dropout_mask(rng, (*lead, n), self.dropout) if 0 < self.dropout < 1 else None
         if not 0 < self.recurrent_dropout < 1:
             return x_mask, None
-        return x_mask, dropout_mask(rng, (*lead, self.units), self.recurrent_dropout)
+        return x_mask, dropout_mask(rng, (*lead, self.output_size), self.recurrent_dropout)
 
     # --- configuration
 
