@@ -104,19 +104,22 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_sequence(cell, variant, rng):
     options = dict(VARIANTS[variant])
+    units, outputs = 3, 2 if "projection" in cell else 3
+    extra = ref.CELLS[cell].extra_shapes(units, outputs).values()
+    options["extra"] = extra = [0.7 * rng.standard_normal(s) for s in extra]
     gates, n_states = ref.CELLS[cell].gates, ref.CELLS[cell].states
-    n_batch, n_time, n_in, units = 4, 4, 2, 3
+    n_batch, n_time, n_in = 4, 4, 2
     z = gates * units
     b_shape = (z,) if ref.CELLS[cell].biases == 1 else (2, z)
-    w, u, b = (0.7 * rng.standard_normal(s) for s in ((n_in, z), (units, z), b_shape))
+    w, u, b = (0.7 * rng.standard_normal(s) for s in ((n_in, z), (outputs, z), b_shape))
     x = rng.standard_normal((n_batch, n_time, n_in))
-    initial = tuple(rng.standard_normal((n_batch, units)) for _ in range(n_states))
+    initial = tuple(rng.standard_normal((n_batch, n)) for n in (outputs, units)[:n_states])
     if options.get("mask"):
         options["mask"] = np.array([[1, 1, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
     if options.get("lengths"):
         options["lengths"] = np.array([4, 2, 0, 1])
     if "recurrent_mask" in options:
-        shape = (n_batch, units) if options["recurrent_mask"] == "shared" else (n_batch, gates, units)
+        shape = (n_batch, outputs) if options["recurrent_mask"] == "shared" else (n_batch, gates, outputs)
         options["recurrent_mask"] = rng.integers(0, 2, shape) / 0.5
     if options.get("input_mask"):
         options["input_mask"] = rng.integers(0, 2, (n_batch, gates, n_in)) / 0.5
@@ -127,8 +130,9 @@ def test_sequence(cell, variant, rng):
         y, states, _ = ref.recurrent_forward(cell, w, u, b, x, initial, **options)
         return float((y * dy).sum() + sum((s * d).sum() for s, d in zip(states, dstates, strict=True)))
 
-    dx, dinitial, dw, du, db = ref.recurrent_backward(tape, dy, dstates)
+    dx, dinitial, dw, du, db, *dextra = ref.recurrent_backward(tape, dy, dstates)
     pairs = [(dx, x), (dw, w), (du, u), (db, b), *zip(dinitial, initial, strict=True)]
+    pairs += zip(dextra, extra, strict=True)
     for got, array in pairs:
         assert_close(got, numeric_gradient(loss, array))
 

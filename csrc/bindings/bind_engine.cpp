@@ -21,14 +21,17 @@ using LengthArray = py::array_t<std::int32_t, py::array::c_style>;
 
 std::unique_ptr<RecurrentWeights> pack_cell(const std::string& cell, const FloatArray& kernel, const FloatArray& recurrent_kernel,
                                             const OptionalFloatArray& bias, const std::string& activation,
-                                            const std::string& recurrent_activation) {
+                                            const std::string& recurrent_activation, const std::vector<FloatArray>& extra) {
+  std::vector<const float*> extra_data;
+  for (const FloatArray& e : extra) extra_data.push_back(e.data());
   return std::make_unique<RecurrentWeights>(kernels(), cell_spec(cell), kernel.data(), recurrent_kernel.data(),
                                             bias ? bias->data() : nullptr, static_cast<int>(kernel.shape(0)),
-                                            static_cast<int>(recurrent_kernel.shape(0)), activation_named(activation, "activation"),
-                                            activation_named(recurrent_activation, "recurrent_activation"));
+                                            static_cast<int>(kernel.shape(1)) / cell_spec(cell).gates, activation_named(activation, "activation"),
+                                            activation_named(recurrent_activation, "recurrent_activation"), extra_data,
+                                            static_cast<int>(recurrent_kernel.shape(0)));
 }
 
-using CellArrays = std::tuple<std::string, FloatArray, FloatArray, OptionalFloatArray, std::string, std::string>;
+using CellArrays = std::tuple<std::string, FloatArray, FloatArray, OptionalFloatArray, std::string, std::string, std::vector<FloatArray>>;
 
 std::unique_ptr<RecurrentWeights> pack_cell(const CellArrays& c) {
   return std::apply([](const auto&... a) { return pack_cell(a...); }, c);
@@ -167,7 +170,7 @@ class InUse {
 std::vector<FloatArray> state_arrays(const Stream& s) {
   std::vector<FloatArray> arrays;
   for (const Operation* op : s.program().recurrent())
-    for (int k = 0; k < 2; ++k) arrays.push_back(new_array({k < op->n_states() ? s.batch() : 0, op->state_units()}));
+    for (int k = 0; k < 2; ++k) arrays.push_back(new_array({k < op->n_states() ? s.batch() : 0, op->state_width(k)}));
   return arrays;
 }
 
@@ -269,7 +272,7 @@ void set_states(BoundStream& b, const std::vector<FloatArray>& given) {
     for (int k = 0; k < 2; ++k) {
       const bool exists = k < op->n_states();
       if (exists && i == given.size()) throw py::value_error("state: too few arrays, got " + std::to_string(given.size()));
-      if (exists) check_shape(given[i], "state", {b.stream.batch(), op->state_units()});
+      if (exists) check_shape(given[i], "state", {b.stream.batch(), op->state_width(k)});
       states.push_back(exists ? given[i++].data() : nullptr);
     }
   if (i != given.size()) throw py::value_error("state: expected " + std::to_string(i) + " arrays, got " + std::to_string(given.size()));

@@ -20,6 +20,7 @@ using OptionalStates = std::optional<std::vector<OptionalFloatArray>>;
 // Keeps the arrays alive from which the backward pass packs its transposes.
 struct BoundRecurrentWeights {
   FloatArray kernel, recurrent_kernel;
+  std::vector<FloatArray> extra;
   RecurrentWeights weights;
 };
 
@@ -33,23 +34,45 @@ struct BoundTape {
   OptionalFloatArray input_mask, recurrent_mask;
 };
 
+// Checks the weights that a cell has beside the three, or their gradients, whose names begin with `prefix`.
+void check_extra(const CellSpec& cell, int units, int outputs, const std::vector<FloatArray>& given, const char* argument,
+                 const std::string& prefix) {
+  const std::vector<ExtraWeight> expected = extra_weights(cell, units, outputs);
+  if (given.size() != expected.size())
+    throw py::value_error(std::string(argument) + ": expected " + std::to_string(expected.size()) + " arrays for cell '" + cell.name +
+                          "', got " + std::to_string(given.size()));
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const std::string name = prefix + expected[i].name;
+    if (expected[i].rows) check_shape(given[i], name.c_str(), {expected[i].rows, expected[i].columns});
+    else check_shape(given[i], name.c_str(), {expected[i].columns});
+  }
+}
+
 std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, FloatArray kernel, FloatArray recurrent_kernel,
                                                    const OptionalFloatArray& bias, const std::string& activation,
-                                                   const std::string& recurrent_activation, const std::string& isa) {
+                                                   const std::string& recurrent_activation, const std::string& isa,
+                                                   std::vector<FloatArray> extra) {
   const CellSpec& spec = cell_spec(cell);
   check_shape(recurrent_kernel, "recurrent_kernel", {-1, -1});
-  const py::ssize_t units = recurrent_kernel.shape(0), columns = units * spec.gates;
-  check_shape(recurrent_kernel, "recurrent_kernel", {units, columns});
+  // h has as many elements as the recurrent kernel has rows: the units, unless it is a projection of them.
+  const py::ssize_t outputs = recurrent_kernel.shape(0), units = spec.projection ? recurrent_kernel.shape(1) / spec.gates : outputs;
+  const py::ssize_t columns = units * spec.gates;
+  check_shape(recurrent_kernel, "recurrent_kernel", {outputs, columns});
   check_shape(kernel, "kernel", {-1, columns});
   if (bias && spec.biases == 1) check_shape(*bias, "bias", {columns});
   if (bias && spec.biases == 2) check_shape(*bias, "bias", {2, columns});
+  if (outputs == 0) throw py::value_error("recurrent_kernel: expected a shape without zeros, got " + shape_text(recurrent_kernel));
   if (units == 0 || kernel.shape(0) == 0) throw py::value_error("kernel: expected a shape without zeros, got " + shape_text(kernel));
   const Activation act = activation_named(activation, "activation"), gate = activation_named(recurrent_activation, "recurrent_activation");
   const float *k = kernel.data(), *u = recurrent_kernel.data(), *b = bias ? bias->data() : nullptr;
   const int inputs = static_cast<int>(kernel.shape(0));
+  check_extra(spec, static_cast<int>(units), static_cast<int>(outputs), extra, "extra", "");
+  std::vector<const float*> extra_data;
+  for (const FloatArray& e : extra) extra_data.push_back(e.data());
   return std::unique_ptr<BoundRecurrentWeights>(
-      new BoundRecurrentWeights{std::move(kernel), std::move(recurrent_kernel),
-                                RecurrentWeights(kernels_or_chosen(isa), spec, k, u, b, inputs, static_cast<int>(units), act, gate)});
+      new BoundRecurrentWeights{std::move(kernel), std::move(recurrent_kernel), std::move(extra),
+                                RecurrentWeights(kernels_or_chosen(isa), spec, k, u, b, inputs, static_cast<int>(units), act, gate,
+                                                 extra_data, static_cast<int>(outputs))});
 }
 
 py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const OptionalStates& initial_state, std::optional<MaskArray> mask,
@@ -76,7 +99,7 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
     for (std::size_t k = 0; k < n_states; ++k) {
       initial[k] = (*initial_state)[k];
       if (!initial[k]) continue;
-      check_shape(*initial[k], "initial_state", {batch, w.units});
+      check_shape(*initial[k], "initial_state", {batch, k == 0 ? w.outputs : w.units});
       s.initial[k] = initial[k]->data();
     }
   }
@@ -98,13 +121,13 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   }
   if (recurrent_mask) {  // one for all gates, or one a gate
     s.recurrent_masks = recurrent_mask->ndim() == 3 ? w.cell.gates : 1;
-    if (recurrent_mask->ndim() == 3) check_shape(*recurrent_mask, "recurrent_mask", {batch, w.cell.gates, w.units});
-    else check_shape(*recurrent_mask, "recurrent_mask", {batch, w.units});
+    if (recurrent_mask->ndim() == 3) check_shape(*recurrent_mask, "recurrent_mask", {batch, w.cell.gates, w.outputs});
+    else check_shape(*recurrent_mask, "recurrent_mask", {batch, w.outputs});
     s.recurrent_mask = recurrent_mask->data();
   }
   std::optional<FloatArray> y;
-  if (return_sequences) y = result_array(result, {batch, time, w.units});
-  FloatArray h = return_sequences ? new_array({batch, w.units}) : result_array(result, {batch, w.units});
+  if (return_sequences) y = result_array(result, {batch, time, w.outputs});
+  FloatArray h = return_sequences ? new_array({batch, w.outputs}) : result_array(result, {batch, w.outputs});
   py::list states;
   states.append(h);
   float* final_state[2] = {h.mutable_data(), nullptr};
@@ -115,7 +138,7 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   }
   float* out = y ? y->mutable_data() : nullptr;
   std::unique_ptr<SequenceTape> tape;
-  const double flops = 2.0 * static_cast<double>(batch * time) * w.cell.gates * w.units * (w.inputs + w.units);
+  const double flops = 2.0 * static_cast<double>(batch * time) * w.cell.gates * w.units * (w.inputs + w.outputs);
   without_gil(flops, [&] { tape = sequence_forward(w, s, out, final_state, save); });
   py::object kept = py::none();
   if (save)
@@ -125,7 +148,8 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
 }
 
 py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const OptionalFloatArray& dy, const OptionalStates& dstates,
-                   FloatArray& dkernel, FloatArray& drecurrent, std::optional<FloatArray>& dbias, bool accumulate, bool needs_dx) {
+                   FloatArray& dkernel, FloatArray& drecurrent, std::optional<FloatArray>& dbias, bool accumulate, bool needs_dx,
+                   std::vector<FloatArray> dextra) {
   const RecurrentWeights& w = bound.weights;
   if (!kept.tape) throw py::value_error("tape: has been used already; a tape serves one backward pass");
   const Sequence& s = kept.tape->sequence;
@@ -133,7 +157,7 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
   const std::size_t n_states = static_cast<std::size_t>(w.cell.states);
   SequenceGradients g;
   if (dy) {
-    check_shape(*dy, "dy", {s.batch, s.time, w.units});
+    check_shape(*dy, "dy", {s.batch, s.time, w.outputs});
     g.dy = dy->data();
   }
   if (dstates) {
@@ -141,17 +165,19 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
       throw py::value_error("dstates: expected " + std::to_string(n_states) + " arrays, got " + std::to_string(dstates->size()));
     for (std::size_t k = 0; k < n_states; ++k) {
       if (!(*dstates)[k]) continue;
-      check_shape(*(*dstates)[k], "dstates", {s.batch, w.units});
+      check_shape(*(*dstates)[k], "dstates", {s.batch, k == 0 ? w.outputs : w.units});
       g.dfinal[k] = (*dstates)[k]->data();
     }
   }
   check_shape(dkernel, "dkernel", {w.inputs, columns});
-  check_shape(drecurrent, "drecurrent", {w.units, columns});
+  check_shape(drecurrent, "drecurrent", {w.outputs, columns});
   if (dbias && w.cell.biases == 1) check_shape(*dbias, "dbias", {columns});
   if (dbias && w.cell.biases == 2) check_shape(*dbias, "dbias", {2, columns});
   g.dkernel = dkernel.mutable_data();
   g.drecurrent = drecurrent.mutable_data();
   g.dbias = dbias ? dbias->mutable_data() : nullptr;
+  check_extra(w.cell, w.units, w.outputs, dextra, "dextra", "d");
+  for (FloatArray& d : dextra) g.dextra.push_back(d.mutable_data());
   g.accumulate = accumulate;
   std::optional<FloatArray> dx;
   if (needs_dx) {
@@ -160,7 +186,7 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
   }
   py::list dinitial;
   for (std::size_t k = 0; k < n_states; ++k) {
-    FloatArray d = new_array({s.batch, w.units});
+    FloatArray d = new_array({s.batch, k == 0 ? w.outputs : w.units});
     g.dinitial[k] = d.mutable_data();
     dinitial.append(d);
   }
@@ -178,7 +204,7 @@ void register_recurrent(py::module_& m) {
   py::class_<BoundRecurrentWeights>(m, "RecurrentWeights", "A recurrent cell's weights, packed for the kernels; immutable.")
       .def(py::init(&new_weights), py::arg("cell"), py::arg("kernel").noconvert(), py::arg("recurrent_kernel").noconvert(),
            py::arg("bias").noconvert() = py::none(), py::arg("activation") = "tanh", py::arg("recurrent_activation") = "sigmoid",
-           py::arg("isa") = "")
+           py::arg("isa") = "", py::arg("extra").noconvert() = py::tuple())
       .def_property_readonly("nbytes", [](const BoundRecurrentWeights& b) { return b.weights.bytes(); });
   py::class_<BoundTape>(m, "RecurrentTape", "What a recurrent forward pass keeps for one backward pass.");
   m.def("recurrent_forward", &forward, py::arg("weights"), py::arg("x").noconvert(), py::arg("initial_state").noconvert() = py::none(),
@@ -188,7 +214,7 @@ void register_recurrent(py::module_& m) {
         py::arg("save") = false, py::arg("out").noconvert() = py::none());
   m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
         py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(), py::arg("accumulate") = false,
-        py::arg("needs_dx") = true);
+        py::arg("needs_dx") = true, py::arg("dextra").noconvert() = py::tuple());
 }
 
 }  // namespace lstmfast

@@ -37,7 +37,7 @@ class Operation {
   virtual double work(const Run& run) const = 0;
   virtual std::size_t bytes() const { return 0; }
   virtual int n_states() const { return 0; }  // recurrent: 1 or 2
-  virtual int state_units() const { return 0; }
+  virtual int state_width(int /*which*/) const { return 0; }
 
   const std::vector<int> inputs, outputs;
   const std::string name;  // of the layer, for errors
@@ -73,7 +73,7 @@ class RecurrentOperation final : public Operation {
   double work(const Run& run) const override;
   std::size_t bytes() const override { return weights->bytes(); }
   int n_states() const override { return weights->cell.states; }
-  int state_units() const override { return weights->units; }
+  int state_width(int which) const override { return which ? weights->units : weights->outputs; }
 
   const std::unique_ptr<RecurrentWeights> weights;
   const Options options;

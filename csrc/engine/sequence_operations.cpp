@@ -22,12 +22,12 @@ Sequence sequence_of(const Tensor& x, const RecurrentOperation::Options& o) {
 }
 
 // With zero_output_for_mask the single output of a row whose last step is masked is 0.
-void clear_masked_ends(const Sequence& s, std::int64_t ld, std::int64_t units, float* y) {
+void clear_masked_ends(const Sequence& s, std::int64_t width, float* y) {
   if (!s.zero_masked || !s.mask) return;
   for (int row = 0; row < s.batch; ++row) {
     const int n = s.lengths ? s.lengths[row] : s.time;
     if (n == 0) continue;
-    if (!s.mask[static_cast<std::int64_t>(row) * s.time + (s.reversed ? 0 : n - 1)]) std::fill_n(y + row * ld, units, 0.0f);
+    if (!s.mask[static_cast<std::int64_t>(row) * s.time + (s.reversed ? 0 : n - 1)]) std::fill_n(y + row * width, width, 0.0f);
   }
 }
 
@@ -60,14 +60,14 @@ void RecurrentOperation::infer(Run& run) const {
   y = {};
   y.batch = x.batch;
   y.time = sequences ? x.time : 0;
-  y.width = weights->units;
+  y.width = weights->outputs;
   y.mask = sequences ? x.mask : nullptr;
   y.lengths = sequences ? x.lengths : nullptr;
   for (std::size_t i = 1; i < outputs.size(); ++i) {
     Tensor& state = output(run, i);
     state = {};
     state.batch = x.batch;
-    state.width = weights->units;
+    state.width = state_width(static_cast<int>(i) - 1);
   }
 }
 
@@ -116,7 +116,7 @@ void RecurrentOperation::execute(Run& run, std::byte* scratch) const {
   });
   if (!sequences) {
     if (finals[0] != out.data) std::copy_n(finals[0], out.elements(), mutable_data(out));
-    clear_masked_ends(s, weights->units, weights->units, mutable_data(out));
+    clear_masked_ends(s, weights->outputs, mutable_data(out));
   }
 }
 
@@ -133,7 +133,7 @@ void BidirectionalOperation::infer(Run& run) const {
   y = {};
   y.batch = x.batch;
   y.time = options.sequences ? x.time : 0;
-  y.width = forward->units + (merge == Merge::kConcat ? backward->units : 0);
+  y.width = forward->outputs + (merge == Merge::kConcat ? backward->outputs : 0);
   y.mask = options.sequences ? x.mask : nullptr;
   y.lengths = options.sequences ? x.lengths : nullptr;
 }
@@ -163,8 +163,8 @@ struct Directions {
       if (k) o.backwards = !o.backwards;
       call.s = sequence_of(x, o);
       call.s.turned = k == 1;
-      call.s.output_ld = sequences && beside ? out.width : w.units;
-      call.y = !sequences ? nullptr : k == 0 ? y : beside ? y + op.forward->units : second;
+      call.s.output_ld = sequences && beside ? out.width : w.outputs;
+      call.y = !sequences ? nullptr : k == 0 ? y : beside ? y + op.forward->outputs : second;
       for (float*& state : call.final_state) state = memory.take<float>(size(x.batch) * size(w.units));
     }
   }
@@ -188,7 +188,7 @@ void BidirectionalOperation::execute(Run& run, std::byte* scratch) const {
   float* const y = mutable_data(out);
   const bool sequences = out.time > 0;
   if (!sequences)
-    for (const ForwardCall& call : d.calls) clear_masked_ends(call.s, call.w->units, call.w->units, call.final_state[0]);
+    for (const ForwardCall& call : d.calls) clear_masked_ends(call.s, call.w->outputs, call.final_state[0]);
   const float* const first = sequences ? y : d.calls[0].final_state[0];
   const float* const second = sequences ? d.second : d.calls[1].final_state[0];
   const std::int64_t n = out.elements();
@@ -196,8 +196,8 @@ void BidirectionalOperation::execute(Run& run, std::byte* scratch) const {
     case Merge::kConcat:
       if (sequences) return;
       for (std::int64_t row = 0; row < out.batch; ++row) {
-        float* to = std::copy_n(first + row * forward->units, forward->units, y + row * out.width);
-        std::copy_n(second + row * backward->units, backward->units, to);
+        float* to = std::copy_n(first + row * forward->outputs, forward->outputs, y + row * out.width);
+        std::copy_n(second + row * backward->outputs, backward->outputs, to);
       }
       return;
     case Merge::kSum:

@@ -18,7 +18,8 @@ Stream::Stream(const Program& program, int batch) : program_(program), batch_(ba
       layer.recurrent = &w;
       layer.kernels = &w.kernels;
       layer.ld = state_stride(w);
-      layer.width = w.units;
+      layer.width = w.outputs;
+      direct_ = direct_ && !w.cell.projection;
       work_ += 2.0 * batch * w.cell.gates * w.units * (w.inputs + w.units);
     } else if (const auto* d = dynamic_cast<const DenseOperation*>(op.get())) {
       layer.dense = d->weights.get();
@@ -134,6 +135,7 @@ void Stream::run_recurrent(const Layer& layer, const float* const* x, float* con
   c.unit = first * w.panel_units();
   c.units = w.units;
   c.vectors = w.gate_vectors();
+  c.peephole = w.peephole.data();
 
   const auto product = [&](const PackedMatrix& m, const float* const* a, int first_vector, unsigned load_mask) {
     GemmArgs g{};
@@ -218,7 +220,7 @@ void Stream::get_states(float* const* states) const {
     if (!layer.recurrent) continue;
     const RecurrentWeights& w = *layer.recurrent;
     for (int b = 0; b < batch_; ++b) {
-      std::copy_n(layer.rows[parity_][b], w.units, states[k] + static_cast<std::int64_t>(b) * w.units);
+      std::copy_n(layer.rows[parity_][b], w.outputs, states[k] + static_cast<std::int64_t>(b) * w.outputs);
       if (w.cell.states == 1) continue;
       for (int u = 0; u < w.units; u += w.kernels.lanes)
         std::copy_n(layer.unit_state + (u / w.kernels.lanes * batch_ + b) * w.kernels.lanes, std::min(w.kernels.lanes, w.units - u),
@@ -234,7 +236,7 @@ void Stream::set_states(const float* const* states) {
     if (!layer.recurrent) continue;
     const RecurrentWeights& w = *layer.recurrent;
     for (int b = 0; b < batch_; ++b) {
-      std::copy_n(states[k] + static_cast<std::int64_t>(b) * w.units, w.units, layer.hidden[parity_] + b * layer.ld);
+      std::copy_n(states[k] + static_cast<std::int64_t>(b) * w.outputs, w.outputs, layer.hidden[parity_] + b * layer.ld);
       if (!w.cell.keeps_unit_state) continue;
       const float* const from = states[k + w.cell.states - 1] + static_cast<std::int64_t>(b) * w.units;
       for (int u = 0; u < w.units; u += w.kernels.lanes)

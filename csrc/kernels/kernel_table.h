@@ -84,9 +84,10 @@ struct CellForwardArgs {
   const float* recurrent_mask;
   int copies;
   std::int64_t copy_stride;
-  int unit;     // first unit of the first panel
-  int units;    // H
-  int vectors;  // simple_rnn: vectors a panel
+  int unit;               // first unit of the first panel
+  int units;              // H
+  int vectors;            // simple_rnn: vectors a panel
+  const float* peephole;  // LSTM with peepholes, from unit 0 on: [panel][i, f, o][VL], scaled as the packed weights are; padded
 };
 
 // The same step backwards. dG replaces the activated gates in place.
@@ -117,6 +118,22 @@ struct CellBackwardArgs {
   const float* mask;
   std::int64_t mask_stride;
   int unit, units, vectors;
+  const float* peephole;  // as in the forward step, not scaled
+};
+
+// Gradients of one panel's peepholes: dG times the c that each gate saw, summed over all pairs in order.
+struct PeepholeGradientArgs {
+  std::int64_t pairs;
+  const float* gates;          // dG of the panel, [pair][4*VL]
+  const float* c;              // [pair][VL]
+  const std::int32_t* before;  // [pair] the pair before, negative: the initial state
+  const std::int32_t* step;    // [pair] batch row * time + a time
+  int time;
+  const float* c_initial;
+  std::int64_t c_initial_ld;
+  int unit, units;
+  float* gradient;  // (3, H)
+  bool accumulate;
 };
 
 #include "kernels/elementwise_args.h"

@@ -3,6 +3,7 @@
 //   i, f, o = sigmoid(z)   g = tanh(z)   c = f*c_prev + i*g   h = o*tanh(c)
 // With the default activations the packed weights carry a factor 1/2 in i, f and o, so that
 // sigmoid(z) = 1/2 + 1/2 tanh(z/2) needs no multiplication; other activations get z itself.
+// With peepholes (Gers & Schmidhuber 2000) the gates see the cell as well: i and f the c before, o the new one.
 #pragma once
 
 namespace lstmfast::LSTMFAST_ISA {
@@ -50,7 +51,7 @@ LSTMFAST_INLINE F32 load_hidden_gradient(const CellBackwardArgs& a, int row, int
   return dh;
 }
 
-template <class Act>
+template <class Act, bool kPeephole>
 inline void lstm_forward_with(const CellForwardArgs& a) {
   const Act act(a.activation, a.recurrent_activation);
   for (int p = 0; p < a.panels; ++p) {
@@ -59,11 +60,18 @@ inline void lstm_forward_with(const CellForwardArgs& a) {
       float* z = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[r]) * (4 * kLanes);
       const float* c_prev = a.c_in_row[r] >= 0 ? a.c_in + p * a.c_in_panel_stride + static_cast<std::int64_t>(a.c_in_row[r]) * kLanes
                                                : a.c_initial + a.batch_row[r] * a.c_initial_ld + unit;
-      const F32 i = act.gate(load(z));
-      const F32 f = act.gate(load(z + kLanes));
+      const F32 before = load(c_prev);
+      F32 z_i = load(z), z_f = load(z + kLanes), z_o = load(z + 3 * kLanes);
+      if constexpr (kPeephole) {
+        z_i = fma(load(a.peephole + 3 * unit), before, z_i);
+        z_f = fma(load(a.peephole + 3 * unit + kLanes), before, z_f);
+      }
+      const F32 i = act.gate(z_i);
+      const F32 f = act.gate(z_f);
       const F32 g = act.state(load(z + 2 * kLanes));
-      const F32 o = act.gate(load(z + 3 * kLanes));
-      const F32 c = fma(f, load(c_prev), mul(i, g));
+      const F32 c = fma(f, before, mul(i, g));
+      if constexpr (kPeephole) z_o = fma(load(a.peephole + 3 * unit + 2 * kLanes), c, z_o);
+      const F32 o = act.gate(z_o);
       store(a.c_out + p * a.c_out_panel_stride + static_cast<std::int64_t>(a.c_out_row[r]) * kLanes, c);
       if (a.keep_gates) {
         store(z, i);
@@ -77,11 +85,15 @@ inline void lstm_forward_with(const CellForwardArgs& a) {
 }
 
 void lstm_forward(const CellForwardArgs& a) {
-  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_forward_with<DefaultActivations>(a);
-  else lstm_forward_with<AnyActivations>(a);
+  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_forward_with<DefaultActivations, false>(a);
+  else lstm_forward_with<AnyActivations, false>(a);
+}
+void lstm_peephole_forward(const CellForwardArgs& a) {
+  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_forward_with<DefaultActivations, true>(a);
+  else lstm_forward_with<AnyActivations, true>(a);
 }
 
-template <class Act>
+template <class Act, bool kPeephole>
 inline void lstm_backward_with(const CellBackwardArgs& a) {
   const Act act(a.activation, a.recurrent_activation);
   for (int p = 0; p < a.panels; ++p) {
@@ -94,19 +106,45 @@ inline void lstm_backward_with(const CellBackwardArgs& a) {
       const F32 i = load(gates), f = load(gates + kLanes), g = load(gates + 2 * kLanes), o = load(gates + 3 * kLanes);
       const F32 dh = load_hidden_gradient(a, r, unit);
       const F32 tanh_c = act.state(load(a.c + p * a.c_panel_stride + static_cast<std::int64_t>(a.c_row[r]) * kLanes));
-      const F32 dc = fma(mul(dh, o), act.state_slope(tanh_c), load(dc_row));
-      store(gates, mul(mul(dc, g), act.gate_slope(i)));
-      store(gates + kLanes, mul(mul(dc, load(c_prev)), act.gate_slope(f)));
+      const F32 dz_o = mul(mul(dh, tanh_c), act.gate_slope(o));
+      F32 dc = fma(mul(dh, o), act.state_slope(tanh_c), load(dc_row));
+      if constexpr (kPeephole) dc = fma(dz_o, load(a.peephole + 3 * unit + 2 * kLanes), dc);
+      const F32 dz_i = mul(mul(dc, g), act.gate_slope(i));
+      const F32 dz_f = mul(mul(dc, load(c_prev)), act.gate_slope(f));
+      store(gates, dz_i);
+      store(gates + kLanes, dz_f);
       store(gates + 2 * kLanes, mul(mul(dc, i), act.state_slope(g)));
-      store(gates + 3 * kLanes, mul(mul(dh, tanh_c), act.gate_slope(o)));
-      store(dc_row, mul(dc, f));
+      store(gates + 3 * kLanes, dz_o);
+      F32 through = mul(dc, f);
+      if constexpr (kPeephole) through = fma(dz_i, load(a.peephole + 3 * unit), fma(dz_f, load(a.peephole + 3 * unit + kLanes), through));
+      store(dc_row, through);
     }
   }
 }
 
 void lstm_backward(const CellBackwardArgs& a) {
-  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_backward_with<DefaultActivations>(a);
-  else lstm_backward_with<AnyActivations>(a);
+  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_backward_with<DefaultActivations, false>(a);
+  else lstm_backward_with<AnyActivations, false>(a);
+}
+void lstm_peephole_backward(const CellBackwardArgs& a) {
+  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_backward_with<DefaultActivations, true>(a);
+  else lstm_backward_with<AnyActivations, true>(a);
+}
+
+void lstm_peephole_gradient(const PeepholeGradientArgs& a) {
+  const int n = unit_lanes(a.units, a.unit);
+  float* const out[3] = {a.gradient + a.unit, a.gradient + a.units + a.unit, a.gradient + 2 * static_cast<std::int64_t>(a.units) + a.unit};
+  F32 sum[3];
+  for (int k = 0; k < 3; ++k) sum[k] = a.accumulate ? load_n(out[k], n) : zero();
+  for (std::int64_t pair = 0; pair < a.pairs; ++pair) {
+    const float* dz = a.gates + pair * (4 * kLanes);
+    const F32 c_prev = load(a.before[pair] >= 0 ? a.c + static_cast<std::int64_t>(a.before[pair]) * kLanes
+                                                : a.c_initial + a.step[pair] / a.time * a.c_initial_ld + a.unit);
+    sum[0] = fma(load(dz), c_prev, sum[0]);
+    sum[1] = fma(load(dz + kLanes), c_prev, sum[1]);
+    sum[2] = fma(load(dz + 3 * kLanes), load(a.c + pair * kLanes), sum[2]);
+  }
+  for (int k = 0; k < 3; ++k) store_n(out[k], sum[k], n);
 }
 
 }  // namespace

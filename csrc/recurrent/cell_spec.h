@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "kernels/kernel_table.h"
 
@@ -33,15 +34,36 @@ struct CellSpec {
   // The reset gate before the product: r, z and r*h first, then the product of r*h with the last gate's weights.
   void (*KernelTable::*reset_forward)(const CellForwardArgs&) = nullptr;
   void (*KernelTable::*reset_backward)(const CellBackwardArgs&) = nullptr;
+  bool peephole = false;    // the gates see c: weights of their own for it
+  bool projection = false;  // h is a product of what the cell makes: its size is not that of c
 };
 
 inline constexpr CellSpec kCells[] = {
     {"lstm", 4, 2, true, true, 0b1011, 4, 0, 0, 0, 0b1111, 1, false, &KernelTable::lstm_forward, &KernelTable::lstm_backward},
+    {"lstm_peephole", 4, 2, true, true, 0b1011, 4, 0, 0, 0, 0b1111, 1, false, &KernelTable::lstm_peephole_forward,
+     &KernelTable::lstm_peephole_backward, nullptr, nullptr, true},
+    {"lstm_projection", 4, 2, true, true, 0b1011, 4, 0, 0, 0, 0b1111, 1, false, &KernelTable::lstm_forward, &KernelTable::lstm_backward,
+     nullptr, nullptr, false, true},
+    {"lstm_peephole_projection", 4, 2, true, true, 0b1011, 4, 0, 0, 0, 0b1111, 1, false, &KernelTable::lstm_peephole_forward,
+     &KernelTable::lstm_peephole_backward, nullptr, nullptr, true, true},
     {"gru", 3, 1, true, true, 0b011, 4, 2, 0, 1, 0b011, 2, true, &KernelTable::gru_forward, &KernelTable::gru_backward},
     {"gru_reset_before", 3, 1, true, true, 0b011, 3, 2, 2, 0, 0b111, 1, true, &KernelTable::gru_reset_before_forward,
      &KernelTable::gru_reset_before_backward, &KernelTable::gru_reset_forward, &KernelTable::gru_reset_backward},
     {"simple_rnn", 1, 1, false, false, 0, 0, 0, 0, 0, ~0u, 1, false, &KernelTable::simple_rnn_forward, &KernelTable::simple_rnn_backward},
 };
+
+// The weights that a cell has beside kernel, recurrent_kernel and bias, in the order in which they are given.
+struct ExtraWeight {
+  const char* name;
+  int rows;  // 0: one axis
+  int columns;
+};
+inline std::vector<ExtraWeight> extra_weights(const CellSpec& cell, int units, int outputs) {
+  std::vector<ExtraWeight> extra;
+  if (cell.peephole) extra.push_back({"peephole_kernel", 3, units});
+  if (cell.projection) extra.push_back({"projection_kernel", units, outputs});
+  return extra;
+}
 
 inline const CellSpec& cell_spec(const std::string& name) {
   std::string known;

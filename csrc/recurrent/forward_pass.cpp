@@ -26,6 +26,12 @@ std::int64_t state_stride(const RecurrentWeights& w) {
   return ld % 256 == 0 ? ld + w.kernels.lanes : ld;
 }
 
+std::int64_t hidden_stride(const RecurrentWeights& w) {
+  if (!w.cell.projection) return state_stride(w);
+  const std::int64_t ld = w.projection.layout.panels * w.projection.layout.width();
+  return ld % 256 == 0 ? ld + w.kernels.lanes : ld;
+}
+
 void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t width, std::int64_t ld, float* out) {
   for (int r = 0; r < rows; ++r, out += ld) {
     if (source) std::memcpy(out, source + r * n, static_cast<std::size_t>(n) * sizeof(float));
@@ -53,8 +59,9 @@ ForwardPass::ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y,
       tape_(tape),
       threads_(threads),
       ld_(state_stride(w)),
-      hidden_ld_(ld_ * s.recurrent_masks),
-      output_ld_(s.output_ld ? s.output_ld : w.units),
+      copy_ld_(hidden_stride(w)),
+      hidden_ld_(copy_ld_ * s.recurrent_masks),
+      output_ld_(s.output_ld ? s.output_ld : w.outputs),
       chunk_(chunk_steps(w, s, threads)),
       planes_(tape ? tape->pairs : static_cast<std::int64_t>(chunk_) * s.batch),
       unit_state_planes_(tape ? tape->pairs : s.batch) {}
@@ -62,8 +69,8 @@ ForwardPass::ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y,
 void ForwardPass::carve(Carver& memory) {
   const auto size = [](auto n) { return static_cast<std::size_t>(n); };
   const std::size_t batch = size(s_.batch), state = batch * size(ld_), all = batch * size(chunk_);
-  const bool unit_state = w_.cell.keeps_unit_state, reset = w_.cell.reset_forward != nullptr;
-  const std::size_t hidden = state * size(s_.recurrent_masks);
+  const bool unit_state = w_.cell.keeps_unit_state, staged = w_.two_stages();
+  const std::size_t hidden = batch * size(hidden_ld_);
   // A tape's initial states outlive the call.
   initial_hidden_ = tape_ ? tape_->initial_hidden.data() : memory.take<float>(hidden);
   if (unit_state) initial_unit_state_ = tape_ ? tape_->initial_unit_state.data() : memory.take<float>(state);
@@ -71,7 +78,7 @@ void ForwardPass::carve(Carver& memory) {
   gates_ = tape_ ? tape_->gates.data() : memory.take<float>(size(planes_) * size(w_.panels() * w_.gates_width()));
   if (unit_state) unit_state_ = tape_ ? tape_->unit_state.data() : memory.take<float>(size(unit_state_planes_) * size(w_.padded_units()));
   hidden_ = tape_ ? tape_->hidden.data() : memory.take<float>(2 * hidden);
-  if (reset) reset_hidden_ = tape_ ? tape_->reset_hidden.data() : memory.take<float>(state);
+  if (staged) staged_ = tape_ ? tape_->staged.data() : memory.take<float>(state);
   if (s_.ragged()) order_ = memory.take<int>(batch);
   meetings_ = memory.take<Barrier>(size(threads_));
   thread_memory_ = memory.take<ThreadMemory>(size(threads_));
@@ -87,7 +94,8 @@ void ForwardPass::carve(Carver& memory) {
     m.h_in = memory.take<const float*>(batch);
     m.h_out = memory.take<float*>(batch);
     m.y_out = memory.take<float*>(batch);
-    if (reset) m.reset_out = memory.take<float*>(batch);
+    if (staged) m.staged_out = memory.take<float*>(batch);
+    if (w_.cell.projection) m.h_slot = memory.take<int>(batch);
     for (int** p : {&m.rows, &m.batch_row, &m.index, &m.c_in, &m.c_out, &m.last, &m.last_step}) *p = memory.take<int>(batch);
     if (m.rows) thread_memory_[i] = m;
   }
@@ -95,10 +103,10 @@ void ForwardPass::carve(Carver& memory) {
 
 void ForwardPass::prepare() {
   const int copies = s_.recurrent_masks;
-  for (int k = 0; k < copies; ++k) pad_rows(s_.initial[0], s_.batch, w_.units, ld_, hidden_ld_, initial_hidden_ + k * ld_);
+  for (int k = 0; k < copies; ++k) pad_rows(s_.initial[0], s_.batch, w_.outputs, copy_ld_, hidden_ld_, initial_hidden_ + k * copy_ld_);
   if (w_.cell.keeps_unit_state) pad_rows(s_.initial[w_.cell.states - 1], s_.batch, w_.units, ld_, ld_, initial_unit_state_);
   if (s_.recurrent_mask) {
-    pad_rows(s_.recurrent_mask, s_.batch * copies, w_.units, ld_, ld_, recurrent_mask_);
+    pad_rows(s_.recurrent_mask, s_.batch * copies, w_.outputs, copy_ld_, copy_ld_, recurrent_mask_);
     const std::int64_t all = static_cast<std::int64_t>(s_.batch) * hidden_ld_;
     for (std::int64_t i = 0; i < all; ++i) initial_hidden_[i] *= recurrent_mask_[i];
   }
@@ -115,7 +123,7 @@ void ForwardPass::prepare() {
 class ForwardWorker {
  public:
   ForwardWorker(const ForwardPass& pass, const Team& team) : j_(pass), w_(pass.w_), s_(pass.s_), m_(pass.thread_memory_[team.id]) {
-    const Sharing share = choose_sharing(team.size, s_.batch, w_.panels(), static_cast<double>(w_.recurrent.bytes()));
+    const Sharing share = choose_sharing(team.size, s_.batch, w_.panels(), static_cast<double>(w_.step_bytes()));
     idle_ = team.id >= share.row_groups * share.unit_groups;
     if (idle_) return;
     const int group = team.id / share.unit_groups;
@@ -125,6 +133,7 @@ class ForwardWorker {
     const Range panels = split(w_.panels(), share.unit_groups, id_);
     first_panel_ = static_cast<int>(panels.begin);
     panels_ = static_cast<int>(panels.end - panels.begin);
+    if (w_.cell.projection) columns_ = split(w_.projection.layout.panels, share.unit_groups, id_);
     if (s_.ragged()) {
       for (int i = group; i < s_.batch; i += share.row_groups) m_.rows[n_rows_++] = j_.order_[i];
     } else {
@@ -151,6 +160,13 @@ class ForwardWorker {
  private:
   int unit_begin() const { return first_panel_ * w_.panel_units(); }
   int unit_end() const { return std::min((first_panel_ + panels_) * w_.panel_units(), w_.units); }
+  // This thread's part of h.
+  int hidden_begin() const {
+    return w_.cell.projection ? std::min(static_cast<int>(columns_.begin * w_.projection.layout.width()), w_.outputs) : unit_begin();
+  }
+  int hidden_end() const {
+    return w_.cell.projection ? std::min(static_cast<int>(columns_.end * w_.projection.layout.width()), w_.outputs) : unit_end();
+  }
   void meet() const {
     if (parties_ > 1) meeting_->wait(id_, parties_);
   }
@@ -184,9 +200,24 @@ class ForwardWorker {
     cell_.y_out = j_.y_ || j_.recurrent_mask_ ? m_.y_out : nullptr;
     cell_.recurrent_mask = j_.recurrent_mask_;
     cell_.copies = s_.recurrent_masks;
-    cell_.copy_stride = j_.ld_;
+    cell_.copy_stride = j_.copy_ld_;
     cell_.units = w_.units;
     cell_.vectors = w_.gate_vectors();
+    cell_.peephole = w_.peephole.data();
+    if (w_.cell.projection) start_projection();
+  }
+
+  void start_projection() {
+    cell_.h_out = m_.staged_out;
+    cell_.y_out = nullptr;
+    cell_.recurrent_mask = nullptr;
+    w_.projection.address_panels(projection_, static_cast<int>(columns_.begin), static_cast<int>(columns_.end - columns_.begin));
+    projection_.a = const_cast<const float**>(m_.staged_out);
+    projection_.c = j_.hidden_ + columns_.begin * w_.projection.layout.width();
+    projection_.c_row = m_.h_slot;
+    projection_.ldc = j_.hidden_ld_;
+    w_.projection.layout.address_columns(projection_);
+    projection_.limit = INT64_MAX / 2;  // rows have room for whole panels
   }
 
   // Index of a pair in `gates`.
@@ -264,9 +295,10 @@ class ForwardWorker {
         m_.c_out[n] = row;
         m_.last[row] = slot;
       }
+      if (m_.h_slot) m_.h_slot[n] = m_.last[row];
       m_.y_out[n] =
-          j_.y_ ? j_.y_ + s_.output_row(row, step) * j_.output_ld_ : j_.final_state_[0] + static_cast<std::int64_t>(row) * w_.units;
-      if (j_.reset_hidden_) m_.reset_out[n] = j_.reset_hidden_ + (j_.tape_ ? m_.index[n] : row) * j_.ld_;
+          j_.y_ ? j_.y_ + s_.output_row(row, step) * j_.output_ld_ : j_.final_state_[0] + static_cast<std::int64_t>(row) * w_.outputs;
+      if (j_.staged_) m_.staged_out[n] = j_.staged_ + (j_.tape_ ? m_.index[n] : row) * j_.ld_;
       ++n;
     }
     return n;
@@ -274,23 +306,43 @@ class ForwardWorker {
 
   void one_step(int n) {
     recurrent_.rows = cell_.rows = n;
-    if (!w_.cell.reset_forward)
-      return by_panels(recurrent_, w_.cell.forward, [this](const GemmArgs& g) { recurrent_product(g, 0, w_.cell.gates); });
+    if (!w_.cell.reset_forward) {
+      by_panels(recurrent_, w_.cell.forward, [this](const GemmArgs& g) { recurrent_product(g, 0, w_.cell.gates); });
+      if (w_.cell.projection) project(n);
+      return;
+    }
     // The reset gate before the product: z and r from h, then the candidate from r*h.
     const PanelLayout& layout = w_.recurrent.layout;
     GemmArgs reset = recurrent_;
     if (s_.recurrent_masks == 1) select_vectors(reset, layout.vector_of_gate(0), 2, w_.kernels.lanes);
-    cell_.h_out = m_.reset_out;
+    cell_.h_out = m_.staged_out;
     const int candidate = w_.cell.gates - 1;
     if (s_.recurrent_masks > 1)
-      for (int i = 0; i < n; ++i) m_.h_in[i] += candidate * j_.ld_;
+      for (int i = 0; i < n; ++i) m_.h_in[i] += candidate * j_.copy_ld_;
     by_panels(reset, w_.cell.reset_forward, [&](const GemmArgs& g) { recurrent_product(g, -candidate, candidate); });
     meet();
     cell_.h_out = m_.h_out;
     GemmArgs mixed = recurrent_;
     select_vectors(mixed, layout.vector_of_gate(candidate), 1, w_.kernels.lanes);
-    mixed.a = const_cast<const float**>(m_.reset_out);
+    mixed.a = const_cast<const float**>(m_.staged_out);
     by_panels(mixed, w_.cell.forward, [this](const GemmArgs& g) { gemm_blocked(w_.kernels, g); });
+  }
+
+  // h from what the cell made of all units; its copies behind the recurrent mask, and the output.
+  void project(int n) {
+    meet();
+    projection_.rows = n;
+    if (projection_.panels > 0) gemm_blocked(w_.kernels, projection_);
+    if (!j_.y_ && !j_.recurrent_mask_) return;
+    const int begin = hidden_begin(), end = hidden_end();
+    for (int i = 0; i < n; ++i) {
+      float* h = m_.h_out[i];
+      std::copy(h + begin, h + end, m_.y_out[i] + begin);
+      if (!j_.recurrent_mask_) continue;
+      const float* mask = j_.recurrent_mask_ + m_.batch_row[i] * j_.hidden_ld_;
+      for (std::int64_t k = s_.recurrent_masks - 1; k >= 0; --k)  // the first copy is h itself: last
+        for (std::int64_t u = begin; u < end; ++u) h[k * j_.copy_ld_ + u] = h[u] * mask[k * j_.copy_ld_ + u];
+    }
   }
 
   // The product of h; with one mask a gate, of `gates` gates in turn, h's copy for gate 0 being `first_copy` copies from h_in.
@@ -298,7 +350,7 @@ class ForwardWorker {
     if (s_.recurrent_masks == 1) return gemm_blocked(w_.kernels, g);
     for (int gate = 0; gate < gates; ++gate) {
       GemmArgs part = g;
-      part.a_offset = (first_copy + gate) * j_.ld_;
+      part.a_offset = (first_copy + gate) * j_.copy_ld_;
       gate_product(part, w_.recurrent.layout, gate);
     }
   }
@@ -329,10 +381,10 @@ class ForwardWorker {
 
   // The output of an excluded step: 0, or h as it is.
   void repeat_output(int row, int step) {
-    const int begin = unit_begin(), n = unit_end() - begin;
+    const int begin = hidden_begin(), n = hidden_end() - begin;
     float* const y = j_.y_ + begin;
     const float* h = m_.last[row] >= 0 ? y + s_.output_row(row, m_.last_step[row]) * j_.output_ld_
-                     : s_.initial[0]   ? s_.initial[0] + static_cast<std::int64_t>(row) * w_.units + begin
+                     : s_.initial[0]   ? s_.initial[0] + static_cast<std::int64_t>(row) * w_.outputs + begin
                                        : nullptr;
     float* out = y + s_.output_row(row, step) * j_.output_ld_;
     if (!h || s_.zero_output(row, step)) std::fill_n(out, n, 0.0f);
@@ -340,14 +392,14 @@ class ForwardWorker {
   }
 
   void finish() {
-    const int begin = unit_begin(), end = unit_end(), units = w_.units, lanes = w_.kernels.lanes;
+    const int begin = hidden_begin(), end = hidden_end(), units = w_.units, lanes = w_.kernels.lanes;
     if (!j_.final_state_[0]) return;
     for (int r = 0; r < n_rows_; ++r) {
       const int row = m_.rows[r];
-      float* h = j_.final_state_[0] + static_cast<std::int64_t>(row) * units;
+      float* h = j_.final_state_[0] + static_cast<std::int64_t>(row) * w_.outputs;
       const int last = m_.last[row];
       if (last < 0) {
-        if (s_.initial[0]) std::copy_n(s_.initial[0] + static_cast<std::int64_t>(row) * units + begin, end - begin, h + begin);
+        if (s_.initial[0]) std::copy_n(s_.initial[0] + static_cast<std::int64_t>(row) * w_.outputs + begin, end - begin, h + begin);
         else std::fill(h + begin, h + end, 0.0f);
       } else if (!j_.recurrent_mask_) {
         std::copy_n(j_.hidden_ + last * j_.hidden_ld_ + begin, end - begin, h + begin);
@@ -356,10 +408,10 @@ class ForwardWorker {
       }
       if (w_.cell.states == 1) continue;
       float* c = j_.final_state_[1] + static_cast<std::int64_t>(row) * units;
-      for (int u = begin; u < end; u += lanes) {
+      for (int u = unit_begin(), last_unit = unit_end(); u < last_unit; u += lanes) {
         const float* from = last < 0 ? j_.initial_unit_state_ + row * j_.ld_ + u
                                      : j_.unit_state_ + (u / lanes * j_.unit_state_planes_ + (j_.tape_ ? last : row)) * lanes;
-        std::copy_n(from, std::min(lanes, end - u), c + u);
+        std::copy_n(from, std::min(lanes, last_unit - u), c + u);
       }
     }
   }
@@ -371,7 +423,8 @@ class ForwardWorker {
   Barrier* meeting_ = nullptr;
   bool idle_ = false, turns_ = false, backwards_ = false;
   int id_ = 0, parties_ = 1, first_panel_ = 0, panels_ = 0, n_rows_ = 0;
-  GemmArgs input_{}, recurrent_{};
+  Range columns_{0, 0};  // panels of the projection
+  GemmArgs input_{}, recurrent_{}, projection_{};
   CellForwardArgs cell_{};
 };
 

@@ -19,15 +19,16 @@ class ForwardPass {
   void run(const Team& team);
 
   static double flops(const RecurrentWeights& w, const Sequence& s) {
-    return 2.0 * s.time * s.batch * w.cell.gates * w.units * (w.inputs + w.units);
+    return 2.0 * s.time * s.batch * w.units * (w.cell.gates * (w.inputs + w.outputs) + (w.cell.projection ? w.outputs : 0));
   }
 
  private:
   friend class ForwardWorker;
   struct ThreadMemory {
     const float **x_rows, **masked_rows, **h_in;
-    float **h_out, **y_out, **reset_out;
+    float **h_out, **y_out, **staged_out;
     float* masked;
+    int* h_slot;  // row of `hidden_` that a projection writes
     int *x_index, *x_batch_row, *rows, *batch_row, *index, *c_in, *c_out, *last, *last_step;
   };
 
@@ -37,7 +38,8 @@ class ForwardPass {
   float* final_state_[2];
   SequenceTape* const tape_;
   const int threads_;
-  const std::int64_t ld_;         // of state rows
+  const std::int64_t ld_;         // of rows of c
+  const std::int64_t copy_ld_;    // of h
   const std::int64_t hidden_ld_;  // of rows of h, which hold one copy a recurrent mask
   const std::int64_t output_ld_;
   int chunk_;                       // steps whose input products are computed at once
@@ -46,7 +48,7 @@ class ForwardPass {
   float* gates_ = nullptr;
   float* unit_state_ = nullptr;
   float* hidden_ = nullptr;          // [2][B][hidden_ld] when nothing is kept
-  float* reset_hidden_ = nullptr;    // (B, ld), or one row a pair
+  float* staged_ = nullptr;          // (B, ld), or one row a pair
   float* initial_hidden_ = nullptr;  // as the product reads it: times the recurrent mask
   float* initial_unit_state_ = nullptr;
   float* recurrent_mask_ = nullptr;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mutex>
+#include <vector>
 
 #include "gemm/packed_matrix.h"
 #include "recurrent/cell_spec.h"
@@ -12,31 +13,42 @@ namespace lstmfast {
 // The source arrays, in Keras's layout, must live and stay unchanged until then.
 class RecurrentWeights {
  public:
-  // kernel (I, G*H), recurrent_kernel (H, G*H), bias (biases, G*H) or null: row-major float32.
+  // kernel (I, G*H), recurrent_kernel (P, G*H), bias (biases, G*H) or null: row-major float32; and extra_weights(cell).
+  // P, `outputs`, is the size of h: H (or 0) unless the cell projects it.
   RecurrentWeights(const KernelTable& kernels, const CellSpec& cell, const float* kernel, const float* recurrent_kernel, const float* bias,
-                   int inputs, int units, Activation activation, Activation recurrent_activation);
+                   int inputs, int units, Activation activation, Activation recurrent_activation,
+                   const std::vector<const float*>& extra = {}, int outputs = 0);
 
   const KernelTable& kernels;
   const CellSpec& cell;
-  const int inputs, units;
+  const int inputs, units, outputs;
   const Activation activation, recurrent_activation;
   PackedMatrix input, recurrent;  // W and U, with the biases
+  // [panel][i, f, o][VL]: as the forward kernels take them (scaled like W and U), and as they are.
+  Buffer peephole, plain_peephole;
+  PackedMatrix projection;  // (H, P)
 
   struct Transposed {
     PackedMatrix input, recurrent;  // W^T and U^T: from gate gradients to input and state gradients
+    PackedMatrix projection;
   };
   const Transposed& transposed() const;
 
-  int panels() const { return recurrent.layout.panels; }  // of the gates buffer, of W and of U
+  bool two_stages() const { return cell.reset_forward || cell.projection; }  // of a step, with a product between
+  int panels() const { return recurrent.layout.panels; }                     // of the gates buffer, of W and of U
   std::int64_t gates_width() const { return static_cast<std::int64_t>(gate_vectors()) * kernels.lanes; }  // floats of a panel a pair
   int gate_vectors() const { return cell.unit_panels ? cell.gate_vectors : recurrent.layout.vectors; }
   int panel_units() const { return cell.unit_panels ? kernels.lanes : recurrent.layout.vectors * kernels.lanes; }
   std::int64_t padded_units() const { return static_cast<std::int64_t>(panels()) * panel_units(); }
-  std::size_t bytes() const { return input.bytes() + recurrent.bytes(); }
+  std::size_t step_bytes() const { return recurrent.bytes() + projection.bytes(); }  // what every step streams
+  std::size_t bytes() const { return input.bytes() + step_bytes() + peephole.bytes() + plain_peephole.bytes(); }
 
  private:
+  // (rows, H) to [panel][row][VL], zero-padded.
+  Buffer pack_by_panel(const float* source, int rows, float scale) const;
   const float* source_kernel_;
   const float* source_recurrent_;
+  const float* source_projection_ = nullptr;
   mutable std::once_flag transposed_once_;
   mutable Transposed transposed_;
 };

@@ -18,18 +18,18 @@ namespace lstmfast {
 struct Sequence {
   int time = 0, batch = 0;
   const float* x = nullptr;               // (B, T, I)
-  const float* initial[2] = {};           // h, c: (B, H), or null for zeros
+  const float* initial[2] = {};           // h (B, P), c (B, H), or null for zeros
   const std::uint8_t* mask = nullptr;     // (B, T), or null
   const std::int32_t* lengths = nullptr;  // (B,), or null
   // Dropout masks, scaled, the same for all steps; or null. With one mask a gate (Keras draws them so when there is
   // recurrent dropout) each gate's product has inputs of its own.
   const float* input_mask = nullptr;      // (B, G, I): multiplies x on its way into each gate's product
-  const float* recurrent_mask = nullptr;  // (B, recurrent_masks, H): multiplies h on its way into the recurrent product
+  const float* recurrent_mask = nullptr;  // (B, recurrent_masks, P): multiplies h on its way into the recurrent product
   int recurrent_masks = 1;                // 1 or G
   bool reversed = false;                  // from the last step to the first; outputs in processing order
   bool zero_masked = false;               // outputs of masked steps are 0, not the last h; beyond a length they always are
   bool turned = false;                    // outputs in the opposite order of processing
-  std::int64_t output_ld = 0;             // floats from one step's output to the next (0: units), as with two directions side by side
+  std::int64_t output_ld = 0;             // floats from one step's output to the next (0: outputs), as with two directions side by side
 
   int input_time(int step) const { return reversed ? time - 1 - step : step; }
   bool ragged() const { return mask || lengths; }
@@ -48,14 +48,15 @@ struct SequenceTape {
   Sequence sequence;
   std::int64_t pairs = 0;
   std::vector<std::int32_t> pair_of;  // [step][row], -1 where excluded; empty when every step is valid
-  std::int64_t units_ld = 0;          // floats a row of a state
+  std::int64_t units_ld = 0;          // floats a row of c, and of what there is a unit
+  std::int64_t outputs_ld = 0;        // floats a row of h: units_ld unless h is projected
   Buffer gates;                       // [panel][pair][gates_width]; becomes dG
   Buffer unit_state;                  // [panel][pair][VL]: LSTM c, GRU h
-  Buffer reset_hidden;                // [pair][units_ld]: r*h, for the cell whose reset gate comes before the product
-  Buffer hidden;                      // [pair][recurrent_masks][units_ld]: h as the recurrent product saw it
-  Buffer initial_hidden;              // (B, recurrent_masks, units_ld), likewise; zero-padded, as are the next two
+  Buffer staged;                      // [pair][units_ld]: r*h where the reset gate comes before the product; h unprojected
+  Buffer hidden;                      // [pair][recurrent_masks][outputs_ld]: h as the recurrent product saw it
+  Buffer initial_hidden;              // (B, recurrent_masks, outputs_ld), likewise; zero-padded, as are the next two
   Buffer initial_unit_state;          // (B, units_ld)
-  Buffer recurrent_mask;              // (B, recurrent_masks, units_ld)
+  Buffer recurrent_mask;              // (B, recurrent_masks, outputs_ld)
 
   std::int32_t pair(int step, int row) const {
     const std::int64_t i = static_cast<std::int64_t>(step) * sequence.batch + row;
@@ -63,7 +64,7 @@ struct SequenceTape {
   }
 };
 
-// Fills y ((B, T, output_ld), or null), final_state[0] = h and [1] = c ((B, H)). With keep, returns the tape.
+// Fills y ((B, T, output_ld), or null), final_state[0] = h (B, P) and [1] = c (B, H). With keep, returns the tape.
 std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2],
                                                bool keep);
 
@@ -80,13 +81,14 @@ void sequence_forward_pair(const ForwardCall (&calls)[2], Carver* memory, bool r
 
 struct SequenceGradients {
   const float* dy = nullptr;    // like y, or null
-  const float* dfinal[2] = {};  // (B, H) each, or null
+  const float* dfinal[2] = {};  // like the final states, or null
   float* dkernel = nullptr;     // (I, G*H)
-  float* drecurrent = nullptr;  // (H, G*H)
+  float* drecurrent = nullptr;  // (P, G*H)
   float* dbias = nullptr;       // (biases, G*H), or null
-  bool accumulate = false;      // add to dkernel, drecurrent, dbias instead of overwriting them
+  std::vector<float*> dextra;   // one for each of extra_weights(cell)
+  bool accumulate = false;      // add to the gradients of weights instead of overwriting them
   float* dx = nullptr;          // (B, T, I), or null
-  float* dinitial[2] = {};      // (B, H) each
+  float* dinitial[2] = {};      // like the initial states
 };
 
 // Uses the tape up: its gates become gate gradients.
@@ -96,6 +98,8 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
 
 // Row stride of state buffers: whole vectors, and not a multiple of 1 KiB, so that rows do not fall on the same cache sets.
 std::int64_t state_stride(const RecurrentWeights& w);
+// Likewise of rows of h, which hold whole panels of the projection where there is one.
+std::int64_t hidden_stride(const RecurrentWeights& w);
 // (rows, n) to rows of `width` floats, `ld` apart, zero-padded; zeros from null.
 void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t width, std::int64_t ld, float* out);
 

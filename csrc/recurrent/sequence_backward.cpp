@@ -22,12 +22,14 @@ struct BackwardJob {
   const RecurrentWeights& w;
   SequenceTape& tape;
   const SequenceGradients& grads;
-  std::int64_t ld;
-  float* dh;                        // (B, ld): gradient of h that comes from later steps
+  std::int64_t ld, hidden_ld;       // floats a row of c and of h
+  float* dh;                        // (B, hidden_ld): gradient of h that comes from later steps
   float* dc;                        // (B, ld)
+  float* d_outputs;                 // [pair][hidden_ld]: the whole gradient of a projected h
+  float* d_unprojected;             // (B, ld)
   const float* const* x_rows;       // [pairs]
   const float* const* hidden_rows;  // [pairs]: h of the step before
-  const float* const* reset_rows;   // [pairs]: r*h, for the cell whose reset gate comes before the product
+  const float* const* staged_rows;  // [pairs]: r*h, for the cell whose reset gate comes before the product; h unprojected
   const std::int32_t* dx_rows;      // [pairs]: row of dx, b*T + t
   const std::int32_t* before;       // [pairs]: the row's pair before, -1 for the initial state
   std::vector<Barrier>& meetings;
@@ -38,16 +40,23 @@ class BackwardWorker {
   BackwardWorker(const BackwardJob& job, const Team& team, Buffer& scratch, std::vector<const float*>& pointers, std::vector<int>& ints)
       : j_(job), s_(job.tape.sequence), team_(team), scratch_(scratch), pointers_(pointers), ints_(ints) {
     const PackedMatrix& ut = job.w.transposed().recurrent;
-    const Sharing share = choose_sharing(team.size, s_.batch, ut.layout.panels, static_cast<double>(ut.bytes()));
+    const bool projected = job.w.cell.projection;
+    // Units are shared in whole panels of both the product that gives their gradient and the gates.
+    const PackedMatrix& to_units = projected ? job.w.transposed().projection : ut;
+    const std::int64_t unit = std::lcm(to_units.layout.width(), static_cast<std::int64_t>(job.w.panel_units()));
+    const Sharing share = choose_sharing(team.size, s_.batch, to_units.layout.panels, static_cast<double>(ut.bytes()));
     idle_ = team.id >= share.row_groups * share.unit_groups;
     group_ = idle_ ? 0 : team.id / share.unit_groups;
     parties_ = share.unit_groups;
     id_ = team.id % share.unit_groups;
-    // Units are shared in whole panels of both U^T and the gates: a thread's dh is all that its gates need.
-    const std::int64_t unit = std::lcm(ut.layout.width(), static_cast<std::int64_t>(job.w.panel_units()));
     const Range units = split(job.w.padded_units(), share.unit_groups, idle_ ? 0 : id_, unit);
     unit_begin_ = static_cast<int>(units.begin);
     unit_end_ = static_cast<int>(units.end);
+    // A thread's dh is all that its gates need, but for a projected h, whose columns are shared on their own.
+    const Range columns =
+        projected ? split(ut.layout.panels * ut.layout.width(), share.unit_groups, idle_ ? 0 : id_, ut.layout.width()) : units;
+    column_begin_ = static_cast<int>(columns.begin);
+    column_end_ = static_cast<int>(columns.end);
     rows_ = split(s_.batch, share.row_groups, group_);
   }
 
@@ -55,11 +64,13 @@ class BackwardWorker {
     if (!idle_) through_time();
     team_.wait();
     weight_gradients();
+    if (j_.w.cell.projection) projection_gradients();
+    if (j_.w.cell.peephole) peephole_gradients();
     if (j_.grads.dx) input_gradients();
   }
 
  private:
-  int n_units() const { return std::min(unit_end_, j_.w.units) - unit_begin_; }
+  int n_columns() const { return std::min(column_end_, j_.w.outputs) - column_begin_; }
 
   void through_time() {
     const int batch = s_.batch;
@@ -69,20 +80,21 @@ class BackwardWorker {
     const float** dy = pointers_.data();
     const float** gate_rows = dy + batch;
     const float** hidden_rows = gate_rows + batch;
+    const float** output_rows = hidden_rows + batch;
     const RecurrentWeights& w = j_.w;
     const int candidate_copy = s_.recurrent_masks > 1 ? w.cell.gates - 1 : 0;
     const PackedMatrix& ut = w.transposed().recurrent;
     const std::int64_t width = w.gates_width(), plane = j_.tape.pairs * width;
     const int first_panel = unit_begin_ / w.panel_units();
-    const int first_column_panel = unit_begin_ / static_cast<int>(ut.layout.width());
+    const int first_column_panel = column_begin_ / static_cast<int>(ut.layout.width());
 
     for (int step = s_.time - 1; step >= 0; --step) {
       int n = 0;
       for (int row = static_cast<int>(rows_.begin); row < rows_.end; ++row) {
         const int p = j_.tape.pair(step, row);
-        const float* dy_row = j_.grads.dy ? j_.grads.dy + s_.output_row(row, step) * (s_.output_ld ? s_.output_ld : w.units) : nullptr;
+        const float* dy_row = j_.grads.dy ? j_.grads.dy + s_.output_row(row, step) * (s_.output_ld ? s_.output_ld : w.outputs) : nullptr;
         if (p < 0) {
-          if (dy_row && !s_.zero_output(row, step)) add(dy_row + unit_begin_, n_units(), j_.dh + row * j_.ld + unit_begin_);
+          if (dy_row && !s_.zero_output(row, step)) add(dy_row + column_begin_, n_columns(), j_.dh + row * j_.hidden_ld + column_begin_);
           continue;
         }
         batch_row[n] = row;
@@ -90,7 +102,8 @@ class BackwardWorker {
         before[n] = j_.before[p];
         dy[n] = dy_row;
         gate_rows[n] = j_.tape.gates.data() + p * width;
-        hidden_rows[n] = j_.hidden_rows[p] + candidate_copy * j_.ld;
+        hidden_rows[n] = j_.hidden_rows[p] + candidate_copy * j_.hidden_ld;
+        if (w.cell.projection) output_rows[n] = j_.d_outputs + p * j_.hidden_ld;
         ++n;
       }
       if (n == 0) continue;  // the same for all threads of the group
@@ -110,20 +123,22 @@ class BackwardWorker {
       c.c_initial = j_.tape.initial_unit_state.data();
       c.c_initial_ld = j_.ld;
       c.batch_row = batch_row;
-      c.dy = j_.grads.dy ? dy : nullptr;
-      c.dh = j_.dh;
+      c.dy = j_.grads.dy && !w.cell.projection ? dy : nullptr;
+      c.dh = w.cell.projection ? j_.d_unprojected : j_.dh;
       c.dh_ld = j_.ld;
       c.dc = j_.dc;
       c.dc_ld = j_.ld;
       c.unit = unit_begin_;
       c.units = w.units;
       c.vectors = w.gate_vectors();
+      c.peephole = w.plain_peephole.data();
+      if (w.cell.projection) unproject(batch_row, index, dy, output_rows, n);
       if (c.panels > 0) (w.kernels.*w.cell.backward)(c);
       meet();
 
       GemmArgs g{};
       ut.layout.address_columns(g);
-      const int column_panels = (unit_end_ + static_cast<int>(ut.layout.width()) - 1) / static_cast<int>(ut.layout.width());
+      const int column_panels = (column_end_ + static_cast<int>(ut.layout.width()) - 1) / static_cast<int>(ut.layout.width());
       ut.address_panels(g, first_column_panel, std::min(column_panels, ut.layout.panels) - first_column_panel);
       g.rows = n;
       g.k_block = w.recurrent.layout.width();
@@ -131,9 +146,9 @@ class BackwardWorker {
       g.a = gate_rows;
       g.a_offset = w.cell.recurrent_vector * w.kernels.lanes;
       g.a_block_stride = plane;
-      g.c = j_.dh + unit_begin_;
+      g.c = j_.dh + column_begin_;
       g.c_row = batch_row;
-      g.ldc = j_.ld;
+      g.ldc = j_.hidden_ld;
       g.limit -= first_column_panel * g.limit_panel;
       g.load_mask = w.cell.carries_hidden ? ~0u : 0u;
       if (w.cell.reset_backward) {
@@ -144,6 +159,30 @@ class BackwardWorker {
       if (g.panels > 0) state_gradients(g, batch_row, n);
       // The next step's gates are other pairs: nobody overwrites what a slower thread still reads.
     }
+  }
+
+  // The whole gradient of a projected h, and from it that of this thread's units before the projection.
+  void unproject(const int* batch_row, const int* index, const float* const* dy, const float* const* output_rows, int n) {
+    const RecurrentWeights& w = j_.w;
+    for (int r = 0; r < n; ++r) {
+      const float* from = j_.dh + batch_row[r] * j_.hidden_ld;
+      float* to = j_.d_outputs + index[r] * j_.hidden_ld;
+      std::copy(from + column_begin_, from + column_end_, to + column_begin_);  // with the padding, which the product reads
+      if (dy[r]) add(dy[r] + column_begin_, n_columns(), to + column_begin_);
+    }
+    meet();
+    const PackedMatrix& pt = w.transposed().projection;
+    const int width = static_cast<int>(pt.layout.width()), first = unit_begin_ / width;
+    GemmArgs g{};
+    pt.layout.address_columns(g);
+    pt.address_panels(g, first, std::min((unit_end_ + width - 1) / width, pt.layout.panels) - first);
+    g.rows = n;
+    g.a = output_rows;
+    g.c = j_.d_unprojected + unit_begin_;
+    g.c_row = batch_row;
+    g.ldc = j_.ld;
+    g.limit -= first * g.limit_panel;
+    if (g.panels > 0) gemm_blocked(w.kernels, g);
   }
 
   // The reset gate before the product: d(r*h) = dn U_h^T for this thread's units, then what of it reaches r and h.
@@ -173,9 +212,9 @@ class BackwardWorker {
     const RecurrentWeights& w = j_.w;
     const int copies = s_.recurrent_masks, products = copies > 1 && w.cell.reset_backward ? copies - 1 : copies;
     const bool carried = w.cell.carries_hidden;
-    float* product = scratch_.data();  // [row][ld], this thread's units
+    float* product = scratch_.data();  // [row][hidden_ld], this thread's columns
     float* const dh = j_.dh;
-    g.c = product + unit_begin_;
+    g.c = product + column_begin_;
     g.c_row = nullptr;
     g.load_mask = 0;
     for (int k = 0; k < products; ++k) {
@@ -183,10 +222,10 @@ class BackwardWorker {
       if (copies > 1) select_depth(part, w.recurrent.layout.vector_of_gate(k), 1, copies, w.kernels.lanes);
       gemm_blocked(j_.w.kernels, part);
       for (int r = 0; r < n; ++r) {
-        const float* mask = j_.tape.recurrent_mask.data() + (static_cast<std::int64_t>(batch_row[r]) * copies + k) * j_.ld;
-        const float* from = product + r * j_.ld;
-        float* to = dh + batch_row[r] * j_.ld;
-        for (int u = unit_begin_; u < unit_begin_ + n_units(); ++u) to[u] = (k || carried ? to[u] : 0.0f) + mask[u] * from[u];
+        const float* mask = j_.tape.recurrent_mask.data() + (static_cast<std::int64_t>(batch_row[r]) * copies + k) * j_.hidden_ld;
+        const float* from = product + r * j_.hidden_ld;
+        float* to = dh + batch_row[r] * j_.hidden_ld;
+        for (int u = column_begin_; u < column_begin_ + n_columns(); ++u) to[u] = (k || carried ? to[u] : 0.0f) + mask[u] * from[u];
       }
     }
   }
@@ -203,12 +242,12 @@ class BackwardWorker {
   // do not depend on the number of threads.
   void weight_gradients() {
     const RecurrentWeights& w = j_.w;
-    const std::int64_t inputs = w.inputs, units = w.units, pairs = j_.tape.pairs;
-    const std::int64_t x_end = inputs, h_end = x_end + units, bias_end = h_end + (j_.grads.dbias ? 1 : 0);
+    const std::int64_t inputs = w.inputs, pairs = j_.tape.pairs;
+    const std::int64_t x_end = inputs, h_end = x_end + w.outputs, bias_end = h_end + (j_.grads.dbias ? 1 : 0);
     const std::int64_t features = j_.grads.dbias ? h_end + w.cell.biases : h_end;
     const Range mine = split(features, team_.size, team_.id, 6);
     if (mine.begin >= mine.end) return;
-    const std::int64_t ldc = static_cast<std::int64_t>(w.cell.gates) * units;
+    const std::int64_t ldc = static_cast<std::int64_t>(w.cell.gates) * w.units;
     // x and its bias face the vectors that x's product wrote, h (and a bias of its own) those of h's product.
     struct Part {
       Range features;
@@ -236,8 +275,9 @@ class BackwardWorker {
         transpose(parts[0].features, j_.x_rows + pair, 0, depth, scratch_.data());
         if (s_.input_mask) mask_inputs(parts[0].features, pair, gate, depth);
         const bool reset = w.cell.reset_backward && gate == w.cell.gates - 1;  // this gate's product read r*h
-        transpose(parts[1].features, (reset ? j_.reset_rows : j_.hidden_rows) + pair, s_.recurrent_masks > 1 && !reset ? gate * j_.ld : 0,
-                  depth, scratch_.data() + length(parts[0].features) * kPairBlockStride);
+        transpose(parts[1].features, (reset ? j_.staged_rows : j_.hidden_rows) + pair,
+                  s_.recurrent_masks > 1 && !reset ? gate * j_.hidden_ld : 0, depth,
+                  scratch_.data() + length(parts[0].features) * kPairBlockStride);
         for (int p = 0; p < w.panels(); ++p) {
           const float* const* a = rows;
           for (const Part& part : parts) {
@@ -262,6 +302,61 @@ class BackwardWorker {
           }
         }
       }
+    }
+  }
+
+  // d(projection) = (h unprojected)^T d_outputs: units are dealt to threads, each sums all pairs in order.
+  void projection_gradients() {
+    const RecurrentWeights& w = j_.w;
+    const PanelLayout& layout = w.projection.layout;
+    const std::int64_t pairs = j_.tape.pairs;
+    const Range mine = split(w.units, team_.size, team_.id, 6);
+    if (length(mine) == 0) return;
+    float* const out = j_.grads.dextra[w.cell.peephole ? 1 : 0] + mine.begin * w.outputs;
+    if (pairs == 0 && !j_.grads.accumulate) std::fill_n(out, length(mine) * w.outputs, 0.0f);
+    const float** rows = pointers_.data();
+    for (std::int64_t i = 0; i < length(mine); ++i) rows[i] = scratch_.data() + i * kPairBlockStride;
+    for (std::int64_t pair = 0; pair < pairs; pair += kPairBlock) {
+      const int depth = static_cast<int>(std::min(kPairBlock, pairs - pair));
+      transpose(mine, j_.staged_rows + pair, 0, depth, scratch_.data());
+      for (int p = 0; p < layout.panels; ++p) {
+        GemmArgs g{};
+        layout.address_columns(g);
+        g.rows = static_cast<int>(length(mine));
+        g.panels = 1;
+        g.vectors = layout.vectors;
+        g.k = g.k_block = depth;
+        g.a = rows;
+        g.b = j_.d_outputs + pair * j_.hidden_ld + p * layout.width();
+        g.b_stride = j_.hidden_ld;
+        g.c = out + p * g.c_panel_stride;
+        g.ldc = w.outputs;
+        g.limit -= p * g.limit_panel;
+        g.load_mask = pair > 0 || j_.grads.accumulate ? ~0u : 0u;
+        w.kernels.gemm(g);
+      }
+    }
+  }
+
+  // Panels are dealt to threads, each sums all pairs in order.
+  void peephole_gradients() {
+    const RecurrentWeights& w = j_.w;
+    const Range panels = split(w.panels(), team_.size, team_.id);
+    for (std::int64_t p = panels.begin; p < panels.end; ++p) {
+      PeepholeGradientArgs g{};
+      g.pairs = j_.tape.pairs;
+      g.gates = j_.tape.gates.data() + p * g.pairs * w.gates_width();
+      g.c = j_.tape.unit_state.data() + p * g.pairs * w.kernels.lanes;
+      g.before = j_.before;
+      g.step = j_.dx_rows;
+      g.time = s_.time;
+      g.c_initial = j_.tape.initial_unit_state.data();
+      g.c_initial_ld = j_.ld;
+      g.unit = static_cast<int>(p) * w.panel_units();
+      g.units = w.units;
+      g.gradient = j_.grads.dextra[0];  // the first: see extra_weights
+      g.accumulate = j_.grads.accumulate;
+      w.kernels.lstm_peephole_gradient(g);
     }
   }
 
@@ -333,14 +428,16 @@ class BackwardWorker {
   }
 
  public:
+  // Rows of weight gradients that threads share.
+  static std::int64_t features(const RecurrentWeights& w) { return std::max(w.inputs + w.outputs + w.cell.biases, w.units); }
   static std::size_t pointers_needed(const RecurrentWeights& w, int batch) {
-    return static_cast<std::size_t>(std::max<std::int64_t>({3 * batch, w.inputs + w.units + w.cell.biases, kInputRows}));
+    return static_cast<std::size_t>(std::max<std::int64_t>({4 * batch, features(w), kInputRows}));
   }
   // Transposed features of a block of pairs; products behind a dropout mask.
   static std::size_t scratch_needed(const RecurrentWeights& w, const SequenceTape& tape, int threads) {
-    const std::int64_t features = w.inputs + w.units + w.cell.biases;
-    const std::int64_t transposed = std::min(features, (features + threads - 1) / threads + 12) * kPairBlockStride;
-    const std::int64_t states = tape.recurrent_mask || w.cell.reset_backward ? tape.sequence.batch * tape.units_ld : 0;
+    const std::int64_t transposed = std::min(features(w), (features(w) + threads - 1) / threads + 12) * kPairBlockStride;
+    const std::int64_t states =
+        tape.recurrent_mask || w.cell.reset_backward ? tape.sequence.batch * std::max(tape.units_ld, tape.outputs_ld) : 0;
     const std::int64_t inputs = tape.sequence.input_mask ? kInputRows * w.inputs : 0;
     return static_cast<std::size_t>(std::max({transposed, states, inputs}));
   }
@@ -353,7 +450,7 @@ class BackwardWorker {
   std::vector<const float*>& pointers_;
   std::vector<int>& ints_;
   bool idle_ = false;
-  int group_ = 0, id_ = 0, parties_ = 1, unit_begin_ = 0, unit_end_ = 0;
+  int group_ = 0, id_ = 0, parties_ = 1, unit_begin_ = 0, unit_end_ = 0, column_begin_ = 0, column_end_ = 0;
   Range rows_{};
 };
 
@@ -361,19 +458,24 @@ class BackwardWorker {
 
 void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const SequenceGradients& grads) {
   const Sequence& s = tape.sequence;
-  const std::int64_t ld = tape.units_ld;
+  const std::int64_t ld = tape.units_ld, outputs_ld = tape.outputs_ld;
   w.transposed();
 
-  Buffer dh(static_cast<std::size_t>(s.batch * ld)), dc;
-  pad_rows(grads.dfinal[0], s.batch, w.units, ld, ld, dh.data());
+  Buffer dh(static_cast<std::size_t>(s.batch * outputs_ld)), dc, d_outputs, d_unprojected;
+  pad_rows(grads.dfinal[0], s.batch, w.outputs, outputs_ld, outputs_ld, dh.data());
+  if (w.cell.projection) {
+    d_outputs = Buffer(static_cast<std::size_t>(tape.pairs * outputs_ld));
+    d_unprojected = Buffer(static_cast<std::size_t>(s.batch * ld));
+    pad_rows(nullptr, s.batch, 0, ld, ld, d_unprojected.data());
+  }
   if (w.cell.states == 2) {
     dc = Buffer(static_cast<std::size_t>(s.batch * ld));
     pad_rows(grads.dfinal[1], s.batch, w.units, ld, ld, dc.data());
   }
 
-  const std::int64_t hidden_ld = ld * s.recurrent_masks;
+  const std::int64_t hidden_ld = outputs_ld * s.recurrent_masks;
   const std::size_t pairs = static_cast<std::size_t>(tape.pairs);
-  std::vector<const float*> x_rows(pairs), hidden_rows(pairs), reset_rows(w.cell.reset_backward ? pairs : 0);
+  std::vector<const float*> x_rows(pairs), hidden_rows(pairs), staged_rows(w.two_stages() ? pairs : 0);
   std::vector<std::int32_t> dx_rows(pairs), before(pairs), last(static_cast<std::size_t>(s.batch), -1);
   for (int step = 0; step < s.time; ++step)
     for (int row = 0; row < s.batch; ++row) {
@@ -381,14 +483,15 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
       if (p < 0) continue;
       const std::size_t i = static_cast<std::size_t>(p);
       dx_rows[i] = row * s.time + s.input_time(step);
-      if (w.cell.reset_backward) reset_rows[i] = tape.reset_hidden.data() + p * ld;
+      if (w.two_stages()) staged_rows[i] = tape.staged.data() + p * ld;
       x_rows[i] = s.x + static_cast<std::int64_t>(dx_rows[i]) * w.inputs;
       before[i] = std::exchange(last[static_cast<std::size_t>(row)], p);
       hidden_rows[i] = before[i] < 0 ? tape.initial_hidden.data() + row * hidden_ld : tape.hidden.data() + before[i] * hidden_ld;
     }
   if (grads.dx && s.ragged()) std::fill_n(grads.dx, static_cast<std::int64_t>(s.batch) * s.time * w.inputs, 0.0f);
 
-  const double flops = 4.0 * static_cast<double>(tape.pairs) * w.cell.gates * w.units * (w.inputs + w.units);
+  const double flops =
+      4.0 * static_cast<double>(tape.pairs) * w.units * (w.cell.gates * (w.inputs + w.outputs) + (w.cell.projection ? w.outputs : 0));
   const int threads = threads_for_work(flops);
   std::vector<Barrier> meetings(static_cast<std::size_t>(threads));
   struct Memory {
@@ -403,19 +506,31 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
     m.ints.resize(static_cast<std::size_t>(s.batch) * 3);
     m.scratch = Buffer(BackwardWorker::scratch_needed(w, tape, &m == &memory[0] ? 1 : threads));
   }
-  const BackwardJob job{
-      w,       tape, grads, ld, dh.data(), dc.data(), x_rows.data(), hidden_rows.data(), reset_rows.data(), dx_rows.data(), before.data(),
-      meetings};
+  const BackwardJob job{w,
+                        tape,
+                        grads,
+                        ld,
+                        outputs_ld,
+                        dh.data(),
+                        dc.data(),
+                        d_outputs.data(),
+                        d_unprojected.data(),
+                        x_rows.data(),
+                        hidden_rows.data(),
+                        staged_rows.data(),
+                        dx_rows.data(),
+                        before.data(),
+                        meetings};
   run_team(threads, [&](const Team& team) {
     Memory& m = memory[static_cast<std::size_t>(team.id)];
     BackwardWorker(job, team, m.scratch, m.pointers, m.ints).run();
   });
 
-  for (int row = 0; row < s.batch; ++row)
-    for (int k = 0; k < w.cell.states; ++k)
-      if (grads.dinitial[k])
-        std::memcpy(grads.dinitial[k] + static_cast<std::int64_t>(row) * w.units, (k ? dc : dh).data() + row * ld,
-                    static_cast<std::size_t>(w.units) * sizeof(float));
+  for (int row = 0; row < s.batch; ++row) {
+    if (grads.dinitial[0])
+      std::copy_n(dh.data() + row * outputs_ld, w.outputs, grads.dinitial[0] + static_cast<std::int64_t>(row) * w.outputs);
+    if (grads.dinitial[1]) std::copy_n(dc.data() + row * ld, w.units, grads.dinitial[1] + static_cast<std::int64_t>(row) * w.units);
+  }
 }
 
 }  // namespace lstmfast

@@ -8,9 +8,10 @@ namespace {
 std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence& s) {
   auto tape = std::make_unique<SequenceTape>();
   const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
-  const std::int64_t ld = state_stride(w), hidden_ld = ld * s.recurrent_masks;
+  const std::int64_t ld = state_stride(w), hidden_ld = hidden_stride(w) * s.recurrent_masks;
   tape->sequence = s;
   tape->units_ld = ld;
+  tape->outputs_ld = hidden_stride(w);
   tape->pairs = static_cast<std::int64_t>(s.time) * s.batch;
   if (s.ragged()) {
     tape->pair_of.resize(size(tape->pairs));
@@ -24,7 +25,7 @@ std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence
     tape->unit_state = Buffer(size(tape->pairs * w.padded_units()));
     tape->initial_unit_state = Buffer(size(s.batch * ld));
   }
-  if (w.cell.reset_forward) tape->reset_hidden = Buffer(size(tape->pairs * ld));
+  if (w.two_stages()) tape->staged = Buffer(size(tape->pairs * ld));
   tape->hidden = Buffer(size(tape->pairs * hidden_ld));
   tape->initial_hidden = Buffer(size(s.batch * hidden_ld));
   if (s.recurrent_mask) tape->recurrent_mask = Buffer(size(s.batch * hidden_ld));

@@ -27,6 +27,7 @@ class RecurrentWeights:
         activation: str = "tanh",
         recurrent_activation: str = "sigmoid",
         isa: str = "",
+        extra: Sequence[_Floats] = (),
     ) -> None: ...
     @property
     def nbytes(self) -> int: ...
@@ -108,6 +109,7 @@ def recurrent_backward(
     dbias: _Floats | None,
     accumulate: bool = False,
     needs_dx: bool = True,
+    dextra: Sequence[_Floats] = (),
 ) -> tuple[_Floats | None, tuple[_Floats, ...]]: ...
 def recurrent_forward(
     weights: RecurrentWeights,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every kernel in plain NumPy float64: the specification, and what the tests compare the kernels with.
 
-Nothing here is fast and nothing in the package calls it at run time. Dimensions: ``B`` batch, ``T`` time,
+Nothing here is fast and nothing in the package calls it at run time; activations and cells are in
+`reference_cells.py`. Dimensions: ``B`` batch, ``T`` time,
 ``I`` inputs, ``H`` units, ``G`` gates; ``M`` rows, ``K`` inputs, ``N`` outputs of a dense layer.
 Forward functions return what the backward function of the same name needs; every backward function is checked
 against finite differences in ``tests/test_reference.py``.
@@ -11,105 +12,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
-States = tuple[Array, ...]
-
-
-def _f64(a: Any) -> Array:
-    return np.asarray(a, dtype=np.float64)
-
-
-# --- Activations: Keras 3's names, formulas and constants
-
-_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017, appendix
-_SQRT_2_PI = math.sqrt(2.0 / math.pi)
-
-
-def _sigmoid(x: Array) -> Array:
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
-
-
-def _normal_cdf(x: Array) -> Array:
-    return np.array([0.5 * math.erfc(-v / math.sqrt(2.0)) for v in x.ravel()]).reshape(x.shape)
-
-
-def _gelu_tanh_inner(x: Array) -> Array:
-    return np.asarray(np.tanh(_SQRT_2_PI * (x + 0.044715 * x**3)))
-
-
-def _softmax(x: Array) -> Array:
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
-
-
-_FORWARD: dict[str, Any] = {
-    "linear": lambda x: x.copy(),
-    "relu": lambda x: np.maximum(x, 0),
-    "sigmoid": _sigmoid,
-    "tanh": np.tanh,
-    "softmax": _softmax,
-    "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
-    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-    "selu": lambda x: _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
-    "gelu": lambda x: x * _normal_cdf(x),
-    "gelu_tanh": lambda x: 0.5 * x * (1 + _gelu_tanh_inner(x)),
-    "silu": lambda x: x * _sigmoid(x),
-    "softplus": lambda x: np.logaddexp(x, 0),
-    "softsign": lambda x: x / (1 + np.abs(x)),
-    "exponential": np.exp,
-    "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
-    "relu6": lambda x: np.clip(x, 0, 6),
-    "hard_tanh": lambda x: np.clip(x, -1, 1),
-}
-
-
-def _gelu_tanh_slope(x: Array, y: Array) -> Array:
-    t = _gelu_tanh_inner(x)
-    return np.asarray(0.5 * (1 + t) + 0.5 * x * (1 - t * t) * _SQRT_2_PI * (1 + 3 * 0.044715 * x * x))
-
-
-# dy/dx from x and y; where y alone is enough the kernels get no x.
-_SLOPE: dict[str, Any] = {
-    "linear": lambda x, y: np.ones_like(y),
-    "relu": lambda x, y: (y > 0) * 1.0,
-    "sigmoid": lambda x, y: y * (1 - y),
-    "tanh": lambda x, y: 1 - y * y,
-    "hard_sigmoid": lambda x, y: ((y > 0) & (y < 1)) / 6.0,
-    "elu": lambda x, y: np.where(y > 0, 1, y + 1),
-    "selu": lambda x, y: np.where(y > 0, _SELU_SCALE, y + _SELU_SCALE * _SELU_ALPHA),
-    "gelu": lambda x, y: _normal_cdf(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
-    "gelu_tanh": _gelu_tanh_slope,
-    "silu": lambda x, y: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
-    "softplus": lambda x, y: -np.expm1(-y),
-    "softsign": lambda x, y: (1 - np.abs(y)) ** 2,
-    "exponential": lambda x, y: y,
-    "leaky_relu": lambda x, y: np.where(y > 0, 1, 0.2),
-    "relu6": lambda x, y: ((y > 0) & (y < 6)) * 1.0,
-    "hard_tanh": lambda x, y: ((y > -1) & (y < 1)) * 1.0,
-}
-
-
-def activation_names() -> list[str]:
-    """Names that `activation_forward` and `activation_backward` know."""
-    return list(_FORWARD)
-
-
-def activation_forward(name: str, x: Any) -> Array:
-    """``y = f(x)`` element by element; softmax over the last axis."""
-    return np.asarray(_FORWARD[name](_f64(x)))
-
-
-def activation_backward(name: str, x: Any, y: Any, dy: Any) -> Array:
-    """``dx`` from ``dy``. `x` may be None except for gelu, gelu_tanh and silu."""
-    y, dy = _f64(y), _f64(dy)
-    if name == "softmax":
-        return np.asarray(y * (dy - (dy * y).sum(axis=-1, keepdims=True)))
-    return np.asarray(dy * _SLOPE[name](None if x is None else _f64(x), y))
-
+from .reference_cells import CELLS as CELLS
+from .reference_cells import Array, States, _f64, _sigmoid
+from .reference_cells import activation_backward as activation_backward
+from .reference_cells import activation_forward as activation_forward
+from .reference_cells import activation_names as activation_names
 
 # --- Dense and Embedding
 
@@ -139,152 +50,6 @@ def embedding_backward(ids: Any, dy: Any, vocabulary: int) -> Array:
     return d_table
 
 
-# --- Cells: one time step. h as the recurrent product reads it is (B, G, H), one copy a gate; u is (H, G, H).
-
-
-class _Cell(Protocol):
-    gates: int
-    states: int
-    biases: int
-
-    def step(self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str) -> Any: ...
-    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str) -> Any: ...
-
-
-def _product(h: Array, u: Array) -> Array:
-    return np.asarray(np.einsum("bgh,hgk->bgk", h, u))
-
-
-def _product_backward(h: Array, u: Array, dz: Array) -> tuple[Array, Array]:
-    """Gradients of h (B, G, H) and u (H, G, H) from dz (B, G, H)."""
-    return np.einsum("bgk,hgk->bgh", dz, u), np.einsum("bgh,bgk->hgk", h, dz)
-
-
-class _OneSum:
-    """Cells whose gates see x and h only as the sum ``z = x W + h U + b``: they write `gates_of` and its backward.
-
-    `step` returns the new states and what `step_backward` needs; that returns dz_x (B, G, H), the gradient of h as
-    read (B, G, H), those of the states beside the product (one for each state), du and the second bias's.
-    """
-
-    biases = 1
-    gates_of: Any
-    gates_backward: Any
-
-    def step(self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str) -> Any:
-        z = z_x + _product(h, u)
-        new, kept = self.gates_of(z, states, f, g)
-        return new, (h, z, kept)
-
-    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str) -> Any:
-        h, z, kept = kept
-        dz, d_states = self.gates_backward(z, kept, d_new, f, g)
-        dh, du = _product_backward(h, u, dz)
-        return dz, dh, d_states, du, np.zeros(dz.shape[1:])
-
-
-class _SimpleRNN(_OneSum):
-    """Elman 1990, ``h = f(z)`` with ``z = x W + h' U + b``."""
-
-    gates, states = 1, 1
-
-    def gates_of(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]:
-        h = activation_forward(f, z[:, 0])
-        return (h,), h
-
-    def gates_backward(self, z: Array, h: Array, d_new: States, f: str, g: str) -> tuple[Array, States]:
-        return activation_backward(f, z[:, 0], h, d_new[0])[:, None], (np.zeros_like(h),)
-
-
-class _LSTM(_OneSum):
-    """Hochreiter and Schmidhuber 1997, forget gate of Gers et al. 2000; gates in Keras's order i, f, c, o.
-
-    ``i, f, o = g(z_i), g(z_f), g(z_o)``;  ``a = f(z_c)``;  ``c = f * c' + i * a``;  ``h = o * f(c)``.
-    """
-
-    gates, states = 4, 2
-
-    def gates_of(self, z: Array, states: States, f: str, g: str) -> tuple[States, Any]:
-        i, forget, o = (activation_forward(g, z[:, k]) for k in (0, 1, 3))
-        a = activation_forward(f, z[:, 2])
-        c = forget * states[1] + i * a
-        fc = activation_forward(f, c)
-        return (o * fc, c), (i, forget, a, o, states[1], c, fc)
-
-    def gates_backward(self, z: Array, kept: Any, d_new: States, f: str, g: str) -> tuple[Array, States]:
-        i, forget, a, o, c_prev, c, fc = kept
-        dh, dc = d_new
-        dc = dc + activation_backward(f, c, fc, dh * o)
-        dz = [
-            activation_backward(g, z[:, 0], i, dc * a),
-            activation_backward(g, z[:, 1], forget, dc * c_prev),
-            activation_backward(f, z[:, 2], a, dc * i),
-            activation_backward(g, z[:, 3], o, dh * fc),
-        ]
-        return np.stack(dz, axis=1), (np.zeros_like(dh), dc * forget)
-
-
-class _GRU:
-    """Cho et al. 2014 with the reset gate after the product (Keras's ``reset_after=True``); gates z, r, h~.
-
-    ``z, r = g(.), g(.)`` of the sums; ``n = f(x W_h + b_h + r * (h' U_h + c_h))``; ``h = z * h' + (1 - z) * n``.
-    """
-
-    gates, states, biases = 3, 1, 2
-
-    def step(self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str) -> Any:
-        z_h = _product(h, u) + bias
-        sums = z_x[:, :2] + z_h[:, :2]
-        z, r = activation_forward(g, sums[:, 0]), activation_forward(g, sums[:, 1])
-        z_n = z_x[:, 2] + r * z_h[:, 2]
-        n = activation_forward(f, z_n)
-        return (z * states[0] + (1 - z) * n,), (h, sums, z_h[:, 2], z, r, z_n, n, states[0])
-
-    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str) -> Any:
-        h, sums, h_part, z, r, z_n, n, h_prev = kept
-        dh = d_new[0]
-        dn = activation_backward(f, z_n, n, dh * (1 - z))
-        dz = activation_backward(g, sums[:, 0], z, dh * (h_prev - n))
-        dr = activation_backward(g, sums[:, 1], r, dn * h_part)
-        dz_h = np.stack([dz, dr, dn * r], axis=1)
-        dh_read, du = _product_backward(h, u, dz_h)
-        return np.stack([dz, dr, dn], axis=1), dh_read, (dh * z,), du, dz_h.sum(axis=0)
-
-
-class _GRUResetBefore:
-    """Cho et al. 2014 as published, ``reset_after=False``: ``n = f(x W_h + b_h + (r * h') U_h)``."""
-
-    gates, states, biases = 3, 1, 1
-
-    def step(self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str) -> Any:
-        sums = z_x[:, :2] + _product(h[:, :2], u[:, :2])
-        z, r = activation_forward(g, sums[:, 0]), activation_forward(g, sums[:, 1])
-        z_n = z_x[:, 2] + (r * h[:, 2]) @ u[:, 2]
-        n = activation_forward(f, z_n)
-        return (z * states[0] + (1 - z) * n,), (h, sums, z, r, z_n, n, states[0])
-
-    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str) -> Any:
-        h, sums, z, r, z_n, n, h_prev = kept
-        dh = d_new[0]
-        dn = activation_backward(f, z_n, n, dh * (1 - z))
-        d_reset = dn @ u[:, 2].T
-        dz = activation_backward(g, sums[:, 0], z, dh * (h_prev - n))
-        dr = activation_backward(g, sums[:, 1], r, d_reset * h[:, 2])
-        dh_read, du = _product_backward(h[:, :2], u[:, :2], np.stack([dz, dr], axis=1))
-        dh_read = np.concatenate([dh_read, (d_reset * r)[:, None]], axis=1)
-        du = np.concatenate([du, ((r * h[:, 2]).T @ dn)[:, None]], axis=1)
-        dz_x = np.stack([dz, dr, dn], axis=1)
-        return dz_x, dh_read, (dh * z,), du, np.zeros(dz_x.shape[1:])
-
-
-CELLS: dict[str, _Cell] = {
-    "lstm": _LSTM(),
-    "gru": _GRU(),
-    "gru_reset_before": _GRUResetBefore(),
-    "simple_rnn": _SimpleRNN(),
-}
-
-
 # --- Sequences: the loop over time, written once for every cell
 
 
@@ -304,6 +69,7 @@ class Tape:
     last_shown: Array
     activations: tuple[str, str]
     return_sequences: bool
+    extra: States
     steps: list[Any]
 
 
@@ -324,6 +90,7 @@ def recurrent_forward(
     return_sequences: bool = False,
     go_backwards: bool = False,
     zero_output_for_mask: bool = False,
+    extra: Any = (),
 ) -> tuple[Array, States, Tape]:
     """A sequence: ``z_t = x_t W + (h_{t-1} * recurrent_mask) U + b``, then the cell's equations.
 
@@ -331,6 +98,7 @@ def recurrent_forward(
     ----------
     cell : a key of `CELLS`
     kernel (I, G*H), recurrent_kernel (H, G*H), bias (G*H,) - of "gru" (2, G*H), the second row beside h - or None
+        With a projection h has P elements rather than H here and below, recurrent_kernel is (P, G*H).
     x : (B, T, I)
     initial_state : tuple of (B, H), h first; None is zeros
     mask : (B, T) bool or None. Where it is False the states are carried over and the output repeats h
@@ -339,6 +107,7 @@ def recurrent_forward(
     recurrent_mask : (B, H), or (B, G, H) with one mask a gate as Keras draws them; scaled already
     input_mask : (B, G, I): likewise for x
     go_backwards : walk from the last step to the first; ``y[:, s]`` belongs to ``x[:, T-1-s]`` (Keras)
+    extra : the weights that the cell has beside these three, of the shapes that its `extra_shapes` gives
 
     Returns
     -------
@@ -349,14 +118,14 @@ def recurrent_forward(
     x, w, u = _f64(x), _f64(kernel), _f64(recurrent_kernel)
     spec = CELLS[cell]
     n_batch, n_time, _ = x.shape
-    units = u.shape[0]
-    u_by_gate = u.reshape(units, spec.gates, units)
+    outputs, units = u.shape[0], w.shape[1] // spec.gates
+    u_by_gate = u.reshape(outputs, spec.gates, units)
     if initial_state is None:
-        states: States = tuple(np.zeros((n_batch, units)) for _ in range(spec.states))
+        states: States = tuple(np.zeros((n_batch, size)) for size in (outputs, units)[: spec.states])
     else:
         states = tuple(_f64(s) for s in initial_state)
-    rmask = np.ones((n_batch, 1, units)) if recurrent_mask is None else _f64(recurrent_mask)
-    rmask = rmask.reshape(n_batch, -1, units)
+    rmask = np.ones((n_batch, 1, outputs)) if recurrent_mask is None else _f64(recurrent_mask)
+    rmask = rmask.reshape(n_batch, -1, outputs)
 
     n_valid = np.full(n_batch, n_time) if lengths is None else np.asarray(lengths)
     exists = np.arange(n_time) < n_valid[:, None]
@@ -373,23 +142,39 @@ def recurrent_forward(
         biases[: spec.biases] = _f64(bias).reshape(spec.biases, -1)
     z_x = (z_x + biases[0]).reshape(n_batch, n_time, spec.gates, units)
     h_bias = biases[1].reshape(spec.gates, units)
+    extra = tuple(_f64(e) for e in extra)
     order = list(range(n_time - 1, -1, -1) if go_backwards else range(n_time))
-    y = np.zeros((n_batch, n_time, units))
+    y = np.zeros((n_batch, n_time, outputs))
     steps = []
     for s, t in enumerate(order):
-        h_used = np.broadcast_to(states[0][:, None] * rmask, (n_batch, spec.gates, units))
-        new, kept = spec.step(z_x[:, t], h_used, u_by_gate, h_bias, states, activation, recurrent_activation)
+        h_used = np.broadcast_to(states[0][:, None] * rmask, (n_batch, spec.gates, outputs))
+        new, kept = spec.step(
+            z_x[:, t], h_used, u_by_gate, h_bias, states, activation, recurrent_activation, *extra
+        )
         states = tuple(np.where(active[:, t, None], a, b) for a, b in zip(new, states, strict=True))
         y[:, s] = np.where(shown[:, t, None], states[0], 0.0)
         steps.append(kept)
     functions = (activation, recurrent_activation)
     tape = Tape(
-        cell, w, u, x, rmask, imask, order, active, shown, last_shown, functions, return_sequences, steps
+        cell,
+        w,
+        u,
+        x,
+        rmask,
+        imask,
+        order,
+        active,
+        shown,
+        last_shown,
+        functions,
+        return_sequences,
+        extra,
+        steps,
     )
     return (y if return_sequences else np.where(last_shown[:, None], states[0], 0.0)), states, tape
 
 
-def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> tuple[Array, States, Array, Array, Array]:
+def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
     """Backpropagation through time (Werbos 1990).
 
     Parameters
@@ -400,13 +185,14 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> tuple[Array,
 
     Returns
     -------
-    dx (B, T, I), d_initial_state (tuple of (B, H)), dkernel, drecurrent_kernel, dbias in the bias's shape
+    dx (B, T, I), d_initial_state (tuple of (B, H)), dkernel, drecurrent_kernel, dbias in the bias's shape; and
+    the gradients of `extra`
     """
     spec = CELLS[tape.cell]
     n_batch, n_time, _ = tape.x.shape
-    units = tape.recurrent_kernel.shape[0]
-    u_by_gate = tape.recurrent_kernel.reshape(units, spec.gates, units)
-    d = [np.zeros((n_batch, units)) for _ in range(spec.states)]
+    outputs, units = tape.recurrent_kernel.shape[0], tape.kernel.shape[1] // spec.gates
+    u_by_gate = tape.recurrent_kernel.reshape(outputs, spec.gates, units)
+    d = [np.zeros((n_batch, size)) for size in (outputs, units)[: spec.states]]
     for k, given in enumerate(dstates or ()):
         if given is not None:
             d[k] = d[k] + _f64(given)
@@ -415,16 +201,19 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> tuple[Array,
         d[0] = d[0] + np.where(tape.last_shown[:, None], dy, 0.0)
     dz = np.zeros((n_batch, n_time, spec.gates, units))
     du, dbias_h = np.zeros_like(u_by_gate), np.zeros((spec.gates, units))
+    dextra = [np.zeros_like(e) for e in tape.extra]
     for s, t in reversed(list(enumerate(tape.order))):
         if dy is not None and tape.return_sequences:
             d[0] = d[0] + np.where(tape.shown[:, t, None], dy[:, s], 0.0)
         active = tape.active[:, t, None]
         d_new = tuple(np.where(active, g, 0.0) for g in d)
-        dz[:, t], dh_used, direct, du_step, dbias_step = spec.step_backward(
-            tape.steps[s], d_new, u_by_gate, *tape.activations
+        dz[:, t], dh_used, direct, du_step, dbias_step, *dextra_step = spec.step_backward(
+            tape.steps[s], d_new, u_by_gate, *tape.activations, *tape.extra
         )
         du += du_step
         dbias_h += dbias_step
+        for total, part in zip(dextra, dextra_step, strict=True):
+            total += part
         through = [(dh_used * tape.recurrent_mask).sum(axis=1), *(0.0 for _ in direct[1:])]
         d = [np.where(active, 0.0, g) + a + b for g, a, b in zip(d, through, direct, strict=True)]
     x_used = np.broadcast_to(tape.x[:, :, None] * tape.input_mask[:, None], (*dz.shape[:3], tape.x.shape[2]))
@@ -437,14 +226,26 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> tuple[Array,
         np.einsum("btgi,btgk->igk", x_used, dz).reshape(tape.kernel.shape),
         du.reshape(tape.recurrent_kernel.shape),
         dbias.ravel() if spec.biases == 1 else np.stack([dbias.ravel(), dbias_h.ravel()]),
+        *dextra,
     )
 
 
 def lstm_forward(
-    kernel: Any, recurrent_kernel: Any, bias: Any, x: Any, **options: Any
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any,
+    x: Any,
+    *,
+    peephole_kernel: Any = None,
+    projection_kernel: Any = None,
+    **options: Any,
 ) -> tuple[Array, States, Tape]:
     """`recurrent_forward` with the LSTM cell."""
-    return recurrent_forward("lstm", kernel, recurrent_kernel, bias, x, **options)
+    given = {"peephole": peephole_kernel, "projection": projection_kernel}
+    parts = [name for name, weight in given.items() if weight is not None]
+    extra = tuple(given[name] for name in parts)
+    cell = "_".join(["lstm", *parts])
+    return recurrent_forward(cell, kernel, recurrent_kernel, bias, x, extra=extra, **options)
 
 
 def gru_forward(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """LSTM and SimpleRNN layers: against reference.py, states, lengths, masks, dropout, same bits."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,13 @@ from lstmfast import layers
 from lstmfast import reference as ref
 from lstmfast.layers import Call
 
-KINDS = [layers.LSTM, layers.GRU, layers.SimpleRNN]
+KINDS = [
+    layers.LSTM,
+    layers.GRU,
+    layers.SimpleRNN,
+    pytest.param(functools.partial(layers.LSTM, peephole=True), id="LSTM-peephole"),
+    pytest.param(functools.partial(layers.LSTM, projection=3), id="LSTM-projection"),
+]
 
 
 def made(kind, units, n, rng, **options):
@@ -26,22 +34,29 @@ def close(a, b, tolerance=1e-5):
 def check(layer, x, rng, **given):
     """Forward and backward of the layer against reference.py."""
     options = {k: getattr(layer, k) for k in ("return_sequences", "go_backwards", "zero_output_for_mask")}
-    weights = layer.get_weights() + ([None] if not layer.use_bias else [])
+    weights = layer.get_weights()
+    if not layer.use_bias:
+        weights.insert(2, None)
+    extra = weights[3:]
     initial = given.get("initial_state")
     call = Call(save=True, needs_dx=True, mask=given.get("mask"), lengths=given.get("lengths"))
     call.initial_state = initial
     out = layer.forward(x, call)
     y, *states = out if layer.return_state else (out,)
-    expected, final, tape = ref.recurrent_forward(layer.cell_name, *weights, x, **given, **options)
+    expected, final, tape = ref.recurrent_forward(
+        layer.cell_name, *weights[:3], x, **given, **options, extra=extra
+    )
     close(y, expected)
     for a, b in zip(states, final, strict=False):
         close(a, b)
     dy = rng.standard_normal(y.shape).astype("float32")
     ds = [rng.standard_normal(s.shape).astype("float32") for s in states]
     dx = layer.backward((dy, *ds) if layer.return_state else dy, call)
-    edx, einitial, ew, eu, eb = ref.recurrent_backward(tape, dy, ds)
+    edx, einitial, *eweights = ref.recurrent_backward(tape, dy, ds)
     close(dx, edx)
-    for v, e in zip(layer.weights, (ew, eu, eb), strict=False):
+    if not layer.use_bias:
+        del eweights[2]
+    for v, e in zip(layer.weights, eweights, strict=True):
         close(v.grad, e)
     for a, b in zip(call.d_initial_state, einitial, strict=True):
         close(a, b)
@@ -65,7 +80,7 @@ def test_against_the_reference(kind, shape, return_sequences, go_backwards, extr
         given["lengths"] = rng.integers(0, t + 1, b).astype(np.int32)
     if extra == "state":
         given["initial_state"] = tuple(
-            rng.standard_normal((b, h)).astype("float32") for _ in range(layer.n_states)
+            rng.standard_normal((b, size)).astype("float32") for size in layer.state_size
         )
     check(layer, x, rng, **given)
 
@@ -190,7 +205,7 @@ def test_dropout_backward_is_the_derivative(kind, rates, rng):
     """Directional derivatives in float32 with the same masks drawn again."""
     layer = made(kind, 5, 4, rng, dropout=rates[0], recurrent_dropout=rates[1], return_sequences=True)
     x = rng.standard_normal((3, 5, 4)).astype("float32")
-    w = rng.standard_normal((3, 5, 5)).astype("float32")
+    w = rng.standard_normal((3, 5, layer.output_size)).astype("float32")
 
     def run(x, save=False):
         call = Call(training=True, save=save, needs_dx=True, rng=np.random.default_rng(5))

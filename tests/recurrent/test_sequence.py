@@ -23,6 +23,11 @@ SHAPES = [
 MODES = ["full", "masked", "lengths", "recurrent_mask", "gate_masks", "masked_lengths"]
 
 
+def output_size(cell, units):
+    """Size of h: with a projection one that does not divide into vectors as the units do."""
+    return (2 * units + 2) // 3 if "projection" in cell else units
+
+
 class Case:
     """Random weights, inputs, states and gradients of one configuration."""
 
@@ -34,25 +39,34 @@ class Case:
         def normal(*size, scale=0.5):
             return (rng.standard_normal(size) * scale).astype(np.float32)
 
+        p = output_size(cell, h)
         self.cell, self.shape = cell, shape
-        self.kernel, self.recurrent_kernel = normal(i, g * h), normal(h, g * h, scale=0.7 / np.sqrt(h))
+        self.kernel, self.recurrent_kernel = normal(i, g * h), normal(p, g * h, scale=0.7 / np.sqrt(p))
         self.bias = normal(*bias_shape) if bias else None
-        self.x, self.states = normal(b, t, i), tuple(normal(b, h) for _ in range(n_states))
+        self.extra = [normal(*s) for s in reference.CELLS[cell].extra_shapes(h, p).values()]
+        self.x, self.states = normal(b, t, i), tuple(normal(b, n) for n in (p, h)[:n_states])
         self.mask = rng.random((b, t)) > 0.4 if mode.startswith("masked") else None
         self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode.endswith("lengths") else None
         self.recurrent_mask = (
-            (rng.random((b, h)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
+            (rng.random((b, p)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
         )
         self.input_mask = None
         if mode == "gate_masks":
-            self.recurrent_mask = (rng.random((b, g, h)) > 0.3).astype(np.float32) * 2
+            self.recurrent_mask = (rng.random((b, g, p)) > 0.3).astype(np.float32) * 2
             self.input_mask = (rng.random((b, g, i)) > 0.3).astype(np.float32) * 2
         self.backwards = backwards
-        self.dy, self.dstates = normal(b, t, h), tuple(normal(b, h) for _ in self.states)
+        self.dy, self.dstates = normal(b, t, p), tuple(normal(*s.shape) for s in self.states)
 
     def weights(self, isa="", activation="tanh", recurrent_activation="sigmoid"):
         return _core.RecurrentWeights(
-            self.cell, self.kernel, self.recurrent_kernel, self.bias, activation, recurrent_activation, isa
+            self.cell,
+            self.kernel,
+            self.recurrent_kernel,
+            self.bias,
+            activation,
+            recurrent_activation,
+            isa,
+            self.extra,
         )
 
     def options(self, sequences=True):
@@ -73,12 +87,13 @@ class Case:
         grads = [np.full_like(a, np.nan) for a in (self.kernel, self.recurrent_kernel)]
         shape = self.kernel.shape[1:] if reference.CELLS[self.cell].biases == 1 else (2, self.kernel.shape[1])
         grads.append(np.full(shape, np.nan, np.float32))
+        extra = [np.full_like(a, np.nan) for a in self.extra]
         if accumulate_on is not None:
-            grads = [np.full_like(g, accumulate_on) for g in grads]
+            grads, extra = ([np.full_like(g, accumulate_on) for g in some] for some in (grads, extra))
         dx, dinitial = _core.recurrent_backward(
-            weights, tape, self.dy, self.dstates, *grads, accumulate_on is not None, True
+            weights, tape, self.dy, self.dstates, *grads, accumulate_on is not None, True, extra
         )
-        return dx, *dinitial, *grads
+        return dx, *dinitial, *grads, *extra
 
     def reference(self, sequences=True, **activations):
         return reference.recurrent_forward(
@@ -89,6 +104,7 @@ class Case:
             self.x,
             **self.options(sequences),
             **activations,
+            extra=self.extra,
         )
 
     def reference_gradients(self, tape):
@@ -233,7 +249,8 @@ def test_gradients_add_up_on_request(cell, isa, rng):
     weights = case.weights(isa)
     fresh = case.backward(weights, case.forward(weights, save=True)[2])
     added = case.backward(weights, case.forward(weights, save=True)[2], accumulate_on=1.0)
-    for a, b in zip(fresh[-3:], added[-3:], strict=True):
+    n_weights = 3 + len(case.extra)
+    for a, b in zip(fresh[-n_weights:], added[-n_weights:], strict=True):
         close(b, a.astype(float) + 1.0, 1e-6)
 
 
@@ -246,7 +263,7 @@ def test_every_step_masked(cell, isa, rng, poisoned):
     assert all(np.array_equal(y[:, t], case.states[0]) for t in range(4))
     assert all(np.array_equal(a, b) for a, b in zip(states, case.states, strict=True))
     dx, *rest = case.backward(weights, tape)
-    assert not dx.any() and not any(g.any() for g in rest[-3:])
+    assert not dx.any() and not any(g.any() for g in rest[len(case.states) :])
     close(rest[0], case.dstates[0] + case.dy.sum(1), 1e-6)
 
 

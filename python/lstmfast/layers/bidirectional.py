@@ -131,10 +131,10 @@ class Bidirectional(Layer):
                     "Forward layer and backward layer are expected to have the same value for attribute "
                     f'"{attribute}", got "{ours}" for forward layer and "{theirs}" for backward layer'
                 )
-        if self.merge_mode in ("sum", "mul", "ave") and forward.units != backward.units:
+        if self.merge_mode in ("sum", "mul", "ave") and forward.output_size != backward.output_size:
             raise ValueError(
                 f"merge_mode={self.merge_mode!r} needs as many units in `backward_layer` as in `layer`, got "
-                f"{backward.units} and {forward.units}"
+                f"{backward.output_size} and {forward.output_size}"
             )
 
     # --- building
@@ -368,8 +368,8 @@ class Bidirectional(Layer):
         if dy is None:
             return None, None
         if self.merge_mode == "concat":
-            units = self.forward_layer.units
-            return dy[..., :units], dy[..., units:]
+            size = self.forward_layer.output_size
+            return dy[..., :size], dy[..., size:]
         if self.merge_mode == "ave":
             dy = dy * np.float32(0.5)
         elif self.merge_mode == "mul":

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..variables import Variable
 from .recurrent import RecurrentLayer, checked_use_cudnn
 
 __all__ = ["LSTM"]
@@ -48,12 +49,23 @@ class LSTM(RecurrentLayer):
         The final states of a batch are the initial ones of the next; needs a fixed batch size.
     unroll, use_cudnn, implementation : ignored
         Accepted for Keras's sake.
+    peephole : bool
+        The gates see the cell as well (Gers and Schmidhuber 2000, "Recurrent nets that time and count"): ``p_i * c``
+        and ``p_f * c`` of the step before are added to z_i and z_f, ``p_o * c_t`` to z_o. Not in Keras.
+    projection : int, optional
+        Size P of h, which is then ``(o * a(c_t)) @ projection_kernel`` (Sak, Senior and Beaufays 2014, "Long
+        short-term memory recurrent neural network architectures for large scale acoustic modeling"; PyTorch's
+        ``proj_size``). Outputs, h and masks of recurrent dropout have P elements, c still `units`. Not in Keras.
     **kwargs
         See `Layer`; also `zero_output_for_mask`.
 
     Notes
     -----
-    Input (B, T, n) float32. Weights: kernel (n, 4*units), recurrent_kernel (units, 4*units), bias (4*units,).
+    Input (B, T, n) float32. Weights: kernel (n, 4*units), recurrent_kernel (units, 4*units), bias (4*units,). With
+    `peephole` then peephole_kernel (3, units) in the order i, f, o, which starts with zeros: the LSTM without it.
+    With `projection` recurrent_kernel is (P, 4*units) and projection_kernel (units, P), which starts like kernel,
+    is the last. Regularizers and constraints do not act on these two. The configuration says what Keras does
+    not know only where it is not the default; such a layer can only be saved natively.
     A sequence is one native call each way (`lstmfast.reference.lstm_forward` is its specification).
 
     Raises
@@ -71,7 +83,7 @@ class LSTM(RecurrentLayer):
     ((2, 5, 4), (2, 4), (2, 4))
     """
 
-    cell_name, gates, n_states = "lstm", 4, 2
+    gates, n_states = 4, 2
 
     def __init__(
         self,
@@ -99,8 +111,13 @@ class LSTM(RecurrentLayer):
         stateful: bool = False,
         unroll: bool = False,
         use_cudnn: Any = "auto",
+        *,
+        peephole: bool = False,
+        projection: int | None = None,
         **kwargs: Any,
     ) -> None:
+        self.projection = _checked_size("projection", projection)
+        self.peephole = _checked_flag("peephole", peephole)
         self.use_cudnn = checked_use_cudnn(use_cudnn)
         self.unit_forget_bias = bool(unit_forget_bias)
         super().__init__(
@@ -128,6 +145,26 @@ class LSTM(RecurrentLayer):
             unroll=unroll,
             **kwargs,
         )
+        if self.projection is not None:
+            self.state_size[0] = self.projection
+
+    @property
+    def cell_name(self) -> str:  # type: ignore[override]
+        return "_".join(["lstm", *self._not_in_keras()])
+
+    def _not_in_keras(self) -> dict[str, Any]:
+        """Arguments that make another cell of it, where they are not the default."""
+        given = {"peephole": self.peephole, "projection": self.projection}
+        return {key: value for key, value in given.items() if value}
+
+    def _build_extra(self) -> list[Variable]:
+        extra = []
+        if self.peephole:
+            extra.append(self.add_weight((3, self.units), "zeros", "peephole_kernel"))
+        if self.projection is not None:
+            shape = (self.units, self.projection)
+            extra.append(self.add_weight(shape, self.kernel_initializer, "projection_kernel"))
+        return extra
 
     def _initial_bias(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
         if not self.unit_forget_bias:
@@ -144,4 +181,19 @@ class LSTM(RecurrentLayer):
             "recurrent_activation": activations.serialize(self.recurrent_activation),
             "unit_forget_bias": self.unit_forget_bias,
             "seed": self.seed,
+            **self._not_in_keras(),
         }
+
+
+def _checked_flag(argument: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"Argument `{argument}` must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _checked_size(argument: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value <= 0:
+        raise ValueError(f"Argument `{argument}` must be a positive integer or None, got {value!r}")
+    return int(value)

@@ -17,6 +17,7 @@ from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
 from ..utils.naming import to_snake_case
+from ..variables import Variable
 from .arrays import as_float32, checked_lengths, checked_mask
 from .base import Layer
 from .call import Call
@@ -104,6 +105,7 @@ class RecurrentLayer(Layer):
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful, self.unroll = bool(go_backwards), bool(stateful), bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
+        self._extra: list[Variable] = []
         self.states: list[Array] | None = None  # of a stateful layer, between calls
         self.state_size = [self.units] * self.n_states
         self.input_spec = InputSpec(ndim=3)
@@ -130,7 +132,7 @@ class RecurrentLayer(Layer):
             constraint=self.kernel_constraint,
         )
         self.recurrent_kernel = self.add_weight(
-            (self.units, columns),
+            (self.output_size, columns),
             self.recurrent_initializer,
             "recurrent_kernel",
             regularizer=self.recurrent_regularizer,
@@ -145,10 +147,20 @@ class RecurrentLayer(Layer):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
+        self._extra = self._build_extra()
         self.input_spec = InputSpec(ndim=3, axes={-1: n})
         if self.stateful:
-            self.states = [np.zeros((input_shape[0], self.units), np.float32) for _ in range(self.n_states)]
+            self.states = self.get_initial_state(input_shape[0])
         self.built = True
+
+    @property
+    def output_size(self) -> int:
+        """Size of h, and so of the output."""
+        return self.state_size[0]
+
+    def _build_extra(self) -> list[Variable]:
+        """Make the weights that the cell has beside kernel, recurrent_kernel and bias, in the cell's order."""
+        return []
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (self.gates * self.units,)
@@ -161,16 +173,23 @@ class RecurrentLayer(Layer):
 
     def _pack(self) -> Any:
         bias = None if self.bias is None else self.bias._data
+        activation, recurrent_activation = self._activation_names
         return _core.RecurrentWeights(
-            self.cell_name, self.kernel._data, self.recurrent_kernel._data, bias, *self._activation_names
+            self.cell_name,
+            self.kernel._data,
+            self.recurrent_kernel._data,
+            bias,
+            activation,
+            recurrent_activation,
+            extra=[v._data for v in self._extra],
         )
 
     # --- shapes and masks
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         batch, time = sequences_shape[:2]
-        y = (batch, time, self.units) if self.return_sequences else (batch, self.units)
-        return (y, *[(batch, self.units)] * self.n_states) if self.return_state else y
+        y = (batch, time, self.output_size) if self.return_sequences else (batch, self.output_size)
+        return (y, *((batch, size) for size in self.state_size)) if self.return_state else y
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         passed = mask if self.return_sequences else None
@@ -186,8 +205,8 @@ class RecurrentLayer(Layer):
     # --- states
 
     def get_initial_state(self, batch_size: int) -> list[Array]:
-        """Zeros, one (batch_size, units) array a state."""
-        return [np.zeros((batch_size, self.units), np.float32) for _ in range(self.n_states)]
+        """Zeros, one (batch_size, size) array a state, the sizes being `state_size`."""
+        return [np.zeros((batch_size, size), np.float32) for size in self.state_size]
 
     def reset_state(self, states: Any = None) -> None:
         """Set the states of a stateful layer to zero, or to `states`, a list of (batch, units) arrays.
@@ -217,10 +236,10 @@ class RecurrentLayer(Layer):
             # A copy, so that a caller may reuse its array while a stateful layer or a tape still needs the
             # value.
             array = as_float32(state, f"initial_state[{k}] of layer {self.name!r}")
-            if array.shape != (batch, self.units):
+            shape = (batch, self.state_size[k])
+            if array.shape != shape:
                 raise ValueError(
-                    f"initial_state[{k}] of layer {self.name!r} must have shape {(batch, self.units)}, "
-                    f"got {array.shape}"
+                    f"initial_state[{k}] of layer {self.name!r} must have shape {shape}, got {array.shape}"
                 )
             arrays.append(array)
         return tuple(arrays)
@@ -273,11 +292,11 @@ class RecurrentLayer(Layer):
             raise ValueError(
                 f"initial_state of layer {self.name!r} must be {self.n_states} tensors, got {len(tensors)}"
             )
-        for tensor in tensors:
-            if not isinstance(tensor, KerasTensor) or tensor.shape[1:] != (self.units,):
+        for tensor, size in zip(tensors, self.state_size, strict=True):
+            if not isinstance(tensor, KerasTensor) or tensor.shape[1:] != (size,):
                 raise ValueError(
                     f"initial_state of layer {self.name!r} must be symbolic tensors of shape "
-                    f"(batch, {self.units}), got {tensor!r}"
+                    f"(batch, {size}), got {tensor!r}"
                 )
         return {"initial_state": tensors}
 
@@ -292,7 +311,7 @@ class RecurrentLayer(Layer):
                 )
             initial = tuple(self.states)
         x = np.ascontiguousarray(x)
-        weights = self.packed((self.kernel, self.recurrent_kernel, self.bias), self._pack)
+        weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
         x_mask = recurrent_mask = gate_mask = None
         if call.training and (self.dropout or self.recurrent_dropout):
             x_mask, recurrent_mask = self._dropout_masks(x, call)
@@ -347,8 +366,9 @@ class RecurrentLayer(Layer):
         dkernel, accumulate = self.kernel.grad_out()
         drecurrent = self.recurrent_kernel.grad_out()[0]
         dbias = None if self.bias is None else self.bias.grad_out()[0]
+        dextra = [v.grad_out()[0] for v in self._extra]
         dx, call.d_initial_state = _core.recurrent_backward(
-            weights, tape, dy, dstates, dkernel, drecurrent, dbias, accumulate, call.needs_dx
+            weights, tape, dy, dstates, dkernel, drecurrent, dbias, accumulate, call.needs_dx, dextra
         )
         if dx is not None and x_mask is not None:
             dx *= x_mask[:, None]
@@ -367,7 +387,7 @@ class RecurrentLayer(Layer):
         x_mask = dropout_mask(rng, (*lead, n), self.dropout) if 0 < self.dropout < 1 else None
         if not 0 < self.recurrent_dropout < 1:
             return x_mask, None
-        return x_mask, dropout_mask(rng, (*lead, self.units), self.recurrent_dropout)
+        return x_mask, dropout_mask(rng, (*lead, self.output_size), self.recurrent_dropout)
 
     # --- frozen
 
@@ -380,6 +400,7 @@ class RecurrentLayer(Layer):
             self.recurrent_kernel.numpy(),
             bias,
             *self._activation_names,
+            [v.numpy() for v in self._extra],
         )
 
     def frozen_options(self) -> dict[str, bool]:
