@@ -127,7 +127,8 @@ double RecurrentOperation::work(const Run& run) const { return ForwardPass::flop
 void BidirectionalOperation::infer(Run& run) const {
   const Tensor& x = input(run);
   if (x.time == 0) refuse("expected an input of shape (batch, time, " + std::to_string(forward->inputs) + "), got 2 axes");
-  if (x.width != forward->inputs) refuse("expected " + std::to_string(forward->inputs) + " features a step, got " + std::to_string(x.width));
+  if (x.width != forward->inputs)
+    refuse("expected " + std::to_string(forward->inputs) + " features a step, got " + std::to_string(x.width));
   if (static_cast<std::int64_t>(x.batch) * x.time > INT32_MAX) refuse("at most 2**31 - 1 steps (batch times time) fit one call");
   Tensor& y = output(run);
   y = {};

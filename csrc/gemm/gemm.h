@@ -7,8 +7,8 @@
 namespace lstmfast {
 
 // Runs g (whole depth, all rows, all panels) so that the operands in flight stay in the caches: rows of A in blocks that
-// fit half of L2, and for each panel the depth in blocks that fit half of L1. Sums go to memory between blocks of
-// depth as float32, which changes no bit. Single-threaded: callers deal out rows or panels.
+// fit half of L2, and for each panel the depth in blocks that fit a quarter. Blocks are whole chains of sums, so that
+// they change no bit. Single-threaded: callers deal out rows or panels.
 void gemm_blocked(const KernelTable& kernels, const GemmArgs& g);
 
 // A product restricted to some adjacent vectors of each panel: of B, of the bias and of C.

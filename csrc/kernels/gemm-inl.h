@@ -8,12 +8,17 @@
 // that 24 FMAs take on two ports). With few rows two panels run at once (1 x 2 x 4 = 8 sums), because
 // one FMA chain is 4 cycles long and 2 ports need 8 chains to stay busy; k is never split over
 // accumulators, which would change the bits with the shape.
+//
+// Every kChain of k the sums are added to C and start anew: the rounding errors of a chain grow with its partial sums,
+// and so with the root of its length (docs/decisions/0005). The chains depend on k alone, so blocks of depth that are
+// multiples of kChain change no bit.
 #pragma once
 
 namespace lstmfast::LSTMFAST_ISA {
 namespace {
 
 constexpr int kMaxRows = 6;
+constexpr std::int64_t kChain = kGemmChain;
 
 // All loops over a tile's sums: with one of them left rolled GCC 12 keeps the whole array in memory and stores it back
 // at every k.
@@ -42,70 +47,73 @@ inline void gemm_tile(const GemmArgs& g, int row, int panel) {
   const std::int64_t lanes_left = g.limit - (panel + NP - 1) * g.limit_panel - (NV - 1) * g.limit_vector;
   const bool whole = lanes_left >= kLanes;
 
-  F32 acc[MR][kColumns];
-  LSTMFAST_UNROLL
-  for (int j = 0; j < kColumns; ++j) {
-    const int p = j / NV, v = j % NV;
-    const std::int64_t column = p * g.c_panel_stride + g.c_vector[v];
-    if (!(g.load_mask >> v & 1)) {
-      const F32 start = g.bias ? load(g.bias + (panel + p) * g.bias_panel_stride + v * kLanes) : zero();
+  // One chain of sums after the other: each starts from zero (the first from the bias) and is added to what C holds.
+  unsigned adds = g.load_mask;
+  std::int64_t left = g.k, in_block = 0;
+  do {
+    F32 acc[MR][kColumns];
+    LSTMFAST_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const int p = j / NV, v = j % NV;
+      const F32 start = g.bias && !(adds >> v & 1) ? load(g.bias + (panel + p) * g.bias_panel_stride + v * kLanes) : zero();
       LSTMFAST_UNROLL
       for (int r = 0; r < MR; ++r) acc[r][j] = start;
-    } else if (whole) {
-      LSTMFAST_UNROLL
-      for (int r = 0; r < MR; ++r) acc[r][j] = load(c[r] + column);
-    } else {
-      const int n = clamp_lanes(g.limit - (panel + p) * g.limit_panel - v * g.limit_vector);
-      LSTMFAST_UNROLL
-      for (int r = 0; r < MR; ++r) acc[r][j] = load_n(c[r] + column, n);
     }
-  }
 
-  for (std::int64_t left = g.k; left > 0; left -= g.k_block) {
-    const std::int64_t depth = left < g.k_block ? left : g.k_block;
-    for (std::int64_t k = 0; k < depth; ++k) {
-      // The smaller side of the tile stays in registers, the other passes through one.
-      if constexpr (kColumns <= MR) {
-        F32 bv[kColumns];
-        LSTMFAST_UNROLL
-        for (int j = 0; j < kColumns; ++j) bv[j] = load(b[j / NV] + k * g.b_stride + j % NV * kLanes);
-        LSTMFAST_UNROLL
-        for (int r = 0; r < MR; ++r) {
-          const F32 av = broadcast(a[r] + k);
+    for (std::int64_t chain = left < kChain ? left : kChain; chain > 0;) {
+      const std::int64_t block = g.k_block - in_block, depth = chain < block ? chain : block;
+      for (std::int64_t k = in_block; k < in_block + depth; ++k) {
+        // The smaller side of the tile stays in registers, the other passes through one.
+        if constexpr (kColumns <= MR) {
+          F32 bv[kColumns];
           LSTMFAST_UNROLL
-          for (int j = 0; j < kColumns; ++j) acc[r][j] = fma(av, bv[j], acc[r][j]);
-        }
-      } else {
-        F32 av[MR];
-        LSTMFAST_UNROLL
-        for (int r = 0; r < MR; ++r) av[r] = broadcast(a[r] + k);
-        LSTMFAST_UNROLL
-        for (int j = 0; j < kColumns; ++j) {
-          const F32 bv = load(b[j / NV] + k * g.b_stride + j % NV * kLanes);
+          for (int j = 0; j < kColumns; ++j) bv[j] = load(b[j / NV] + k * g.b_stride + j % NV * kLanes);
           LSTMFAST_UNROLL
-          for (int r = 0; r < MR; ++r) acc[r][j] = fma(av[r], bv, acc[r][j]);
+          for (int r = 0; r < MR; ++r) {
+            const F32 av = broadcast(a[r] + k);
+            LSTMFAST_UNROLL
+            for (int j = 0; j < kColumns; ++j) acc[r][j] = fma(av, bv[j], acc[r][j]);
+          }
+        } else {
+          F32 av[MR];
+          LSTMFAST_UNROLL
+          for (int r = 0; r < MR; ++r) av[r] = broadcast(a[r] + k);
+          LSTMFAST_UNROLL
+          for (int j = 0; j < kColumns; ++j) {
+            const F32 bv = load(b[j / NV] + k * g.b_stride + j % NV * kLanes);
+            LSTMFAST_UNROLL
+            for (int r = 0; r < MR; ++r) acc[r][j] = fma(av[r], bv, acc[r][j]);
+          }
         }
       }
+      chain -= depth;
+      left -= depth;
+      in_block += depth;
+      if (in_block == g.k_block) {
+        in_block = 0;
+        LSTMFAST_UNROLL
+        for (int r = 0; r < MR; ++r) a[r] += g.a_block_stride;
+        LSTMFAST_UNROLL
+        for (int p = 0; p < NP; ++p) b[p] += g.b_block_stride;
+      }
     }
-    LSTMFAST_UNROLL
-    for (int r = 0; r < MR; ++r) a[r] += g.a_block_stride;
-    LSTMFAST_UNROLL
-    for (int p = 0; p < NP; ++p) b[p] += g.b_block_stride;
-  }
 
-  LSTMFAST_UNROLL
-  for (int j = 0; j < kColumns; ++j) {
-    const int p = j / NV, v = j % NV;
-    const std::int64_t column = p * g.c_panel_stride + g.c_vector[v];
-    if (whole) {
-      LSTMFAST_UNROLL
-      for (int r = 0; r < MR; ++r) store(c[r] + column, acc[r][j]);
-    } else {
-      const int n = clamp_lanes(g.limit - (panel + p) * g.limit_panel - v * g.limit_vector);
-      LSTMFAST_UNROLL
-      for (int r = 0; r < MR; ++r) store_n(c[r] + column, acc[r][j], n);
+    LSTMFAST_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const int p = j / NV, v = j % NV;
+      const std::int64_t column = p * g.c_panel_stride + g.c_vector[v];
+      const bool add_to = adds >> v & 1;
+      if (whole) {
+        LSTMFAST_UNROLL
+        for (int r = 0; r < MR; ++r) store(c[r] + column, add_to ? add(load(c[r] + column), acc[r][j]) : acc[r][j]);
+      } else {
+        const int n = clamp_lanes(g.limit - (panel + p) * g.limit_panel - v * g.limit_vector);
+        LSTMFAST_UNROLL
+        for (int r = 0; r < MR; ++r) store_n(c[r] + column, add_to ? add(load_n(c[r] + column, n), acc[r][j]) : acc[r][j], n);
+      }
     }
-  }
+    adds = ~0u;
+  } while (left > 0);
 }
 
 // Runs the tile for `rows` rows known only at run time.

@@ -5,13 +5,15 @@
 // Dimensions: T time, B batch, I inputs, H hidden units, G gates; VL = KernelTable::lanes.
 // A *panel* is the unit of packed weights: K rows of NV vectors, [k][v][VL], contiguous. For a cell
 // with G gates, panel p holds the G gates of the units p*VL .. p*VL+VL-1 (v = gate); for a plain
-// matrix, NV adjacent blocks of VL columns. Each output element is one accumulator that runs over k in
-// ascending order with fused multiply-add, so its bits depend on nothing but its row and its column.
+// matrix, NV adjacent blocks of VL columns. Each output element is summed over k in ascending order with fused
+// multiply-add, in chains of kGemmChain, so its bits depend on nothing but its row and its column.
 #pragma once
 
 #include <cstdint>
 
 namespace lstmfast {
+
+inline constexpr std::int64_t kGemmChain = 256;
 
 // Rows of A times panels of B, into rows of C.
 struct GemmArgs {
@@ -32,7 +34,7 @@ struct GemmArgs {
   std::int64_t ldc;
   std::int64_t c_panel_stride;
   std::int64_t c_vector[4];
-  unsigned load_mask;  // bit v: accumulate on what C's vector v holds; else start from bias, or 0
+  unsigned load_mask;  // bit v: add to what C's vector v holds; else to the bias, or 0
   const float* bias;   // [panel][v][VL], or null
   std::int64_t bias_panel_stride;
   // Lanes that exist: clamp(limit - panel*limit_panel - v*limit_vector, 0, VL). Others are neither read nor written.

@@ -193,8 +193,8 @@ class TeamHealth {
   }
 
  private:
-  static constexpr std::int64_t kHot = 30'000;       // ns; workers spin for 60 us and more (see _load_core.py)
-  static constexpr std::int64_t kHeldUp = 200'000;   // ns; no wait between healthy threads is as long
+  static constexpr std::int64_t kHot = 30'000;      // ns; workers spin for 60 us and more (see _load_core.py)
+  static constexpr std::int64_t kHeldUp = 200'000;  // ns; no wait between healthy threads is as long
   std::atomic<std::int64_t> called_{-1'000'000'000}, alone_until_{0};
   static constexpr std::int64_t kLately = 2'000'000'000;
   std::atomic<std::int64_t> held_up_{-kLately};
