@@ -123,7 +123,7 @@ void ForwardPass::prepare() {
 class ForwardWorker {
  public:
   ForwardWorker(const ForwardPass& pass, const Team& team) : j_(pass), w_(pass.w_), s_(pass.s_), m_(pass.thread_memory_[team.id]) {
-    const Sharing share = choose_sharing(team.size, s_.batch, w_.panels(), static_cast<double>(w_.step_bytes()));
+    const Sharing share = choose_sharing(team.size, s_.batch, w_.cell.layer_norm ? 1 : w_.panels(), static_cast<double>(w_.step_bytes()));
     idle_ = team.id >= share.row_groups * share.unit_groups;
     if (idle_) return;
     const int group = team.id / share.unit_groups;
@@ -202,6 +202,8 @@ class ForwardWorker {
     cell_.units = w_.units;
     cell_.vectors = w_.gate_vectors();
     cell_.peephole = w_.peephole.data();
+    cell_.norm = w_.norm.data();
+    cell_.norm_scales = j_.tape_ ? j_.tape_->norm_scales.data() : nullptr;
     if (w_.cell.projection) start_projection();
   }
 
@@ -254,7 +256,14 @@ class ForwardWorker {
     g.rows = n;
     g.a = m_.x_rows;
     g.c_row = m_.x_index;
-    if (!s_.input_mask) return gemm_blocked(w_.kernels, g);
+    if (!s_.input_mask) gemm_blocked(w_.kernels, g);
+    else masked_input_products(n);
+    if (w_.cell.layer_norm) w_.kernels.lstm_norm_inputs({n, w_.units, g.c, g.c_panel_stride, m_.x_index, cell_.norm_scales});
+  }
+
+  // With one dropout mask a gate: gate by gate.
+  void masked_input_products(int n) {
+    GemmArgs& g = input_;
     g.a = m_.masked_rows;
     for (int gate = 0; gate < w_.cell.gates; ++gate) {
       for (int i = 0; i < n; ++i) {
@@ -358,7 +367,7 @@ class ForwardWorker {
     // Few rows: all panels at once (the kernel pairs them). More: panel by panel, so that the sums are still in L1 when
     // the gates are computed.
     constexpr int kFewRows = 3;
-    const int at_once = g.rows <= kFewRows ? panels_ : 1;
+    const int at_once = g.rows <= kFewRows || w_.cell.layer_norm ? panels_ : 1;
     for (int p = 0; p < panels_; p += at_once) {
       GemmArgs part = g;
       part.panels = at_once;
