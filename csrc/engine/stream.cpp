@@ -19,7 +19,7 @@ Stream::Stream(const Program& program, int batch) : program_(program), batch_(ba
       layer.kernels = &w.kernels;
       layer.ld = state_stride(w);
       layer.width = w.outputs;
-      direct_ = direct_ && !w.cell.projection;
+      direct_ = direct_ && !w.cell.projection && !w.cell.layer_norm;  // those go as chunks of one step
       work_ += 2.0 * batch * w.cell.gates * w.units * (w.inputs + w.units);
     } else if (const auto* d = dynamic_cast<const DenseOperation*>(op.get())) {
       layer.dense = d->weights.get();

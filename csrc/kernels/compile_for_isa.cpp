@@ -12,6 +12,7 @@
 #include "kernels/loops-inl.h"
 #include "kernels/activation-inl.h"
 #include "kernels/lstm_cell-inl.h"
+#include "kernels/lstm_norm_cell-inl.h"
 #include "kernels/gru_cell-inl.h"
 #include "kernels/simple_rnn_cell-inl.h"
 #include "kernels/losses-inl.h"

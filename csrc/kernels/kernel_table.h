@@ -90,6 +90,10 @@ struct CellForwardArgs {
   int units;              // H
   int vectors;            // simple_rnn: vectors a panel
   const float* peephole;  // LSTM with peepholes, from unit 0 on: [panel][i, f, o][VL], scaled as the packed weights are; padded
+  // LSTM with layer normalization, all panels at once: its weights (see lstm_norm_cell-inl.h), scaled likewise; with
+  // keep_gates 1/sqrt(variance) of x's and h's sums, [row index in gates][2].
+  const float* norm;
+  float* norm_scales;
 };
 
 // The same step backwards. dG replaces the activated gates in place.
@@ -120,7 +124,20 @@ struct CellBackwardArgs {
   const float* mask;
   std::int64_t mask_stride;
   int unit, units, vectors;
-  const float* peephole;  // as in the forward step, not scaled
+  const float* peephole;                         // as in the forward step, not scaled
+  const float *norm, *plain_norm, *norm_scales;  // as in the forward step; not scaled
+  float* norm_gradient;                          // (B, norm_gradient_ld): of the weights, the sum over a row's steps
+  std::int64_t norm_gradient_ld;
+  float* kept;  // scratch, [panel][6][VL]
+};
+
+// LSTM with layer normalization: x's sums of some pairs, normalized in place.
+struct NormInputArgs {
+  int rows, units;
+  float* gates;
+  std::int64_t gates_panel_stride;
+  const std::int32_t* gates_row;
+  float* scales;  // as in CellForwardArgs, or null
 };
 
 // Gradients of one panel's peepholes: dG times the c that each gate saw, summed over all pairs in order.

@@ -123,7 +123,7 @@ void ForwardPass::prepare() {
 class ForwardWorker {
  public:
   ForwardWorker(const ForwardPass& pass, const Team& team) : j_(pass), w_(pass.w_), s_(pass.s_), m_(pass.thread_memory_[team.id]) {
-    const Sharing share = choose_sharing(team.size, s_.batch, w_.panels(), static_cast<double>(w_.step_bytes()));
+    const Sharing share = choose_sharing(team.size, s_.batch, w_.cell.layer_norm ? 1 : w_.panels(), static_cast<double>(w_.step_bytes()));
     idle_ = team.id >= share.row_groups * share.unit_groups;
     if (idle_) return;
     const int group = team.id / share.unit_groups;
@@ -175,7 +175,7 @@ class ForwardWorker {
   void start() {
     for (int r = 0; r < n_rows_; ++r) m_.last[m_.rows[r]] = -1;
     const double mine = static_cast<double>(w_.recurrent.bytes()) * panels_ / w_.panels();
-    turns_ = mine > 0.75 * static_cast<double>(cache_sizes().l2);
+    turns_ = !w_.cell.layer_norm && mine > 0.75 * static_cast<double>(cache_sizes().l2);
     input_ = product(w_.input, 0);
     recurrent_ = product(w_.recurrent, w_.cell.recurrent_vector);
     recurrent_.a = m_.h_in;
@@ -204,6 +204,8 @@ class ForwardWorker {
     cell_.units = w_.units;
     cell_.vectors = w_.gate_vectors();
     cell_.peephole = w_.peephole.data();
+    cell_.norm = w_.norm.data();
+    cell_.norm_scales = j_.tape_ ? j_.tape_->norm_scales.data() : nullptr;
     if (w_.cell.projection) start_projection();
   }
 
@@ -256,7 +258,14 @@ class ForwardWorker {
     g.rows = n;
     g.a = m_.x_rows;
     g.c_row = m_.x_index;
-    if (!s_.input_mask) return gemm_blocked(w_.kernels, g);
+    if (!s_.input_mask) gemm_blocked(w_.kernels, g);
+    else masked_input_products(n);
+    if (w_.cell.layer_norm) w_.kernels.lstm_norm_inputs({n, w_.units, g.c, g.c_panel_stride, m_.x_index, cell_.norm_scales});
+  }
+
+  // With one dropout mask a gate: gate by gate.
+  void masked_input_products(int n) {
+    GemmArgs& g = input_;
     g.a = m_.masked_rows;
     for (int gate = 0; gate < w_.cell.gates; ++gate) {
       for (int i = 0; i < n; ++i) {
@@ -361,7 +370,7 @@ class ForwardWorker {
     // the gates are computed. Where this thread's panels outgrow L2, every other step walks them backwards: it starts
     // with those that are still there.
     constexpr int kFewRows = 3;
-    const int at_once = g.rows > kFewRows ? 1 : turns_ ? 2 : panels_;
+    const int at_once = w_.cell.layer_norm ? panels_ : g.rows > kFewRows ? 1 : turns_ ? 2 : panels_;
     for (int i = 0; i < panels_; i += at_once) {
       const int n = std::min(at_once, panels_ - i), p = turns_ && backwards_ ? panels_ - i - n : i;
       GemmArgs part = g;

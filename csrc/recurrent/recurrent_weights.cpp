@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "recurrent/recurrent_weights.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -35,19 +36,23 @@ RecurrentWeights::RecurrentWeights(const KernelTable& k, const CellSpec& spec, c
   const auto packed = [&](const float* source, int rows, int first_gate, const float* b) {
     const PanelLayout layout = cell.unit_panels ? PanelLayout::gated(k, cell.gates, units, first_gate) : PanelLayout::plain(k, units);
     float scale[4] = {1, 1, 1, 1};
-    if (halves)
+    if (halves && !cell.layer_norm)  // moments are those of the sums themselves
       for (int g = 0; g < cell.gates; ++g)
         if (cell.sigmoids >> g & 1) scale[layout.vector_of_gate(g)] = 0.5f;
     return pack(k, layout, source, rows, columns, b, scale);
   };
-  input = packed(kernel, inputs, cell.input_first, input_bias.empty() ? bias : input_bias.data());
+  input = packed(kernel, inputs, cell.input_first, cell.layer_norm ? nullptr : input_bias.empty() ? bias : input_bias.data());
   recurrent = packed(recurrent_kernel, outputs, cell.recurrent_first, bias && cell.biases == 2 ? bias + columns : nullptr);
   if (cell.peephole) {
     peephole = pack_by_panel(extra[0], 3, halves ? 0.5f : 1.0f);
     plain_peephole = pack_by_panel(extra[0], 3, 1.0f);
   }
+  if (cell.layer_norm) {
+    norm = pack_norm(extra.data(), bias, halves ? 0.5f : 1.0f);
+    plain_norm = pack_norm(extra.data(), bias, 1.0f);
+  }
   if (cell.projection) {
-    source_projection_ = extra[cell.peephole ? 1 : 0];
+    source_projection_ = extra.back();
     projection = pack(k, PanelLayout::plain(k, outputs), source_projection_, units, outputs, nullptr, nullptr);
   }
 }
@@ -60,6 +65,26 @@ Buffer RecurrentWeights::pack_by_panel(const float* source, int rows, float scal
     for (int row = 0; row < rows; ++row)
       for (int lane = 0; lane < lanes; ++lane)
         *out++ = unit + lane < units ? source[static_cast<std::int64_t>(row) * units + unit + lane] * scale : 0.0f;
+  return packed;
+}
+
+Buffer RecurrentWeights::pack_norm(const float* const* extra, const float* bias, float gate_scale) const {
+  const int lanes = kernels.lanes;
+  const std::size_t panel = static_cast<std::size_t>(kNormWeights) * static_cast<std::size_t>(lanes);
+  Buffer packed(static_cast<std::size_t>(panels()) * panel);
+  std::fill_n(packed.data(), static_cast<std::size_t>(panels()) * panel, 0.0f);
+  for (int unit = 0; unit < units; ++unit) {
+    float* out = packed.data() + static_cast<std::size_t>(unit / lanes) * panel + unit % lanes;
+    for (int gate = 0; gate < 4; ++gate) {
+      const std::int64_t i = static_cast<std::int64_t>(gate) * units + unit;
+      const float scale = cell.sigmoids >> gate & 1 ? gate_scale : 1.0f;
+      out[gate * lanes] = extra[0][i] * scale;
+      out[(4 + gate) * lanes] = extra[2][i] * scale;
+      out[(8 + gate) * lanes] = (extra[1][i] + extra[3][i] + (bias ? bias[i] : 0.0f)) * scale;
+    }
+    out[12 * lanes] = extra[4][unit];
+    out[13 * lanes] = extra[5][unit];
+  }
   return packed;
 }
 

@@ -27,6 +27,9 @@ class RecurrentWeights {
   // [panel][i, f, o][VL]: as the forward kernels take them (scaled like W and U), and as they are.
   Buffer peephole, plain_peephole;
   PackedMatrix projection;  // (H, P)
+  // Layer normalization: 14 vectors a panel (see lstm_norm_cell-inl.h), scaled for the forward kernels, and as they are.
+  Buffer norm, plain_norm;
+  static constexpr int kNormWeights = 14, kNormKept = 6;
 
   struct Transposed {
     PackedMatrix input, recurrent;  // W^T and U^T: from gate gradients to input and state gradients
@@ -41,11 +44,14 @@ class RecurrentWeights {
   int panel_units() const { return cell.unit_panels ? kernels.lanes : recurrent.layout.vectors * kernels.lanes; }
   std::int64_t padded_units() const { return static_cast<std::int64_t>(panels()) * panel_units(); }
   std::size_t step_bytes() const { return recurrent.bytes() + projection.bytes(); }  // what every step streams
-  std::size_t bytes() const { return input.bytes() + step_bytes() + peephole.bytes() + plain_peephole.bytes(); }
+  std::size_t bytes() const {
+    return input.bytes() + step_bytes() + peephole.bytes() + plain_peephole.bytes() + norm.bytes() + plain_norm.bytes();
+  }
 
  private:
   // (rows, H) to [panel][row][VL], zero-padded.
   Buffer pack_by_panel(const float* source, int rows, float scale) const;
+  Buffer pack_norm(const float* const* extra, const float* bias, float gate_scale) const;
   const float* source_kernel_;
   const float* source_recurrent_;
   const float* source_projection_ = nullptr;

@@ -53,6 +53,7 @@ struct SequenceTape {
   Buffer gates;                       // [panel][pair][gates_width]; becomes dG
   Buffer unit_state;                  // [panel][pair][VL]: LSTM c, GRU h
   Buffer staged;                      // [pair][units_ld]: r*h where the reset gate comes before the product; h unprojected
+  Buffer norm_scales;                 // [pair][2], for the cell with layer normalization: 1/sqrt(variance) of x's and h's sums
   Buffer hidden;                      // [pair][recurrent_masks][outputs_ld]: h as the recurrent product saw it
   Buffer initial_hidden;              // (B, recurrent_masks, outputs_ld), likewise; zero-padded, as are the next two
   Buffer initial_unit_state;          // (B, units_ld)

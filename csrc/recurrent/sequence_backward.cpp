@@ -22,11 +22,13 @@ struct BackwardJob {
   const RecurrentWeights& w;
   SequenceTape& tape;
   const SequenceGradients& grads;
-  std::int64_t ld, hidden_ld;       // floats a row of c and of h
-  float* dh;                        // (B, hidden_ld): gradient of h that comes from later steps
-  float* dc;                        // (B, ld)
-  float* d_outputs;                 // [pair][hidden_ld]: the whole gradient of a projected h
-  float* d_unprojected;             // (B, ld)
+  std::int64_t ld, hidden_ld;  // floats a row of c and of h
+  float* dh;                   // (B, hidden_ld): gradient of h that comes from later steps
+  float* dc;                   // (B, ld)
+  float* d_outputs;            // [pair][hidden_ld]: the whole gradient of a projected h
+  float* d_unprojected;        // (B, ld)
+  float* d_norm;               // (B, norm_ld): of layer normalization's weights, [panel][14][VL] a row
+  std::int64_t norm_ld;
   const float* const* x_rows;       // [pairs]
   const float* const* hidden_rows;  // [pairs]: h of the step before
   const float* const* staged_rows;  // [pairs]: r*h, for the cell whose reset gate comes before the product; h unprojected
@@ -44,7 +46,8 @@ class BackwardWorker {
     // Units are shared in whole panels of both the product that gives their gradient and the gates.
     const PackedMatrix& to_units = projected ? job.w.transposed().projection : ut;
     const std::int64_t unit = std::lcm(to_units.layout.width(), static_cast<std::int64_t>(job.w.panel_units()));
-    const Sharing share = choose_sharing(team.size, s_.batch, to_units.layout.panels, static_cast<double>(ut.bytes()));
+    const Sharing share =
+        choose_sharing(team.size, s_.batch, job.w.cell.layer_norm ? 1 : to_units.layout.panels, static_cast<double>(ut.bytes()));
     idle_ = team.id >= share.row_groups * share.unit_groups;
     group_ = idle_ ? 0 : team.id / share.unit_groups;
     parties_ = share.unit_groups;
@@ -65,6 +68,7 @@ class BackwardWorker {
     team_.wait();
     weight_gradients();
     if (j_.w.cell.projection) projection_gradients();
+    if (j_.w.cell.layer_norm) norm_gradients();
     if (j_.w.cell.peephole) peephole_gradients();
     if (j_.grads.dx) input_gradients();
   }
@@ -132,6 +136,12 @@ class BackwardWorker {
       c.units = w.units;
       c.vectors = w.gate_vectors();
       c.peephole = w.plain_peephole.data();
+      c.norm = w.norm.data();
+      c.plain_norm = w.plain_norm.data();
+      c.norm_scales = j_.tape.norm_scales.data();
+      c.norm_gradient = j_.d_norm;
+      c.norm_gradient_ld = j_.norm_ld;
+      c.kept = scratch_.data();
       if (w.cell.projection) unproject(batch_row, index, dy, output_rows, n);
       if (c.panels > 0) (w.kernels.*w.cell.backward)(c);
       meet();
@@ -243,8 +253,9 @@ class BackwardWorker {
   void weight_gradients() {
     const RecurrentWeights& w = j_.w;
     const std::int64_t inputs = w.inputs, pairs = j_.tape.pairs;
-    const std::int64_t x_end = inputs, h_end = x_end + w.outputs, bias_end = h_end + (j_.grads.dbias ? 1 : 0);
-    const std::int64_t features = j_.grads.dbias ? h_end + w.cell.biases : h_end;
+    const bool with_bias = j_.grads.dbias && !w.cell.layer_norm;  // added behind the normalization: see norm_gradients
+    const std::int64_t x_end = inputs, h_end = x_end + w.outputs, bias_end = h_end + (with_bias ? 1 : 0);
+    const std::int64_t features = with_bias ? h_end + w.cell.biases : h_end;
     const Range mine = split(features, team_.size, team_.id, 6);
     if (mine.begin >= mine.end) return;
     const std::int64_t ldc = static_cast<std::int64_t>(w.cell.gates) * w.units;
@@ -312,7 +323,7 @@ class BackwardWorker {
     const std::int64_t pairs = j_.tape.pairs;
     const Range mine = split(w.units, team_.size, team_.id, 6);
     if (length(mine) == 0) return;
-    float* const out = j_.grads.dextra[w.cell.peephole ? 1 : 0] + mine.begin * w.outputs;
+    float* const out = j_.grads.dextra.back() + mine.begin * w.outputs;
     if (pairs == 0 && !j_.grads.accumulate) std::fill_n(out, length(mine) * w.outputs, 0.0f);
     const float** rows = pointers_.data();
     for (std::int64_t i = 0; i < length(mine); ++i) rows[i] = scratch_.data() + i * kPairBlockStride;
@@ -335,6 +346,34 @@ class BackwardWorker {
         g.load_mask = pair > 0 || j_.grads.accumulate ? ~0u : 0u;
         w.kernels.gemm(g);
       }
+    }
+  }
+
+  // Of gains, offsets and the bias: units are dealt to threads, each sums the rows of the batch in order.
+  void norm_gradients() {
+    const RecurrentWeights& w = j_.w;
+    const int lanes = w.kernels.lanes;
+    float* const* const extra = j_.grads.dextra.data();
+    const Range mine = split(w.units, team_.size, team_.id, lanes);
+    const auto sum = [&](std::int64_t unit, int vector) {
+      const float* row = j_.d_norm + (unit / lanes * RecurrentWeights::kNormWeights + vector) * lanes + unit % lanes;
+      float total = 0.0f;
+      for (int b = 0; b < s_.batch; ++b) total += row[b * j_.norm_ld];
+      return total;
+    };
+    const auto put = [&](float* out, std::int64_t i, float value) { out[i] = j_.grads.accumulate ? out[i] + value : value; };
+    for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
+      for (int gate = 0; gate < 4; ++gate) {
+        const std::int64_t i = static_cast<std::int64_t>(gate) * w.units + unit;
+        put(extra[0], i, sum(unit, gate));
+        put(extra[2], i, sum(unit, 4 + gate));
+        const float offset = sum(unit, 8 + gate);
+        put(extra[1], i, offset);
+        put(extra[3], i, offset);
+        if (j_.grads.dbias) put(j_.grads.dbias, i, offset);
+      }
+      put(extra[4], unit, sum(unit, 12));
+      put(extra[5], unit, sum(unit, 13));
     }
   }
 
@@ -439,7 +478,8 @@ class BackwardWorker {
     const std::int64_t states =
         tape.recurrent_mask || w.cell.reset_backward ? tape.sequence.batch * std::max(tape.units_ld, tape.outputs_ld) : 0;
     const std::int64_t inputs = tape.sequence.input_mask ? kInputRows * w.inputs : 0;
-    return static_cast<std::size_t>(std::max({transposed, states, inputs}));
+    const std::int64_t kept = w.cell.layer_norm ? w.padded_units() * RecurrentWeights::kNormKept : 0;
+    return static_cast<std::size_t>(std::max({transposed, states, inputs, kept}));
   }
 
  private:
@@ -461,7 +501,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   const std::int64_t ld = tape.units_ld, outputs_ld = tape.outputs_ld;
   w.transposed();
 
-  Buffer dh(static_cast<std::size_t>(s.batch * outputs_ld)), dc, d_outputs, d_unprojected;
+  Buffer dh(static_cast<std::size_t>(s.batch * outputs_ld)), dc, d_outputs, d_unprojected, d_norm;
   pad_rows(grads.dfinal[0], s.batch, w.outputs, outputs_ld, outputs_ld, dh.data());
   if (w.cell.projection) {
     d_outputs = Buffer(static_cast<std::size_t>(tape.pairs * outputs_ld));
@@ -471,6 +511,12 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   if (w.cell.states == 2) {
     dc = Buffer(static_cast<std::size_t>(s.batch * ld));
     pad_rows(grads.dfinal[1], s.batch, w.units, ld, ld, dc.data());
+  }
+
+  const std::int64_t norm_ld = w.cell.layer_norm ? w.padded_units() * RecurrentWeights::kNormWeights : 0;
+  if (w.cell.layer_norm) {
+    d_norm = Buffer(static_cast<std::size_t>(s.batch * norm_ld));
+    std::fill_n(d_norm.data(), s.batch * norm_ld, 0.0f);
   }
 
   const std::int64_t hidden_ld = outputs_ld * s.recurrent_masks;
@@ -515,6 +561,8 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
                         dc.data(),
                         d_outputs.data(),
                         d_unprojected.data(),
+                        d_norm.data(),
+                        norm_ld,
                         x_rows.data(),
                         hidden_rows.data(),
                         staged_rows.data(),

@@ -25,6 +25,7 @@ std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence
     tape->unit_state = Buffer(size(tape->pairs * w.padded_units()));
     tape->initial_unit_state = Buffer(size(s.batch * ld));
   }
+  if (w.cell.layer_norm) tape->norm_scales = Buffer(size(tape->pairs * 2));
   if (w.two_stages()) tape->staged = Buffer(size(tape->pairs * ld));
   tape->hidden = Buffer(size(tape->pairs * hidden_ld));
   tape->initial_hidden = Buffer(size(s.batch * hidden_ld));

@@ -139,7 +139,7 @@ def recurrent_forward(
     z_x = np.einsum("btgi,igk->btgk", x_used, w.reshape(-1, spec.gates, units)).reshape(n_batch, n_time, -1)
     biases = np.zeros((2, spec.gates * units))
     if bias is not None:
-        biases[: spec.biases] = _f64(bias).reshape(spec.biases, -1)
+        biases[spec.bias_row : spec.bias_row + spec.biases] = _f64(bias).reshape(spec.biases, -1)
     z_x = (z_x + biases[0]).reshape(n_batch, n_time, spec.gates, units)
     h_bias = biases[1].reshape(spec.gates, units)
     extra = tuple(_f64(e) for e in extra)
@@ -218,14 +218,15 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
         d = [np.where(active, 0.0, g) + a + b for g, a, b in zip(d, through, direct, strict=True)]
     x_used = np.broadcast_to(tape.x[:, :, None] * tape.input_mask[:, None], (*dz.shape[:3], tape.x.shape[2]))
     w_by_gate = tape.kernel.reshape(-1, spec.gates, units)
-    dbias = dz.sum(axis=(0, 1))
+    dbias = np.stack([dz.sum(axis=(0, 1)).ravel(), dbias_h.ravel()])
+    dbias = dbias[spec.bias_row : spec.bias_row + spec.biases]
     dx = (np.einsum("btgk,igk->btgi", dz, w_by_gate) * tape.input_mask[:, None]).sum(axis=2)
     return (
         dx,
         tuple(d),
         np.einsum("btgi,btgk->igk", x_used, dz).reshape(tape.kernel.shape),
         du.reshape(tape.recurrent_kernel.shape),
-        dbias.ravel() if spec.biases == 1 else np.stack([dbias.ravel(), dbias_h.ravel()]),
+        dbias[0] if spec.biases == 1 else dbias,
         *dextra,
     )
 
@@ -237,14 +238,18 @@ def lstm_forward(
     x: Any,
     *,
     peephole_kernel: Any = None,
+    layer_norm: Any = (),
     projection_kernel: Any = None,
     **options: Any,
 ) -> tuple[Array, States, Tape]:
-    """`recurrent_forward` with the LSTM cell."""
-    given = {"peephole": peephole_kernel, "projection": projection_kernel}
-    parts = [name for name, weight in given.items() if weight is not None]
-    extra = tuple(given[name] for name in parts)
-    cell = "_".join(["lstm", *parts])
+    """`recurrent_forward` with the LSTM cell; `layer_norm`: its six weights."""
+    given = {
+        "peephole": () if peephole_kernel is None else (peephole_kernel,),
+        "layer_norm": tuple(layer_norm),
+        "projection": () if projection_kernel is None else (projection_kernel,),
+    }
+    extra = sum(given.values(), ())
+    cell = "_".join(["lstm", *(name for name, weights in given.items() if weights)])
     return recurrent_forward(cell, kernel, recurrent_kernel, bias, x, extra=extra, **options)
 
 

@@ -112,6 +112,7 @@ class _Cell(Protocol):
     gates: int
     states: int
     biases: int
+    bias_row: int  # 0: the (first) bias is added to x W; 1: beside h, or where the cell wants it
 
     def extra_shapes(self, units: int, outputs: int) -> dict[str, tuple[int, ...]]: ...
     def step(
@@ -130,6 +131,8 @@ def _product_backward(h: Array, u: Array, dz: Array) -> tuple[Array, Array]:
 
 
 class _NoExtra:
+    bias_row = 0
+
     def extra_shapes(self, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
         return {}
 
@@ -207,7 +210,7 @@ class _LSTMPeephole:
     ``i, f = g(z_i + p_i * c'), g(z_f + p_f * c')``;  ``o = g(z_o + p_o * c)`` sees the new c.
     """
 
-    gates, states, biases = 4, 2, 1
+    gates, states, biases, bias_row = 4, 2, 1, 0
 
     def extra_shapes(self, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
         return {"peephole_kernel": (3, units)}
@@ -239,12 +242,75 @@ class _LSTMPeephole:
         return dz, dh_read, (np.zeros_like(dh), d_c_prev), du, np.zeros(dz.shape[1:]), dp
 
 
+def layer_norm_forward(x: Array, gain: Array, offset: Array) -> tuple[Array, Any]:
+    """``y = gain * (x - mean) / sqrt(variance + 1e-3) + offset`` over the last axis; the biased variance."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    scale = 1.0 / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-3)
+    return gain * centred * scale + offset, (centred * scale, scale)
+
+
+def layer_norm_backward(kept: Any, gain: Array, dy: Array) -> tuple[Array, Array, Array]:
+    """Gradients of x, gain and offset."""
+    normal, scale = kept
+    e = dy * gain
+    dx = scale * (e - e.mean(axis=-1, keepdims=True) - normal * (e * normal).mean(axis=-1, keepdims=True))
+    return dx, (dy * normal).sum(axis=0), dy.sum(axis=0)
+
+
+class _LSTMLayerNorm:
+    """`_LSTM` with layer normalization (Ba, Kiros and Hinton 2016, equations 20 to 22).
+
+    ``z = LN(h' U) + LN(x W) + b``, each over all 4H sums;  ``h = o * f(LN(c))``. The weights are gain and offset of
+    these three.
+    """
+
+    gates, states, biases, bias_row = 4, 2, 1, 1
+
+    def extra_shapes(self, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        sizes = {"recurrent": 4 * units, "kernel": 4 * units, "state": units}
+        return {f"{name}_norm_{part}": (size,) for name, size in sizes.items() for part in ("gamma", "beta")}
+
+    def step(
+        self, z_x: Array, h: Array, u: Array, bias: Array, states: States, f: str, g: str, *extra: Array
+    ) -> Any:
+        shape = z_x.shape
+        from_h, kept_h = layer_norm_forward(_product(h, u).reshape(len(h), -1), *extra[:2])
+        from_x, kept_x = layer_norm_forward(z_x.reshape(len(h), -1), *extra[2:4])
+        z = (from_h + from_x).reshape(shape) + bias
+        i, forget, o = (activation_forward(g, z[:, k]) for k in (0, 1, 3))
+        a = activation_forward(f, z[:, 2])
+        c = forget * states[1] + i * a
+        normal, kept_c = layer_norm_forward(c, *extra[4:])
+        y = activation_forward(f, normal)
+        return (o * y, c), (h, kept_h, kept_x, z, i, forget, a, o, states[1], kept_c, normal, y)
+
+    def step_backward(self, kept: Any, d_new: States, u: Array, f: str, g: str, *extra: Array) -> Any:
+        h, kept_h, kept_x, z, i, forget, a, o, c_prev, kept_c, normal, y = kept
+        dh, dc = d_new
+        through, *d_state = layer_norm_backward(kept_c, extra[4], activation_backward(f, normal, y, dh * o))
+        dc = dc + through
+        dz = [
+            activation_backward(g, z[:, 0], i, dc * a),
+            activation_backward(g, z[:, 1], forget, dc * c_prev),
+            activation_backward(f, z[:, 2], a, dc * i),
+            activation_backward(g, z[:, 3], o, dh * y),
+        ]
+        flat = np.stack(dz, axis=1).reshape(len(h), -1)
+        from_h, *d_recurrent = layer_norm_backward(kept_h, extra[0], flat)
+        from_x, *d_kernel = layer_norm_backward(kept_x, extra[2], flat)
+        dh_read, du = _product_backward(h, u, from_h.reshape(z.shape))
+        dbias = flat.sum(axis=0).reshape(z.shape[1:])
+        direct = (np.zeros_like(dh), dc * forget)
+        return from_x.reshape(z.shape), dh_read, direct, du, dbias, *d_recurrent, *d_kernel, *d_state
+
+
 class _Projected:
     """A cell whose h is a product of what it makes (Sak et al. 2014): ``h = (o * f(c)) @ projection_kernel``, (B, P)."""
 
     def __init__(self, cell: _Cell) -> None:
         self.cell = cell
-        self.gates, self.states, self.biases = cell.gates, cell.states, cell.biases
+        self.gates, self.states = cell.gates, cell.states
+        self.biases, self.bias_row = cell.biases, cell.bias_row
 
     def extra_shapes(self, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
         return {**self.cell.extra_shapes(units, outputs), "projection_kernel": (units, outputs)}
@@ -324,8 +390,10 @@ class _GRUResetBefore(_NoExtra):
 CELLS: dict[str, _Cell] = {
     "lstm": _LSTM(),
     "lstm_peephole": _LSTMPeephole(),
+    "lstm_layer_norm": _LSTMLayerNorm(),
     "lstm_projection": _Projected(_LSTM()),
     "lstm_peephole_projection": _Projected(_LSTMPeephole()),
+    "lstm_layer_norm_projection": _Projected(_LSTMLayerNorm()),
     "gru": _GRU(),
     "gru_reset_before": _GRUResetBefore(),
     "simple_rnn": _SimpleRNN(),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The LSTM's peepholes and projection: against PyTorch, arguments, wrappers, files."""
+"""The LSTM's peepholes, projection and layer normalization: against PyTorch, arguments, wrappers, files."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,9 @@ from lstmfast.layers import Call
 OPTIONS = {
     "peephole": {"peephole": True},
     "projection": {"projection": 3},
-    "both": {"peephole": True, "projection": 4},
+    "peephole_projection": {"peephole": True, "projection": 4},
+    "layer_norm": {"layer_norm": True},
+    "layer_norm_projection": {"layer_norm": True, "projection": 4},
 }
 
 
@@ -35,15 +37,22 @@ def torch_lstm(torch, layer, weights, x, h, c):
     """The equations of the class's docstring, step by step in PyTorch."""
     w, u, b, *extra = weights
     outputs = []
+
+    def norm(v, gain, offset):
+        return torch.nn.functional.layer_norm(v, v.shape[1:], gain, offset, eps=1e-3)
+
     for t in range(x.shape[1]):
-        z_i, z_f, z_a, z_o = (x[:, t] @ w + h @ u + b).chunk(4, dim=1)
+        from_x, from_h = x[:, t] @ w, h @ u
+        if layer.layer_norm:
+            from_h, from_x = norm(from_h, *extra[:2]), norm(from_x, *extra[2:4])
+        z_i, z_f, z_a, z_o = (from_x + from_h + b).chunk(4, dim=1)
         before = c
         if layer.peephole:
             z_i, z_f = z_i + extra[0][0] * before, z_f + extra[0][1] * before
         c = torch.sigmoid(z_f) * before + torch.sigmoid(z_i) * torch.tanh(z_a)
         if layer.peephole:
             z_o = z_o + extra[0][2] * c
-        h = torch.sigmoid(z_o) * torch.tanh(c)
+        h = torch.sigmoid(z_o) * torch.tanh(norm(c, *extra[4:6]) if layer.layer_norm else c)
         if layer.projection:
             h = h @ extra[-1]
         outputs.append(h)
@@ -79,17 +88,49 @@ def test_against_torch_autograd(options, shape, rng):
 
 def test_configuration_says_only_what_differs(options):
     plain = layers.LSTM(4).get_config()
-    assert not set(plain) & {"peephole", "projection"}
+    assert not set(plain) & {"peephole", "projection", "layer_norm"}
     config = layers.LSTM(4, **options).get_config()
     assert {key: config[key] for key in set(config) - set(plain)} == options
     again = layers.LSTM.from_config(config)
     assert again.get_config() == config
 
 
+@pytest.mark.parametrize("argument", ["peephole", "layer_norm"])
 @pytest.mark.parametrize("value", [1, "yes", None, np.ones(2)], ids=str)
-def test_peephole_must_be_a_flag(value):
-    with pytest.raises(ValueError, match="`peephole` must be True or False"):
-        layers.LSTM(4, peephole=value)
+def test_flags_must_be_flags(argument, value):
+    with pytest.raises(ValueError, match=f"`{argument}` must be True or False"):
+        layers.LSTM(4, **{argument: value})
+
+
+def test_peepholes_and_layer_norm_do_not_mix():
+    with pytest.raises(ValueError, match="peephole=True with layer_norm=True is not supported"):
+        layers.LSTM(4, peephole=True, layer_norm=True)
+
+
+def test_weights_of_layer_norm():
+    layer = layers.LSTM(3, layer_norm=True, projection=2)
+    layer.build((None, None, 5))
+    expected = {"kernel": (5, 12), "recurrent_kernel": (2, 12), "bias": (12,)}
+    for name, size in (("recurrent", 12), ("kernel", 12), ("state", 3)):
+        expected |= {f"{name}_norm_gamma": (size,), f"{name}_norm_beta": (size,)}
+    expected["projection_kernel"] = (3, 2)
+    assert {v.name: v.shape for v in layer.weights} == expected
+    assert [v.name for v in layer.weights] == list(expected)
+    for v in layer.weights[3:9]:
+        np.testing.assert_array_equal(v.value, 1.0 if v.name.endswith("gamma") else 0.0)
+
+
+@pytest.mark.parametrize("large", [1.0, 1e4])
+def test_layer_norm_keeps_its_digits_far_from_zero(large, rng):
+    """All columns of the kernel have the same large part, which rounds the sums; a variance from squares would drown."""
+    layer = made(4, rng, units=19, layer_norm=True, return_sequences=True)
+    weights = layer.get_weights()
+    weights[0] = weights[0] + np.float32(large)
+    layer.set_weights(weights)
+    weights = layer.get_weights()
+    x = (rng.standard_normal((3, 6, 4)) * 0.1 + [1.0, 0.0, 0.0, 0.0]).astype("float32")
+    expected = lf.reference.lstm_forward(*weights[:3], x, layer_norm=weights[3:], return_sequences=True)[0]
+    np.testing.assert_allclose(layer(x), expected, rtol=0, atol=1e-5 + 1e-6 * large)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "3", True, np.float32(2)], ids=repr)

@@ -56,6 +56,12 @@ class LSTM(RecurrentLayer):
         Size P of h, which is then ``(o * a(c_t)) @ projection_kernel`` (Sak, Senior and Beaufays 2014, "Long
         short-term memory recurrent neural network architectures for large scale acoustic modeling"; PyTorch's
         ``proj_size``). Outputs, h and masks of recurrent dropout have P elements, c still `units`. Not in Keras.
+    layer_norm : bool
+        Layer normalization (Ba, Kiros and Hinton 2016, "Layer normalization", equations 20 to 22):
+        ``z = LN(h @ recurrent_kernel) + LN(x_t @ kernel) + bias``, each LN over all 4*units sums of a row, and
+        ``h_t = o * a(LN(c_t))``, with gains and offsets of their own; epsilon 1e-3 as in Keras's
+        LayerNormalization. Needs whole rows: threads share the batch, and a batch of one has one. Not with
+        `peephole`. Not in Keras.
     **kwargs
         See `Layer`; also `zero_output_for_mask`.
 
@@ -63,8 +69,10 @@ class LSTM(RecurrentLayer):
     -----
     Input (B, T, n) float32. Weights: kernel (n, 4*units), recurrent_kernel (units, 4*units), bias (4*units,). With
     `peephole` then peephole_kernel (3, units) in the order i, f, o, which starts with zeros: the LSTM without it.
-    With `projection` recurrent_kernel is (P, 4*units) and projection_kernel (units, P), which starts like kernel,
-    is the last. Regularizers and constraints do not act on these two. The configuration says what Keras does
+    With `layer_norm` then recurrent_norm_gamma and recurrent_norm_beta (4*units,), kernel_norm_gamma and
+    kernel_norm_beta (4*units,), state_norm_gamma and state_norm_beta (units,); gammas start with ones, betas with
+    zeros. With `projection` recurrent_kernel is (P, 4*units) and projection_kernel (units, P), which starts like
+    kernel, is the last. Regularizers and constraints do not act on any of these. The configuration says what Keras does
     not know only where it is not the default; such a layer can only be saved natively.
     A sequence is one native call each way (`lstmfast.reference.lstm_forward` is its specification).
 
@@ -114,10 +122,17 @@ class LSTM(RecurrentLayer):
         *,
         peephole: bool = False,
         projection: int | None = None,
+        layer_norm: bool = False,
         **kwargs: Any,
     ) -> None:
         self.projection = _checked_size("projection", projection)
         self.peephole = _checked_flag("peephole", peephole)
+        self.layer_norm = _checked_flag("layer_norm", layer_norm)
+        if self.peephole and self.layer_norm:
+            raise ValueError(
+                "peephole=True with layer_norm=True is not supported: layer normalization is defined for gates that "
+                "see x and h, not for one that sees c as well"
+            )
         self.use_cudnn = checked_use_cudnn(use_cudnn)
         self.unit_forget_bias = bool(unit_forget_bias)
         super().__init__(
@@ -154,13 +169,21 @@ class LSTM(RecurrentLayer):
 
     def _not_in_keras(self) -> dict[str, Any]:
         """Arguments that make another cell of it, where they are not the default."""
-        given = {"peephole": self.peephole, "projection": self.projection}
+        given = {"peephole": self.peephole, "layer_norm": self.layer_norm, "projection": self.projection}
         return {key: value for key, value in given.items() if value}
 
     def _build_extra(self) -> list[Variable]:
         extra = []
         if self.peephole:
             extra.append(self.add_weight((3, self.units), "zeros", "peephole_kernel"))
+        if self.layer_norm:
+            for name, size in (
+                ("recurrent", 4 * self.units),
+                ("kernel", 4 * self.units),
+                ("state", self.units),
+            ):
+                extra.append(self.add_weight((size,), "ones", f"{name}_norm_gamma"))
+                extra.append(self.add_weight((size,), "zeros", f"{name}_norm_beta"))
         if self.projection is not None:
             shape = (self.units, self.projection)
             extra.append(self.add_weight(shape, self.kernel_initializer, "projection_kernel"))
