@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the engines are asked to do: shapes, and the numbers that all of them are given.
+
+Weights, inputs and states are drawn by NumPy from seeds, in Keras's layout, so that every engine computes the same
+function in its own process; `expected` is that function in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
+CHECKED_SEQUENCES = 8  # of a batch; float64 in NumPy is slow, and sequences do not depend on one another
+
+
+@dataclass(frozen=True)
+class Infer:
+    """One call of stacked recurrent layers that return sequences."""
+
+    hidden: int
+    batch: int = 1
+    time: int = 1  # 1: a step from a given state, as in a stream; else a sequence from zeros
+    inputs: int = 0  # 0: as many as hidden
+    cell: str = "lstm"  # lstm, gru or simple_rnn
+    layers: int = 1
+    bi: bool = False
+    ragged: bool = False  # lengths drawn evenly from a tenth of `time` up to `time`
+
+    @property
+    def features(self) -> int:
+        return self.inputs or self.hidden
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bi else 1
+
+    @property
+    def is_step(self) -> bool:
+        return self.time == 1 and self.layers == 1 and not self.bi
+
+    @cached_property
+    def layer_inputs(self) -> list[int]:
+        return [self.features] + [self.directions * self.hidden] * (self.layers - 1)
+
+    @property
+    def flops(self) -> int:
+        """Of the matrix products; padding does not count."""
+        steps = int(draw_lengths(self).sum()) if self.ragged else self.batch * self.time
+        columns = 2 * self.directions * GATES[self.cell] * self.hidden
+        return steps * columns * sum(i + self.hidden for i in self.layer_inputs)
+
+    @property
+    def weight_bytes(self) -> int:
+        columns = 4 * self.directions * GATES[self.cell] * self.hidden
+        return columns * sum(i + self.hidden for i in self.layer_inputs)
+
+    @property
+    def recurrent_bytes(self) -> int:
+        """Of the weights that every time step has to read."""
+        return 4 * self.directions * GATES[self.cell] * self.hidden**2 * self.layers
+
+    def describe(self) -> str:
+        cell = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}[self.cell]
+        text = f"{'bidirectional ' if self.bi else ''}{cell} {self.hidden}"
+        text = f"{self.layers} x {text}" if self.layers > 1 else text
+        text += f" of {self.inputs}" if self.inputs else ""
+        size = "one step" if self.time == 1 else f"{self.time} steps"
+        size = f"batch {self.batch}, {size}" if self.batch > 1 else size
+        return f"{text}, {size}{', ragged' if self.ragged else ''}"
+
+
+@dataclass(frozen=True)
+class Train:
+    """One training step (Adam) of a recurrent layer and a softmax over its last output."""
+
+    hidden: int
+    batch: int
+    time: int
+    inputs: int
+    classes: int = 10
+    kind: str = "lstm"  # lstm or gru
+
+    @property
+    def flops(self) -> int:
+        """Forward, dW and dh; the layer is the first, so it needs no dx."""
+        return 2 * self.time * self.batch * GATES[self.kind] * self.hidden * (2 * self.inputs + 3 * self.hidden)
+
+    def describe(self) -> str:
+        return f"training, {self.kind.upper()} {self.hidden} of {self.inputs}, batch {self.batch}, {self.time} steps"
+
+
+Workload = Infer | Train
+
+STANDARD: dict[str, Workload] = {
+    **{f"step_h{h}": Infer(h) for h in (32, 64, 128, 256, 512, 1024)},
+    **{f"seq1_h{h}": Infer(h, time=100) for h in (64, 128, 256, 512, 1024)},
+    "b4_h256": Infer(256, 4, 100),
+    "b16_h256": Infer(256, 16, 100),
+    "b32_h512": Infer(512, 32, 50),
+    "b64_h128": Infer(128, 64, 100),
+    "b128_h1024": Infer(1024, 128, 20),
+    "bi2_b8_h256": Infer(256, 8, 100, layers=2, bi=True),
+    "stack3_h256": Infer(256, 1, 100, layers=3),
+    "ragged_b32_h256": Infer(256, 32, 200, ragged=True),
+    "gru_step_h128": Infer(128, cell="gru"),
+    "gru_seq1_h256": Infer(256, 1, 100, cell="gru"),
+    "gru_b16_h256": Infer(256, 16, 100, cell="gru"),
+    "gru_ragged_b32_h256": Infer(256, 32, 200, cell="gru", ragged=True),
+    "simple_rnn_step_h128": Infer(128, cell="simple_rnn"),
+    "simple_rnn_seq1_h256": Infer(256, 1, 100, cell="simple_rnn"),
+    "simple_rnn_b16_h256": Infer(256, 16, 100, cell="simple_rnn"),
+    "train_b8_h64": Train(64, 8, 50, 16),
+    "train_b32_h128": Train(128, 32, 100, 32),
+    "train_b64_h512": Train(512, 64, 50, 512),
+    "train_gru_b32_h256": Train(256, 32, 100, 64, kind="gru"),
+}
+
+
+def load_grid(path: str | None) -> dict[str, Workload]:
+    """The standard grid, or that of a Python file which defines INFER and TRAIN with the two classes above."""
+    if path is None:
+        return STANDARD
+    names: dict[str, Any] = {"Infer": Infer, "Train": Train}
+    exec(compile(Path(path).read_text(), path, "exec"), names)
+    return {**names.get("INFER", {}), **names.get("TRAIN", {})}
+
+
+def as_json(w: Workload) -> dict[str, Any]:
+    return {"type": type(w).__name__, **asdict(w), "flops": w.flops, "text": w.describe()}
+
+
+def draw_lengths(w: Infer) -> Array:
+    return np.random.default_rng(7).integers(max(1, w.time // 10), w.time + 1, w.batch).astype(np.int32)
+
+
+def draw_cell(rng: np.random.Generator, cell: str, inputs: int, hidden: int) -> tuple[Array, Array, Array]:
+    """Kernel, recurrent kernel and bias in Keras's layout and PyTorch's distribution."""
+    columns, bound = GATES[cell] * hidden, hidden**-0.5
+    bias = (2, columns) if cell == "gru" else (columns,)
+    shapes = (inputs, columns), (hidden, columns), bias
+    kernel, recurrent, b = (rng.uniform(-bound, bound, s).astype(np.float32) for s in shapes)
+    return kernel, recurrent, b
+
+
+class Data:
+    """The numbers of an `Infer`.
+
+    Attributes
+    ----------
+    x : (B, T, I) float32
+    weights : a list of layers, each a list of directions, each (kernel, recurrent kernel, bias)
+    states : (B, H) float32 each; empty unless the workload is a single step
+    lengths : (B,) int32 or None
+    """
+
+    def __init__(self, w: Infer) -> None:
+        rng = np.random.default_rng(1)
+        self.x = rng.standard_normal((w.batch, w.time, w.features)).astype(np.float32)
+        self.weights = [
+            [draw_cell(rng, w.cell, inputs, w.hidden) for _ in range(w.directions)] for inputs in w.layer_inputs
+        ]
+        count = (2 if w.cell == "lstm" else 1) if w.is_step else 0
+        self.states = [rng.uniform(-1, 1, (w.batch, w.hidden)).astype(np.float32) for _ in range(count)]
+        self.lengths = draw_lengths(w) if w.ragged else None
+
+    @property
+    def time_major(self) -> Array:
+        return np.ascontiguousarray(self.x.transpose(1, 0, 2))
+
+
+def expected(w: Infer) -> Array:
+    """Outputs of the first sequences of the batch in float64, (CHECKED_SEQUENCES or fewer, T, D*H)."""
+    from lstmfast import reference
+
+    data, rows = Data(w), slice(CHECKED_SEQUENCES)
+    y = data.x[rows].astype(np.float64)
+    states = tuple(s[rows] for s in data.states) or None
+    lengths = None if data.lengths is None else data.lengths[rows]
+    for layer in data.weights:
+        outputs = []
+        for weights, backwards in zip(layer, (False, True), strict=False):
+            out = reference.recurrent_forward(
+                w.cell, *weights, y, states, None, lengths, return_sequences=True, go_backwards=backwards
+            )[0]
+            outputs.append(out[:, ::-1] if backwards else out)
+        y = np.concatenate(outputs, axis=-1)
+    return y
+
+
+def largest_error(w: Infer, y: Array, exact: Array) -> float:
+    """Over the outputs that `exact` has, without padding."""
+    difference = np.abs(y[: len(exact)] - exact)
+    if w.ragged:
+        difference = difference[np.arange(w.time) < draw_lengths(w)[: len(exact), None]]
+    return float(difference.max())
+
+
+def training_batches(w: Train) -> list[tuple[Array, Array]]:
+    """Several batches, to be used in turn: one learnt by heart would drive gradients into denormals."""
+    rng = np.random.default_rng(2)
+    return [
+        (rng.standard_normal((w.batch, w.time, w.inputs)).astype(np.float32), rng.integers(0, w.classes, w.batch))
+        for _ in range(16)
+    ]
