@@ -106,6 +106,13 @@ FloatArray result(const Tensor& t, const OptionalFloatArray& out, const char* na
   return *out;
 }
 
+// Operations write their results while they still read what came in.
+void check_apart(const py::array& out, const py::array& other, const char* what) {
+  const auto* const a = static_cast<const char*>(out.data());
+  const auto* const b = static_cast<const char*>(other.data());
+  if (a < b + other.nbytes() && b < a + out.nbytes()) throw py::value_error(std::string("out: expected an array that does not overlap ") + what);
+}
+
 py::object run(const Program& p, const std::vector<py::array>& xs, const std::optional<std::vector<std::optional<LengthArray>>>& lengths,
                const std::optional<std::vector<std::optional<MaskArray>>>& masks,
                const std::optional<std::vector<OptionalFloatArray>>& outs) {
@@ -136,6 +143,8 @@ py::object run(const Program& p, const std::vector<py::array>& xs, const std::op
     throw py::value_error("out: expected " + std::to_string(p.outputs().size()) + " arrays, got " + std::to_string(outs->size()));
   if (p.outputs().size() == 1) {
     FloatArray y = result(r.slots[p.outputs()[0]], outs ? (*outs)[0] : OptionalFloatArray(), "out");
+    if (outs)
+      for (const py::array& x : xs) check_apart(y, x, "x");
     float* const to = y.mutable_data();
     without_gil(p.work(r), [&] { p.execute(r, &to); });
     return y;
@@ -144,6 +153,10 @@ py::object run(const Program& p, const std::vector<py::array>& xs, const std::op
   std::vector<float*> to;
   for (std::size_t i = 0; i < p.outputs().size(); ++i) {
     FloatArray y = result(r.slots[p.outputs()[i]], outs ? (*outs)[i] : OptionalFloatArray(), "out");
+    if (outs) {
+      for (const py::array& x : xs) check_apart(y, x, "x");
+      for (std::size_t k = 0; k < i; ++k) check_apart(y, (*outs)[k].value(), "another output");
+    }
     to.push_back(y.mutable_data());
     ys[i] = y;
   }
@@ -153,9 +166,13 @@ py::object run(const Program& p, const std::vector<py::array>& xs, const std::op
 
 // A stream with the program that it runs.
 struct BoundStream {
-  BoundStream(std::shared_ptr<Program> p, int batch) : program(std::move(p)), stream(*program, batch) {}
+  BoundStream(std::shared_ptr<Program> p, int batch)
+      : program(std::move(p)),
+        stream(*program, batch),
+        takes_ids(dynamic_cast<const EmbeddingOperation*>(program->operations().front().get()) != nullptr) {}
   std::shared_ptr<Program> program;
   Stream stream;
+  const bool takes_ids;
 };
 
 class InUse {
@@ -176,7 +193,9 @@ std::vector<FloatArray> state_arrays(const Stream& s) {
   return arrays;
 }
 
-py::object push(BoundStream& b, const py::array& x, const OptionalFloatArray& out) {
+// Any number of steps; `result_of(tensor)` gives the array for the outputs.
+template <class F>
+FloatArray advance(BoundStream& b, const py::array& x, F&& result_of) {
   Stream& s = b.stream;
   const InUse guard(s);
   SlotArray slots(b.program->slots());
@@ -189,7 +208,7 @@ py::object push(BoundStream& b, const py::array& x, const OptionalFloatArray& ou
   for (FloatArray& a : arrays) states.push_back(a.mutable_data());
   r.states = states.data();
   b.program->infer(r);
-  FloatArray y = result(r.slots[b.program->outputs()[0]], out, "out");
+  FloatArray y = result_of(r.slots[b.program->outputs()[0]]);
   float* const to = y.mutable_data();
   without_gil(b.program->work(r), [&] {
     s.get_states(states.data());
@@ -197,6 +216,15 @@ py::object push(BoundStream& b, const py::array& x, const OptionalFloatArray& ou
     s.set_states(states.data());
   });
   return y;
+}
+
+py::object push(BoundStream& b, const py::array& x, const OptionalFloatArray& out) {
+  return advance(b, x, [&](const Tensor& t) {
+    if (t.time == 0) throw py::value_error("x: expected shape (batch, time, ...), got " + shape_text(x));
+    FloatArray y = result(t, out, "out");
+    if (out) check_apart(y, x, "x");
+    return y;
+  });
 }
 
 // The array as it is where it is float32 and C-contiguous, else a converted copy of real numbers.
@@ -210,22 +238,30 @@ FloatArray as_floats(py::handle x, const char* name) {
   return py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(any);
 }
 
+py::array as_ids(py::handle x) {
+  const py::array any = py::array::ensure(x);
+  if (!any) throw py::value_error("x: expected an array");
+  const char kind = any.dtype().kind();
+  if (kind != 'i' && kind != 'u' && kind != 'b')
+    throw py::type_error("x: expected integer ids, got dtype " + py::str(any.dtype()).cast<std::string>());
+  if (kind == 'i' && any.itemsize() == 4) return py::array_t<std::int32_t, py::array::c_style>::ensure(any);
+  return py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>::ensure(any);
+}
+
 // Models that begin with ids, masks and the like take the way of chunks, with one step in the chunk.
 py::object step_by_push(BoundStream& b, py::handle x, const OptionalFloatArray& out) {
-  const py::array any = py::array::ensure(x);
-  if (!any || any.ndim() < 1) throw py::value_error("x: expected an array with a batch axis");
-  const py::array given = any.dtype().kind() == 'i' ? any : py::array(as_floats(any, "x"));
+  py::array given = b.takes_ids ? as_ids(x) : py::array(as_floats(x, "x"));
+  if (given.ndim() < 1) throw py::value_error("x: expected an array with a batch axis");
   py::list shape;
   shape.append(given.shape(0));
   shape.append(1);
   for (py::ssize_t i = 1; i < given.ndim(); ++i) shape.append(given.shape(i));
-  const FloatArray y = push(b, py::module_::import("numpy").attr("ascontiguousarray")(given.attr("reshape")(shape)), std::nullopt);
-  FloatArray result = y.attr("reshape")(y.shape(0), y.shape(2));
-  if (!out) return result;
-  check_shape(*out, "out", {result.shape(0), result.shape(1)});
-  if (!out->writeable()) throw py::value_error("out: expected a writeable array");
-  std::copy_n(result.data(), result.size(), const_cast<FloatArray&>(*out).mutable_data());
-  return *out;
+  return advance(b, given.attr("reshape")(shape), [&](Tensor t) {
+    t.time = 0;
+    FloatArray y = result(t, out, "out");
+    if (out) check_apart(y, given, "x");
+    return y;
+  });
 }
 
 py::object step(BoundStream& b, py::handle given, py::handle out) {
@@ -243,6 +279,7 @@ py::object step(BoundStream& b, py::handle given, py::handle out) {
   } else {
     if (y.ndim() != 2 || y.shape(0) != s.batch() || y.shape(1) != s.output_width()) check_shape(y, "out", {s.batch(), s.output_width()});
     if (!y.writeable()) throw py::value_error("out: expected a writeable array");
+    check_apart(y, x, "x");
   }
   const InUse guard(s);
   const float* const from = x.data();
@@ -356,6 +393,8 @@ void register_engine(py::module_& m) {
   py::class_<BoundStream>(m, "Stream", "A program run step by step.")
       .def(py::init<std::shared_ptr<Program>, int>(), py::arg("program"), py::arg("batch"))
       .def_property_readonly("steps_directly", [](const BoundStream& b) { return b.stream.steps_directly(); })
+      .def_property_readonly("batch", [](const BoundStream& b) { return b.stream.batch(); })
+      .def_property_readonly("takes_ids", [](const BoundStream& b) { return b.takes_ids; })
       .def("step", &step, py::arg("x"), py::arg("out") = py::none(),
            "One step: x (B, I) to (B, O), float32; or (B,) ids. `out`, a (B, O) float32 array, is written and returned.\n\n"
            "Raises ValueError or TypeError if an array does not fit, RuntimeError if another thread is using the stream.")

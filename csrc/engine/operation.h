@@ -26,13 +26,12 @@ class Operation {
   Operation(std::vector<int> in, std::vector<int> out, std::string layer)
       : inputs(std::move(in)), outputs(std::move(out)), name(std::move(layer)) {}
   virtual ~Operation() = default;
-  // Shape, mask and lengths of the outputs. Throws std::invalid_argument if the input does not fit.
+  // Shape and lengths of the outputs. Throws std::invalid_argument if the input does not fit.
   virtual void infer(Run& run) const = 0;
-  // Memory for the outputs (and masks) that live until the program's end; the first output may be the caller's.
+  // Memory for the outputs (and masks) that live until the program's end; the first output may be the caller's. What is
+  // taken must not depend on masks: they are not there yet when it is measured.
   virtual void place_outputs(Run& run, Carver& memory, float* first_output) const = 0;
-  // Scratch of one execution, placed or measured.
-  virtual std::size_t scratch_bytes(const Run& run) const = 0;
-  virtual void execute(Run& run, std::byte* scratch) const = 0;
+  virtual void execute(Run& run) const = 0;
   // Floating-point operations, to choose whether the interpreter lock is worth releasing.
   virtual double work(const Run& run) const = 0;
   virtual std::size_t bytes() const { return 0; }
@@ -50,12 +49,11 @@ class Operation {
   [[noreturn]] void refuse(const std::string& what) const;
 };
 
-// The default for operations with one output and no scratch.
+// The default for operations with one output, which has the mask of the (first) input.
 class SimpleOperation : public Operation {
  public:
   using Operation::Operation;
   void place_outputs(Run& run, Carver& memory, float* first_output) const override;
-  std::size_t scratch_bytes(const Run&) const override { return 0; }
 };
 
 class RecurrentOperation final : public Operation {
@@ -68,8 +66,7 @@ class RecurrentOperation final : public Operation {
       : Operation(std::move(in), std::move(out), std::move(layer)), weights(std::move(w)), options(o) {}
   void infer(Run& run) const override;
   void place_outputs(Run& run, Carver& memory, float* first_output) const override;
-  std::size_t scratch_bytes(const Run& run) const override;
-  void execute(Run& run, std::byte* scratch) const override;
+  void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return weights->bytes(); }
   int n_states() const override { return weights->cell.states; }
@@ -93,8 +90,7 @@ class BidirectionalOperation final : public Operation {
         merge(m) {}
   void infer(Run& run) const override;
   void place_outputs(Run& run, Carver& memory, float* first_output) const override;
-  std::size_t scratch_bytes(const Run& run) const override;
-  void execute(Run& run, std::byte* scratch) const override;
+  void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return forward->bytes() + backward->bytes(); }
 
@@ -109,7 +105,7 @@ class DenseOperation final : public SimpleOperation {
   DenseOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::unique_ptr<DenseWeights> w, Activation a, bool s)
       : SimpleOperation(std::move(in), std::move(out), std::move(layer)), weights(std::move(w)), activation(a), softmax(s) {}
   void infer(Run& run) const override;
-  void execute(Run& run, std::byte* scratch) const override;
+  void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return weights->forward.bytes(); }
 
@@ -123,7 +119,7 @@ class ActivationOperation final : public SimpleOperation {
   ActivationOperation(std::vector<int> in, std::vector<int> out, std::string layer, const KernelTable& k, Activation a, bool s)
       : SimpleOperation(std::move(in), std::move(out), std::move(layer)), kernels(k), activation(a), softmax(s) {}
   void infer(Run& run) const override;
-  void execute(Run& run, std::byte* scratch) const override;
+  void execute(Run& run) const override;
   double work(const Run& run) const override;
 
   const KernelTable& kernels;
@@ -137,7 +133,7 @@ class EmbeddingOperation final : public SimpleOperation {
                      std::int64_t width, bool mask_zero);
   void infer(Run& run) const override;
   void place_outputs(Run& run, Carver& memory, float* first_output) const override;
-  void execute(Run& run, std::byte* scratch) const override;
+  void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return table_.size() * sizeof(float); }
 
@@ -156,7 +152,7 @@ class MaskingOperation final : public SimpleOperation {
       : SimpleOperation(std::move(in), std::move(out), std::move(layer)), value_(value), clears_(clears) {}
   void infer(Run& run) const override;
   void place_outputs(Run& run, Carver& memory, float* first_output) const override;
-  void execute(Run& run, std::byte* scratch) const override;
+  void execute(Run& run) const override;
   double work(const Run& run) const override;
 
  private:
@@ -170,7 +166,7 @@ class ConcatenateOperation final : public SimpleOperation {
   using SimpleOperation::SimpleOperation;
   void infer(Run& run) const override;
   void place_outputs(Run& run, Carver& memory, float* first_output) const override;
-  void execute(Run& run, std::byte* scratch) const override;
+  void execute(Run& run) const override;
   double work(const Run& run) const override;
 };
 
@@ -179,7 +175,8 @@ class FlattenOperation final : public SimpleOperation {
  public:
   using SimpleOperation::SimpleOperation;
   void infer(Run& run) const override;
-  void execute(Run& run, std::byte* scratch) const override;
+  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void execute(Run& run) const override;
   double work(const Run& run) const override;
 };
 

@@ -43,13 +43,10 @@ void Program::execute(Run& run, float* const* results) const {
   };
   Carver measure;
   place(measure);
-  std::size_t scratch = 0;
-  for (const auto& op : operations_) scratch = std::max(scratch, op->scratch_bytes(run));
-  const std::size_t values = measure.bytes();
-  Arena arena(values + scratch);
+  Arena arena(measure.bytes());
   Carver memory(arena.data());
   place(memory);
-  for (const auto& op : operations_) op->execute(run, arena.data() + values);
+  for (const auto& op : operations_) op->execute(run);
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     const Tensor& out = run.slots[outputs_[i]];
     if (out.data != results[i]) std::copy_n(out.data, out.elements(), results[i]);

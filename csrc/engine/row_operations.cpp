@@ -12,9 +12,11 @@ namespace lstmfast {
 namespace {
 
 Tensor like(const Tensor& x, std::int64_t width) {
-  Tensor y = x;
-  y.data = nullptr;
+  Tensor y;
+  y.batch = x.batch;
+  y.time = x.time;
   y.width = width;
+  y.lengths = x.lengths;
   return y;
 }
 
@@ -28,7 +30,7 @@ void DenseOperation::infer(Run& run) const {
   output(run) = like(x, weights->n);
 }
 
-void DenseOperation::execute(Run& run, std::byte*) const {
+void DenseOperation::execute(Run& run) const {
   const Tensor& x = input(run);
   float* const y = mutable_data(output(run));
   dense_forward(*weights, x.data, x.rows(), activation, y);
@@ -43,7 +45,7 @@ double DenseOperation::work(const Run& run) const {
 
 void ActivationOperation::infer(Run& run) const { output(run) = like(input(run), input(run).width); }
 
-void ActivationOperation::execute(Run& run, std::byte*) const {
+void ActivationOperation::execute(Run& run) const {
   const Tensor& x = input(run);
   float* const y = mutable_data(output(run));
   if (softmax) softmax_forward(kernels, x.rows(), x.width, x.data, y);
@@ -69,14 +71,13 @@ void EmbeddingOperation::infer(Run& run) const {
   if (bad >= 0)
     refuse("expected ids from 0 to " + std::to_string(vocabulary_ - 1) + ", got " +
            std::to_string(ids.ids32 ? ids.ids32[bad] : ids.ids64[bad]));
-  Tensor& y = output(run) = like(ids, width_);
-  y.ids32 = nullptr;
-  y.ids64 = nullptr;
+  output(run) = like(ids, width_);
 }
 
 void EmbeddingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
   SimpleOperation::place_outputs(run, memory, first_output);
-  if (mask_zero_ && output(run).time) output(run).mask = memory.take<std::uint8_t>(static_cast<std::size_t>(output(run).rows()));
+  Tensor& out = output(run);
+  out.mask = mask_zero_ && out.time ? memory.take<std::uint8_t>(static_cast<std::size_t>(out.rows())) : nullptr;
 }
 
 template <class Id>
@@ -87,7 +88,7 @@ void EmbeddingOperation::look_up(const Id* ids, Tensor& out) const {
   for (std::int64_t i = 0; i < out.rows(); ++i) mask[i] = ids[i] != 0;
 }
 
-void EmbeddingOperation::execute(Run& run, std::byte*) const {
+void EmbeddingOperation::execute(Run& run) const {
   const Tensor& ids = input(run);
   if (ids.ids32) look_up(ids.ids32, output(run));
   else look_up(ids.ids64, output(run));
@@ -109,7 +110,7 @@ void MaskingOperation::place_outputs(Run& run, Carver& memory, float* first_outp
   out.mask = memory.take<std::uint8_t>(static_cast<std::size_t>(out.rows()));
 }
 
-void MaskingOperation::execute(Run& run, std::byte*) const {
+void MaskingOperation::execute(Run& run) const {
   const Tensor& x = input(run);
   Tensor& out = output(run);
   std::uint8_t* const mask = const_cast<std::uint8_t*>(out.mask);
@@ -141,12 +142,13 @@ void ConcatenateOperation::infer(Run& run) const {
 
 void ConcatenateOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
   SimpleOperation::place_outputs(run, memory, first_output);
+  const std::uint8_t* const mask = memory.take<std::uint8_t>(static_cast<std::size_t>(output(run).rows()));
   bool masked = true;  // an input without a mask counts everywhere
   for (std::size_t i = 0; i < inputs.size(); ++i) masked &= input(run, i).mask != nullptr;
-  output(run).mask = masked ? memory.take<std::uint8_t>(static_cast<std::size_t>(output(run).rows())) : nullptr;
+  output(run).mask = masked ? mask : nullptr;
 }
 
-void ConcatenateOperation::execute(Run& run, std::byte*) const {
+void ConcatenateOperation::execute(Run& run) const {
   Tensor& out = output(run);
   std::uint8_t* const mask = const_cast<std::uint8_t*>(out.mask);
   if (mask) std::fill_n(mask, out.rows(), std::uint8_t{0});
@@ -169,11 +171,15 @@ void FlattenOperation::infer(Run& run) const {
   const Tensor& x = input(run);
   Tensor& y = output(run) = like(x, x.time ? x.time * x.width : x.width);
   y.time = 0;
-  y.mask = nullptr;
   y.lengths = nullptr;
 }
 
-void FlattenOperation::execute(Run& run, std::byte*) const {
+void FlattenOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+  SimpleOperation::place_outputs(run, memory, first_output);
+  output(run).mask = nullptr;
+}
+
+void FlattenOperation::execute(Run& run) const {
   std::copy_n(input(run).data, input(run).elements(), mutable_data(output(run)));
 }
 

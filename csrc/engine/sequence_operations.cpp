@@ -31,13 +31,6 @@ void clear_masked_ends(const Sequence& s, std::int64_t width, float* y) {
   }
 }
 
-template <class F>
-void with_pass(const RecurrentWeights& w, const Sequence& s, float* y, float* const states[2], F&& f) {
-  const int threads = threads_for_work(ForwardPass::flops(w, s));
-  ForwardPass pass(w, s, y, states, nullptr, threads);
-  f(pass, threads);
-}
-
 }  // namespace
 
 void Operation::refuse(const std::string& what) const { throw std::invalid_argument("layer '" + name + "': " + what); }
@@ -45,6 +38,7 @@ void Operation::refuse(const std::string& what) const { throw std::invalid_argum
 void SimpleOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
   Tensor& out = output(run);
   out.data = first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
+  out.mask = input(run).mask;
 }
 
 // ---- recurrent
@@ -61,7 +55,6 @@ void RecurrentOperation::infer(Run& run) const {
   y.batch = x.batch;
   y.time = sequences ? x.time : 0;
   y.width = weights->outputs;
-  y.mask = sequences ? x.mask : nullptr;
   y.lengths = sequences ? x.lengths : nullptr;
   for (std::size_t i = 1; i < outputs.size(); ++i) {
     Tensor& state = output(run, i);
@@ -76,44 +69,48 @@ void RecurrentOperation::place_outputs(Run& run, Carver& memory, float* first_ou
     Tensor& out = output(run, i);
     out.data = i == 0 && first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
   }
+  output(run).mask = output(run).time ? input(run).mask : nullptr;
 }
 
-std::size_t RecurrentOperation::scratch_bytes(const Run& run) const {
-  const Sequence s = sequence_of(input(run), options);
-  const std::size_t state = static_cast<std::size_t>(s.batch) * static_cast<std::size_t>(weights->units);
-  Carver measure;
-  measure.take<float>(state);  // final states that nobody asked for
-  measure.take<float>(state);
-  float* const none[2] = {};
-  with_pass(*weights, s, nullptr, none, [&](ForwardPass& pass, int) { pass.carve(measure); });
-  return measure.bytes();
-}
-
-void RecurrentOperation::execute(Run& run, std::byte* scratch) const {
+void RecurrentOperation::execute(Run& run) const {
   const Tensor& x = input(run);
   Tensor& out = output(run);
   Sequence s = sequence_of(x, options);
-  Carver place(scratch);
-  const std::size_t state = static_cast<std::size_t>(s.batch) * static_cast<std::size_t>(weights->units);
-  float* spare[2] = {place.take<float>(state), place.take<float>(state)};
-  float* finals[2];
+  // Keras hands no mask on to a call with an initial state, though the output has it.
+  if (inputs.size() > 1) s.mask = nullptr;
+  const std::size_t state = static_cast<std::size_t>(s.batch) * static_cast<std::size_t>(std::max(weights->units, weights->outputs));
+  float* wanted[2] = {};  // final states
   const bool sequences = out.time > 0;
-  for (int k = 0; k < 2; ++k) {
+  for (int k = 0; k < weights->cell.states; ++k) {
+    const std::size_t slot = static_cast<std::size_t>(k) + 1;
     if (run.states) {
-      finals[k] = run.states[state_index + k];
-      s.initial[k] = finals[k];
+      wanted[k] = run.states[state_index + k];
+      s.initial[k] = wanted[k];
     } else {
-      if (inputs.size() > 1 && k < weights->cell.states) s.initial[k] = input(run, static_cast<std::size_t>(k) + 1).data;
-      finals[k] = static_cast<std::size_t>(k) + 1 < outputs.size() ? mutable_data(output(run, static_cast<std::size_t>(k) + 1)) : spare[k];
+      if (inputs.size() > 1) s.initial[k] = input(run, slot).data;
+      if (slot < outputs.size()) wanted[k] = mutable_data(output(run, slot));
     }
   }
-  if (!sequences && outputs.size() == 1) finals[0] = mutable_data(out);
+  if (!sequences && outputs.size() == 1) wanted[0] = mutable_data(out);
   float* const y = sequences ? mutable_data(out) : nullptr;
-  with_pass(*weights, s, y, finals, [&](ForwardPass& pass, int threads) {
-    pass.carve(place);
-    pass.prepare();
-    run_team(threads, [&](const Team& team) { pass.run(team); });
-  });
+  float* finals[2];
+  const int threads = threads_for_work(ForwardPass::flops(*weights, s));  // asked once: the scratch depends on it
+  const auto pass_in = [&](Carver& memory) {
+    for (int k = 0; k < 2; ++k) {
+      float* const spare = memory.take<float>(state);
+      finals[k] = wanted[k] ? wanted[k] : spare;
+    }
+    ForwardPass pass(*weights, s, y, finals, nullptr, threads);
+    pass.carve(memory);
+    return pass;
+  };
+  Carver measure;
+  pass_in(measure);
+  Arena scratch(measure.bytes());
+  Carver place(scratch.data());
+  ForwardPass pass = pass_in(place);
+  pass.prepare();
+  run_team(threads, [&](const Team& team) { pass.run(team); });
   if (!sequences) {
     if (finals[0] != out.data) std::copy_n(finals[0], out.elements(), mutable_data(out));
     clear_masked_ends(s, weights->outputs, mutable_data(out));
@@ -135,13 +132,13 @@ void BidirectionalOperation::infer(Run& run) const {
   y.batch = x.batch;
   y.time = options.sequences ? x.time : 0;
   y.width = forward->outputs + (merge == Merge::kConcat ? backward->outputs : 0);
-  y.mask = options.sequences ? x.mask : nullptr;
   y.lengths = options.sequences ? x.lengths : nullptr;
 }
 
 void BidirectionalOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
   Tensor& out = output(run);
   out.data = first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
+  out.mask = out.time ? input(run).mask : nullptr;
 }
 
 namespace {
@@ -166,24 +163,20 @@ struct Directions {
       call.s.turned = k == 1;
       call.s.output_ld = sequences && beside ? out.width : w.outputs;
       call.y = !sequences ? nullptr : k == 0 ? y : beside ? y + op.forward->outputs : second;
-      for (float*& state : call.final_state) state = memory.take<float>(size(x.batch) * size(w.units));
+      for (float*& state : call.final_state) state = memory.take<float>(size(x.batch) * size(std::max(w.units, w.outputs)));
     }
   }
 };
 
 }  // namespace
 
-std::size_t BidirectionalOperation::scratch_bytes(const Run& run) const {
-  Carver measure;
-  Tensor out = output(run);
-  const Directions d(*this, input(run), out, measure);
-  sequence_forward_pair(d.calls, &measure);
-  return measure.bytes();
-}
-
-void BidirectionalOperation::execute(Run& run, std::byte* scratch) const {
-  Carver place(scratch);
+void BidirectionalOperation::execute(Run& run) const {
   Tensor& out = output(run);
+  Carver measure;
+  const Directions measured(*this, input(run), out, measure);
+  sequence_forward_pair(measured.calls, &measure);
+  Arena scratch(measure.bytes());
+  Carver place(scratch.data());
   const Directions d(*this, input(run), out, place);
   sequence_forward_pair(d.calls, &place, true);
   float* const y = mutable_data(out);

@@ -17,7 +17,7 @@ Stream::Stream(const Program& program, int batch) : program_(program), batch_(ba
       const RecurrentWeights& w = *r->weights;
       layer.recurrent = &w;
       layer.kernels = &w.kernels;
-      layer.ld = state_stride(w);
+      layer.ld = hidden_stride(w);
       layer.width = w.outputs;
       direct_ = direct_ && !w.cell.projection && !w.cell.layer_norm;  // those go as chunks of one step
       work_ += 2.0 * batch * w.cell.gates * w.units * (w.inputs + w.units);

@@ -11,8 +11,11 @@ import numpy.typing as npt
 
 from . import _core
 from .layers.arrays import as_float32, checked_lengths, checked_mask
+from .models.inputs import checked_input, distribute
 
 if TYPE_CHECKING:
+    from .layers.base import Layer
+    from .layers.frozen import FrozenLayer
     from .models import Model
 
 __all__ = ["FrozenModel", "Stream", "freeze"]
@@ -66,18 +69,30 @@ class FrozenModel:
         outputs: Sequence[int],
         integer_inputs: Sequence[bool],
         input_names: Sequence[str],
+        input_shapes: Sequence[tuple[int | None, ...]],
         output_structure: Any,
     ) -> None:
-        self._state = (operations, slots, inputs, outputs, integer_inputs, input_names, output_structure)
+        self._state = (
+            operations,
+            slots,
+            inputs,
+            outputs,
+            integer_inputs,
+            input_names,
+            input_shapes,
+            output_structure,
+        )
         self._operations = list(operations)
         self._integer_inputs = list(integer_inputs)
         self._input_names = list(input_names)
+        self._input_shapes = list(input_shapes)
         self._output_structure = output_structure
         self._program = _core.Program(slots, list(inputs), list(outputs))
         for op in operations:
             getattr(self._program, op.kind)(op.layer, list(op.inputs), list(op.outputs), **op.arguments)
         self._run = self._program.run
-        self._one_float_input = self._integer_inputs == [False]
+        # Of the only input where that is one of floats: arrays ready for use need no look at their names then.
+        self._rank = len(self._input_shapes[0]) if self._integer_inputs == [False] else -1
 
     @property
     def nbytes(self) -> int:
@@ -106,16 +121,15 @@ class FrozenModel:
         ValueError, TypeError
             If an array does not fit; nothing is computed then.
         """
-        arrays = [x] if self._one_float_input and _is_ready(x) else self._inputs(x)
+        arrays = [x] if _is_ready(x) and x.ndim == self._rank else self._inputs(x)
         if lengths is not None:
-            lengths = [checked_lengths(n, a) for n, a in zip(self._each(lengths, arrays), arrays, strict=True)]
+            lengths = [checked_lengths(n, a) for n, a in zip(self._each(lengths, arrays, "lengths"), arrays, strict=True)]
         if mask is not None:
-            mask = [checked_mask(m, a) for m, a in zip(self._each(mask, arrays), arrays, strict=True)]
+            mask = [checked_mask(m, a) for m, a in zip(self._each(mask, arrays, "mask"), arrays, strict=True)]
         if out is not None:
             out = list(out) if isinstance(out, (list, tuple)) else [out]
             for array in out:
-                if not _is_ready(array):
-                    raise TypeError("out: expected C-contiguous float32 arrays")
+                _check_out(array)
         y = self._run(arrays, lengths, mask, out)
         structure = self._output_structure
         if structure is None:
@@ -126,25 +140,18 @@ class FrozenModel:
     predict = __call__
 
     def _inputs(self, x: Any) -> list[Array]:
-        n = len(self._integer_inputs)
-        if isinstance(x, dict):
-            if set(x) != set(self._input_names):
-                raise ValueError(f"x has keys {sorted(x)}, the model's inputs are {self._input_names}")
-            given = [x[name] for name in self._input_names]
-        elif n > 1 or (isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 1):
-            if not isinstance(x, (list, tuple)) or len(x) != n:
-                raise ValueError(f"x: expected {n} arrays, one for each of the inputs {self._input_names}")
-            given = list(x)
-        else:
-            given = [x]
-        return [
-            _as_ids(a, name) if ids else as_float32(a, f"input {name!r}")
-            for a, ids, name in zip(given, self._integer_inputs, self._input_names, strict=True)
-        ]
+        names, shapes, integers = self._input_names, self._input_shapes, self._integer_inputs
+        given = distribute(x, names, len(shapes[0]), "x")
+        arrays = [checked_input(*one) for one in zip(given, names, shapes, integers, strict=True)]
+        return [_as_ids(a, f"input {n!r}") if i else a for a, n, i in zip(arrays, names, integers, strict=True)]
 
-    @staticmethod
-    def _each(value: Any, arrays: list[Array]) -> list[Any]:
-        """A list or one value for all inputs with a time axis."""
+    def _each(self, value: Any, arrays: list[Array], what: str) -> list[Any]:
+        """From one value for all inputs with a time axis, a list or a dict."""
+        if isinstance(value, dict):
+            unknown = sorted(set(value) - set(self._input_names))
+            if unknown:
+                raise ValueError(f"{what} has keys {unknown}, the model's inputs are {self._input_names}")
+            return [value.get(name) for name in self._input_names]
         if len(arrays) == 1:
             return [value]
         if isinstance(value, (list, tuple)) and len(value) == len(arrays):
@@ -225,10 +232,10 @@ class Stream(_core.Stream):
         numpy.ndarray
             (B, T, O), one output a step.
         """
-        array = np.asarray(chunk)
-        if array.dtype.kind != "i" and not _is_ready(array):
-            array = as_float32(array, "chunk")
-        return super().push(np.ascontiguousarray(array), out)
+        if out is not None:
+            _check_out(out)
+        array = _as_ids(chunk, "chunk") if self.takes_ids else as_float32(chunk, "chunk")
+        return super().push(array, out)
 
     def get_state(self) -> list[Array]:
         """Copies of all states, (B, units) each: h and c of an LSTM, h of other cells, layer by layer."""
@@ -252,18 +259,40 @@ class Stream(_core.Stream):
         IndexError
             If a row does not exist.
         """
-        super().reset(None if rows is None else [int(r) for r in np.atleast_1d(np.asarray(rows)).tolist()])
+        if rows is None:
+            return super().reset(None)
+        wanted = np.atleast_1d(np.asarray(rows))
+        if wanted.size and wanted.dtype.kind not in "iu":
+            raise TypeError(f"rows: expected integers, got dtype {wanted.dtype}")
+        batch = self.batch
+        for row in wanted.ravel().tolist():
+            if not 0 <= row < batch:
+                raise IndexError(f"rows: expected 0 to {batch - 1}, got {row}")
+        return super().reset(wanted.ravel().tolist())
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a stream cannot be copied or pickled: open another one and hand it get_state()")
 
 
 def _is_ready(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype == _FLOAT32 and x.flags.c_contiguous
 
 
-def _as_ids(x: Any, name: str) -> Array:
+def _check_out(out: Any) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out: expected a float32 array, got {type(out).__name__}")
+    if out.dtype != _FLOAT32:
+        raise TypeError(f"out: expected a float32 array, got dtype {out.dtype}")
+    if not out.flags.c_contiguous:
+        raise TypeError("out: expected a C-contiguous array")
+
+
+def _as_ids(x: Any, what: str) -> Array:
     array = np.asarray(x)
     if array.dtype.kind not in "iub":
-        if array.dtype.kind != "f" or not np.array_equal(array, np.trunc(array)):
-            raise TypeError(f"input {name!r} must hold integer ids, got dtype {array.dtype}")
+        whole = array.dtype.kind == "f" and np.isfinite(array).all() and np.array_equal(array, np.trunc(array))
+        if not whole:
+            raise TypeError(f"{what} must hold integer ids, got dtype {array.dtype}")
     return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
 
 
@@ -278,6 +307,13 @@ def freeze(model: Model, dtype: str = "float32") -> FrozenModel:
     builder.add_steps(executor, values)
     outputs = [values[slot] for slot in executor.output_slots]
     operations = builder.folded(outputs)
+    shapes = [tensor.shape for tensor in executor.graph.inputs]
+    integers = _integer_inputs(operations, slots)
+    for slot, name, shape, ids in zip(slots, executor.input_names, shapes, integers, strict=True):
+        if not 2 - ids <= len(shape) <= 3 - ids:
+            raise ValueError(f"input {name!r} cannot be frozen: its shape {shape} has too many or too few axes")
+        if ids and slot in outputs:
+            raise ValueError(f"input {name!r} cannot be frozen: it is an output too, and holds ids")
     if not operations:
         raise ValueError(f"model {model.name!r} has no layers that compute anything: there is nothing to freeze")
     return FrozenModel(
@@ -285,10 +321,39 @@ def freeze(model: Model, dtype: str = "float32") -> FrozenModel:
         builder.slots,
         slots,
         outputs,
-        executor.integer_inputs,
+        integers,
         executor.input_names,
+        shapes,
         model.output_keys(),
     )
+
+
+def _integer_inputs(operations: list[Operation], inputs: list[int]) -> list[bool]:
+    """Which inputs hold ids. ValueError naming the layer if ids come from elsewhere, or are read as numbers."""
+    ids = {slot for op in operations if op.kind == "embedding" for slot in op.inputs}
+    for op in operations:
+        if op.kind == "embedding" and op.inputs[0] not in inputs:
+            raise ValueError(f"layer {op.layer!r} cannot be frozen: its ids are made by another layer")
+        if op.kind != "embedding" and ids.intersection(op.inputs):
+            raise ValueError(f"layer {op.layer!r} cannot be frozen: it reads ids as numbers")
+    return [slot in ids for slot in inputs]
+
+
+def _frozen(layer: Layer) -> FrozenLayer | None:
+    """`layer.frozen()`, which must not be that of a class whose subclass computes something else."""
+    owner = _who_writes(layer, "frozen")
+    for method in ("forward", "compute_mask", "output_lengths"):
+        writer = _who_writes(layer, method)
+        if not issubclass(owner, writer):
+            raise ValueError(
+                f"layer {layer.name!r} of class {type(layer).__name__} cannot be frozen: its `{method}` has no "
+                "native form"
+            )
+    return layer.frozen()
+
+
+def _who_writes(layer: Layer, method: str) -> type:
+    return next(c for c in type(layer).__mro__ if method in vars(c))
 
 
 class _Builder:
@@ -313,7 +378,7 @@ class _Builder:
                 self.add_steps(inner, inside)
                 values.update(zip(step.outputs, (inside[s] for s in inner.output_slots), strict=True))
                 continue
-            frozen = layer.frozen()
+            frozen = _frozen(layer)
             if frozen is None:  # nothing to do in inference
                 values[step.outputs[0]] = inputs[0]
                 continue

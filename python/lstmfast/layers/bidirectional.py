@@ -409,6 +409,8 @@ class Bidirectional(Layer):
             raise ValueError(
                 f"layer {self.name!r} cannot be frozen: merge_mode=None and return_state=True are not supported"
             )
+        if self.stateful:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: it is stateful")
         arguments = {
             "forward": self.forward_layer.frozen_cell(),
             "backward": self.backward_layer.frozen_cell(),

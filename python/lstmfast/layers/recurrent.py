@@ -411,6 +411,10 @@ class RecurrentLayer(Layer):
         }
 
     def frozen(self) -> FrozenLayer:
+        if self.stateful:
+            raise ValueError(
+                f"layer {self.name!r} cannot be frozen: it is stateful; streams of a stateless one keep states"
+            )
         refusal = "go_backwards needs the last step first" if self.go_backwards else None
         return FrozenLayer("recurrent", {"cell": self.frozen_cell(), **self.frozen_options()}, refusal)
 

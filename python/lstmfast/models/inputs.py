@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..layers.arrays import as_float32
-from ..symbolic import KerasTensor
 
 if TYPE_CHECKING:
     from .model import Model
@@ -30,7 +30,8 @@ def standardize(model: Model, x: Any) -> list[Array]:
     """
     executor = model.executor
     tensors, integers = executor.graph.inputs, executor.integer_inputs
-    given = distribute(x, tensors, "x")
+    names, shapes = [t.origin.layer.name for t in tensors], [t.shape for t in tensors]
+    given = distribute(x, names, len(shapes[0]), "x")
     if len(given) == 1:  # the common case, quickly
         a = given[0]
         if (
@@ -38,22 +39,21 @@ def standardize(model: Model, x: Any) -> list[Array]:
             and a.dtype == _FLOAT32
             and not integers[0]
             and a.flags.c_contiguous
-            and a.ndim == len(tensors[0].shape)
+            and a.ndim == len(shapes[0])
             and a.size
-            and tensors[0].shape[-1] in (None, a.shape[-1])
+            and shapes[0][-1] in (None, a.shape[-1])
         ):
             return given
-    arrays = [_array(a, t, i) for a, t, i in zip(given, tensors, integers, strict=True)]
+    arrays = [checked_input(*one) for one in zip(given, names, shapes, integers, strict=True)]
     sizes = {len(a) for a in arrays}
     if len(sizes) > 1:
         raise ValueError(f"all inputs must have the same number of samples, got {[len(a) for a in arrays]}")
     return arrays
 
 
-def distribute(x: Any, tensors: list[KerasTensor], what: str) -> list[Any]:
-    """Values for the inputs, in order, from one array, a list, or a dict by names."""
+def distribute(x: Any, names: Sequence[str], rank: int, what: str) -> list[Any]:
+    """Values for the inputs, in order, from one array, a list, or a dict by names; `rank`: of the first input."""
     if isinstance(x, dict):
-        names = [t.origin.layer.name for t in tensors]
         missing, unknown = [n for n in names if n not in x], [str(k) for k in x if k not in names]
         if missing or unknown:
             raise ValueError(
@@ -61,12 +61,12 @@ def distribute(x: Any, tensors: list[KerasTensor], what: str) -> list[Any]:
                 f"{unknown}"
             )
         return [x[n] for n in names]
-    if isinstance(x, (list, tuple)) and (len(tensors) > 1 or _holds_arrays(x, len(tensors[0].shape))):
-        if len(x) != len(tensors):
-            raise ValueError(f"{what} has {len(x)} arrays, the model has {len(tensors)} inputs")
+    if isinstance(x, (list, tuple)) and (len(names) > 1 or _holds_arrays(x, rank)):
+        if len(x) != len(names):
+            raise ValueError(f"{what} has {len(x)} arrays, the model has {len(names)} inputs")
         return list(x)
-    if len(tensors) != 1:
-        raise ValueError(f"{what} must be a list or dict of {len(tensors)} arrays, got {type(x).__name__}")
+    if len(names) != 1:
+        raise ValueError(f"{what} must be a list or dict of {len(names)} arrays, got {type(x).__name__}")
     return [x]
 
 
@@ -75,8 +75,8 @@ def _holds_arrays(x: Any, rank: int) -> bool:
     return bool(x) and all(hasattr(a, "shape") and len(a.shape) == rank for a in x)
 
 
-def _array(value: Any, tensor: KerasTensor, integers: bool) -> Array:
-    name = tensor.origin.layer.name
+def checked_input(value: Any, name: str, shape: tuple[int | None, ...], integers: bool) -> Array:
+    """An array for one input of the model."""
     what = f"input {name!r}"
     array: Array
     if integers:
@@ -87,7 +87,6 @@ def _array(value: Any, tensor: KerasTensor, integers: bool) -> Array:
             array = np.ascontiguousarray(array)
     else:
         array = as_float32(value, what)
-    shape = tensor.shape
     if array.ndim == len(shape) - 1 and shape[-1] == 1:  # as Keras does
         array = array[..., None]
     elif array.ndim == len(shape) + 1 and array.shape[-1] == 1:
