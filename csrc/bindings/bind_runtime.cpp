@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/gil.h"
 #include "capi/capi.h"
 #include "dispatch/cpu_features.h"
 #include "dispatch/select.h"
@@ -21,6 +22,7 @@ void register_runtime(py::module_& m) {
   m.def("get_num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("n"));
   m.def("cpus_allowed", &cpus_allowed);
+  m.def("gil_work", [] { return static_cast<long long>(kGilWork); });
   m.def("has_openmp", &has_openmp);
   m.def("cache_sizes", [] {
     const CacheSizes& c = cache_sizes();
