@@ -119,7 +119,7 @@ void MaskingOperation::execute(Run& run) const {
     mask[row] = std::any_of(from, from + x.width, [this](float v) { return v != value_; });
     if (out.data == x.data) continue;
     float* const to = mutable_data(out) + row * x.width;
-    if (mask[row]) std::copy_n(from, x.width, to);
+    if (mask[row] || value_ == 0) std::copy_n(from, x.width, to);  // as it is: zeros have signs
     else std::fill_n(to, x.width, 0.0f);
   }
 }

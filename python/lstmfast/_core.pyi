@@ -36,6 +36,83 @@ class RecurrentTape:
     """What a recurrent forward pass keeps for one backward pass."""
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
+_Cell = tuple[str, _Floats, _Floats, _Floats | None, str, str, Sequence[_Floats]]
+
+class Program:
+    """Prepacked operations on numbered slots, run in one call."""
+    def __init__(self, slots: int, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def activation(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], activation: str
+    ) -> None: ...
+    def bidirectional(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        forward: _Cell,
+        backward: _Cell,
+        merge: str,
+        return_sequences: bool,
+        go_backwards: bool,
+        zero_output_for_mask: bool,
+    ) -> None: ...
+    def concatenate(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def dense(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        kernel: _Floats,
+        bias: _Floats | None,
+        activation: str,
+    ) -> None: ...
+    def embedding(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], table: _Floats, mask_zero: bool
+    ) -> None: ...
+    def flatten(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def masking(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], value: float, clears: bool
+    ) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+    def recurrent(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        cell: _Cell,
+        return_sequences: bool,
+        go_backwards: bool,
+        zero_output_for_mask: bool,
+    ) -> None: ...
+    def run(
+        self,
+        xs: Sequence[NDArray[Any]],
+        lengths: Sequence[NDArray[np.int32] | None] | None = None,
+        masks: Sequence[NDArray[np.bool] | None] | None = None,
+        outs: Sequence[_Floats | None] | None = None,
+    ) -> Any:
+        """The output, or a tuple of them."""
+
+class Stream:
+    """A program run step by step."""
+    def __init__(self, program: Program, batch: int) -> None: ...
+    @property
+    def batch(self) -> int: ...
+    def get_states(self) -> list[_Floats]: ...
+    def push(self, x: NDArray[Any], out: _Floats | None = None) -> _Floats: ...
+    def reset(self, rows: Sequence[int] | None = None) -> None: ...
+    def set_states(self, states: Sequence[_Floats]) -> None: ...
+    def step(self, x: Any, out: _Floats | None = None) -> _Floats:
+        """One step: x (B, I) to (B, O), float32; or (B,) ids. `out`, a (B, O) float32 array, is written and returned.
+
+        Raises ValueError or TypeError if an array does not fit, RuntimeError if another thread is using the stream.
+        """
+    @property
+    def steps_directly(self) -> bool: ...
+    @property
+    def takes_ids(self) -> bool: ...
+
 class ParameterGroup:
     """Parameters of a model, updated in place by one call."""
     def __init__(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from . import _core
 from .layers.arrays import as_float32, checked_lengths, checked_mask
 from .models.inputs import checked_input, distribute
+from .symbolic import flatten, map_leaves
 
 if TYPE_CHECKING:
     from .layers.base import Layer
@@ -87,6 +88,7 @@ class FrozenModel:
         self._input_names = list(input_names)
         self._input_shapes = list(input_shapes)
         self._output_structure = output_structure
+        self._one_output = isinstance(output_structure, int)
         self._program = _core.Program(slots, list(inputs), list(outputs))
         for op in operations:
             getattr(self._program, op.kind)(op.layer, list(op.inputs), list(op.outputs), **op.arguments)
@@ -109,8 +111,8 @@ class FrozenModel:
             Valid steps of right-padded rows; the cost follows their sum and padding is never read.
         mask : (B, T) bool array, or a list, optional
             Where it is False, states are carried over and outputs repeat (Keras's rule).
-        out : float32 array, or a list, optional
-            Written and returned instead of a new array.
+        out : float32 array, or a list or dict, optional
+            Written and returned instead of new arrays.
 
         Returns
         -------
@@ -123,19 +125,19 @@ class FrozenModel:
         """
         arrays = [x] if _is_ready(x) and x.ndim == self._rank else self._inputs(x)
         if lengths is not None:
-            lengths = [checked_lengths(n, a) for n, a in zip(self._each(lengths, arrays, "lengths"), arrays, strict=True)]
+            lengths = [
+                checked_lengths(n, a)
+                for n, a in zip(self._each(lengths, arrays, "lengths"), arrays, strict=True)
+            ]
         if mask is not None:
             mask = [checked_mask(m, a) for m, a in zip(self._each(mask, arrays, "mask"), arrays, strict=True)]
         if out is not None:
-            out = list(out) if isinstance(out, (list, tuple)) else [out]
-            for array in out:
-                _check_out(array)
+            out = self._outs(out)
         y = self._run(arrays, lengths, mask, out)
-        structure = self._output_structure
-        if structure is None:
+        if self._one_output:
             return y
         ys = y if isinstance(y, tuple) else (y,)
-        return dict(zip(structure, ys, strict=True)) if isinstance(structure, tuple) else list(ys)
+        return map_leaves(lambda number: ys[number], self._output_structure)
 
     predict = __call__
 
@@ -143,7 +145,20 @@ class FrozenModel:
         names, shapes, integers = self._input_names, self._input_shapes, self._integer_inputs
         given = distribute(x, names, len(shapes[0]), "x")
         arrays = [checked_input(*one) for one in zip(given, names, shapes, integers, strict=True)]
-        return [_as_ids(a, f"input {n!r}") if i else a for a, n, i in zip(arrays, names, integers, strict=True)]
+        return [
+            _as_ids(a, f"input {n!r}") if i else a for a, n, i in zip(arrays, names, integers, strict=True)
+        ]
+
+    def _outs(self, out: Any) -> list[Any]:
+        if isinstance(out, dict):
+            structure = self._output_structure
+            if not isinstance(structure, dict) or set(out) != set(structure):
+                keys = f"a dict of {list(structure)}" if isinstance(structure, dict) else "no dict"
+                raise ValueError(f"out has keys {list(out)}, the model's outputs are {keys}")
+        outs = flatten(out)
+        for array in outs:
+            _check_out(array)
+        return outs
 
     def _each(self, value: Any, arrays: list[Array], what: str) -> list[Any]:
         """From one value for all inputs with a time axis, a list or a dict."""
@@ -189,7 +204,7 @@ class FrozenModel:
                 raise ValueError(
                     f"layer {after.layer!r} cannot run in a stream: the model is not a single line of layers"
                 )
-        if not self._operations or len(self._integer_inputs) != 1 or self._output_structure is not None:
+        if not self._operations or len(self._integer_inputs) != 1 or not self._one_output:
             raise ValueError("a stream needs a model with one input and one output")
 
     def __reduce__(self) -> Any:
@@ -248,7 +263,11 @@ class Stream(_core.Stream):
         ------
         ValueError
             If their number or a shape differs; the stream is left as it was.
+        TypeError
+            If they are not numeric.
         """
+        if not isinstance(state, Iterable):
+            raise TypeError(f"state: expected a list of arrays, got {type(state).__name__}")
         super().set_states([as_float32(s, f"state[{k}]") for k, s in enumerate(state)])
 
     def reset(self, rows: Any = None) -> None:
@@ -290,7 +309,9 @@ def _check_out(out: Any) -> None:
 def _as_ids(x: Any, what: str) -> Array:
     array = np.asarray(x)
     if array.dtype.kind not in "iub":
-        whole = array.dtype.kind == "f" and np.isfinite(array).all() and np.array_equal(array, np.trunc(array))
+        whole = (
+            array.dtype.kind == "f" and np.isfinite(array).all() and np.array_equal(array, np.trunc(array))
+        )
         if not whole:
             raise TypeError(f"{what} must hold integer ids, got dtype {array.dtype}")
     return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
@@ -311,11 +332,15 @@ def freeze(model: Model, dtype: str = "float32") -> FrozenModel:
     integers = _integer_inputs(operations, slots)
     for slot, name, shape, ids in zip(slots, executor.input_names, shapes, integers, strict=True):
         if not 2 - ids <= len(shape) <= 3 - ids:
-            raise ValueError(f"input {name!r} cannot be frozen: its shape {shape} has too many or too few axes")
+            raise ValueError(
+                f"input {name!r} cannot be frozen: its shape {shape} has too many or too few axes"
+            )
         if ids and slot in outputs:
             raise ValueError(f"input {name!r} cannot be frozen: it is an output too, and holds ids")
     if not operations:
-        raise ValueError(f"model {model.name!r} has no layers that compute anything: there is nothing to freeze")
+        raise ValueError(
+            f"model {model.name!r} has no layers that compute anything: there is nothing to freeze"
+        )
     return FrozenModel(
         operations,
         builder.slots,
@@ -324,7 +349,7 @@ def freeze(model: Model, dtype: str = "float32") -> FrozenModel:
         integers,
         executor.input_names,
         shapes,
-        model.output_keys(),
+        model.output_numbers(),
     )
 
 

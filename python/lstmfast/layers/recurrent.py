@@ -21,8 +21,8 @@ from ..variables import Variable
 from .arrays import as_float32, checked_lengths, checked_mask
 from .base import Layer
 from .call import Call
-from .frozen import FrozenLayer
 from .dropout import dropout_mask
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["RecurrentLayer"]

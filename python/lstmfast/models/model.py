@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -185,14 +186,11 @@ class Model(Trainer, Layer):
         by_id = {id(t): a for t, a in zip(flatten(structure), arrays, strict=True)}
         return map_leaves(lambda t: by_id[id(t)], structure)
 
-    def output_keys(self) -> tuple[str, ...] | list[int] | None:
-        """None for one array, the keys of a dict of arrays, a list of numbers for a list of them."""
-        structure = self._output_structure
-        if isinstance(structure, KerasTensor):
-            return None
-        if isinstance(structure, dict):
-            return tuple(structure)
-        return list(range(len(flatten(structure))))
+    def output_numbers(self) -> Any:
+        """The structure of the outputs, with the number of an output in place of each."""
+        numbers = itertools.count()
+        leaves = {id(t): next(numbers) for t in flatten(self._output_structure)}
+        return map_leaves(lambda t: leaves[id(t)], self._output_structure)
 
     def freeze(self, dtype: str = "float32") -> FrozenModel:
         """An immutable copy for inference: packed weights, no Dropout, one native call a batch.
@@ -339,8 +337,16 @@ class Model(Trainer, Layer):
         return found[0] if isinstance(self._output_structure, KerasTensor) else found
 
     def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
-        masked = tuple(t.has_mask for t in self.outputs)
-        return masked[0] if len(masked) == 1 else masked
+        executor = self.executor
+        masked = [False] * executor.slots
+        for slot in executor.input_slots:
+            masked[slot] = has_mask
+        for step in executor.steps:
+            made = step.layer.makes_mask(any(masked[s] for s in step.inputs))
+            for slot, one in zip(step.outputs, made if isinstance(made, tuple) else (made,), strict=False):
+                masked[slot] = one
+        found = tuple(masked[slot] for slot in executor.output_slots)
+        return found[0] if len(found) == 1 else found
 
     def nested_forward(self, x: Any, call: Call) -> Any:
         """`Layer.forward` of the model as a layer of another."""
