@@ -100,7 +100,13 @@ def play(seats: list[Seat], row: str, workload: Any, rounds: int, budget: float)
                 else:
                     taken[seat.name].append(answer["seconds"])
     taken = {name: t for name, t in taken.items() if name not in failed}
-    return {"workload": as_json(workload), "rounds": taken, "error": error, "failed": failed, **verdict(taken)}
+    return {
+        "workload": as_json(workload),
+        "rounds": taken,
+        "error": error,
+        "failed": failed,
+        **verdict(taken),
+    }
 
 
 def verdict(taken: dict[str, list[float]]) -> dict[str, Any]:
@@ -162,8 +168,12 @@ def main() -> int:
     parser.add_argument("--grid", help="a Python file with other rows, like grid.py")
     parser.add_argument("--threads", type=int, default=allowed, help="each process is bound to as many CPUs")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--budget", type=float, default=1.4, help="seconds an engine has for a row, all rounds")
-    parser.add_argument("--json", help="write everything measured to this file; -: to stdout, instead of the table")
+    parser.add_argument(
+        "--budget", type=float, default=1.4, help="seconds an engine has for a row, all rounds"
+    )
+    parser.add_argument(
+        "--json", help="write everything measured to this file; -: to stdout, instead of the table"
+    )
     a = parser.parse_args()
 
     chosen = {n: w for n, w in load_grid(a.grid).items() if n.startswith(tuple(a.only.split(",")))}

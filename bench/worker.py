@@ -73,7 +73,9 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not come between the answers
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: a.threads])  # binds engines that size their own pools
+        os.sched_setaffinity(
+            0, sorted(os.sched_getaffinity(0))[: a.threads]
+        )  # binds engines that size their own pools
     worker = Worker(a.engine, a.threads, a.grid)
     for line in sys.stdin:
         arguments = json.loads(line)

@@ -90,7 +90,9 @@ class Train:
     @property
     def flops(self) -> int:
         """Forward, dW and dh; the layer is the first, so it needs no dx."""
-        return 2 * self.time * self.batch * GATES[self.kind] * self.hidden * (2 * self.inputs + 3 * self.hidden)
+        return (
+            2 * self.time * self.batch * GATES[self.kind] * self.hidden * (2 * self.inputs + 3 * self.hidden)
+        )
 
     def describe(self) -> str:
         return f"training, {self.kind.upper()} {self.hidden} of {self.inputs}, batch {self.batch}, {self.time} steps"
@@ -164,7 +166,8 @@ class Data:
         rng = np.random.default_rng(1)
         self.x = rng.standard_normal((w.batch, w.time, w.features)).astype(np.float32)
         self.weights = [
-            [draw_cell(rng, w.cell, inputs, w.hidden) for _ in range(w.directions)] for inputs in w.layer_inputs
+            [draw_cell(rng, w.cell, inputs, w.hidden) for _ in range(w.directions)]
+            for inputs in w.layer_inputs
         ]
         count = (2 if w.cell == "lstm" else 1) if w.is_step else 0
         self.states = [rng.uniform(-1, 1, (w.batch, w.hidden)).astype(np.float32) for _ in range(count)]
@@ -206,6 +209,9 @@ def training_batches(w: Train) -> list[tuple[Array, Array]]:
     """Several batches, to be used in turn: one learnt by heart would drive gradients into denormals."""
     rng = np.random.default_rng(2)
     return [
-        (rng.standard_normal((w.batch, w.time, w.inputs)).astype(np.float32), rng.integers(0, w.classes, w.batch))
+        (
+            rng.standard_normal((w.batch, w.time, w.inputs)).astype(np.float32),
+            rng.integers(0, w.classes, w.batch),
+        )
         for _ in range(16)
     ]

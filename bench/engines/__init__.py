@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Engines by name. A new one is a module here with `version`, `infer` and perhaps `train`, and a line in ENGINES.
 
-    version(variant) -> str
-    infer(workload, data, threads, variant) -> Ready, or None where it has no such network
-    train(workload, threads, variant) -> a function that makes one training step, or None
+version(variant) -> str
+infer(workload, data, threads, variant) -> Ready, or None where it has no such network
+train(workload, threads, variant) -> a function that makes one training step, or None
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Ready(NamedTuple):
     """A workload that an engine has prepared."""
 
     call: Callable[[], Any]  # this is timed
-    outputs: Callable[[Any], np.ndarray] | None = None  # what a call returned, as (B, T, D*H); None: not compared
+    outputs: Callable[[Any], np.ndarray] | None = (
+        None  # what a call returned, as (B, T, D*H); None: not compared
+    )
 
 
 def is_ours(engine: str) -> bool:

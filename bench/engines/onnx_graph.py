@@ -72,7 +72,10 @@ def _graph(w: Infer, data: Data) -> bytes:
         nodes,
         "recurrent",
         [helper.make_tensor_value_info(name, *kind) for name, kind in shapes.items()],
-        [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in ("y", *(f"{s}_out" for s in states))],
+        [
+            helper.make_tensor_value_info(o, TensorProto.FLOAT, None)
+            for o in ("y", *(f"{s}_out" for s in states))
+        ],
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)])

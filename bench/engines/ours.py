@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import lstmfast as lf
 from workloads import Data, Infer, Train
+
+import lstmfast as lf
 
 from . import Ready
 from .keras_like import flat_weights, recurrent_layers, training_step
@@ -33,7 +34,9 @@ def infer(w: Infer, data: Data, threads: int, variant: str) -> Ready | None:
         return Ready(lambda: layer(x, initial_state=data.states), lambda y: y[0])
     model = build(w, data)
     if variant == "call":
-        return Ready((lambda: model(x)) if lengths is None else (lambda: model(x, lengths=lengths)), lambda y: y)
+        return Ready(
+            (lambda: model(x)) if lengths is None else (lambda: model(x, lengths=lengths)), lambda y: y
+        )
     if not hasattr(model, "freeze"):
         return None
     frozen = model.freeze()
@@ -42,7 +45,9 @@ def infer(w: Infer, data: Data, threads: int, variant: str) -> Ready | None:
         stream.set_state(data.states)
         step = x[:, 0].copy()
         return Ready(lambda: stream.step(step), lambda y: y[:, None])
-    return Ready((lambda: frozen(x)) if lengths is None else (lambda: frozen(x, lengths=lengths)), lambda y: y)
+    return Ready(
+        (lambda: frozen(x)) if lengths is None else (lambda: frozen(x, lengths=lengths)), lambda y: y
+    )
 
 
 def train(w: Train, threads: int, variant: str) -> Callable[[], Any] | None:

@@ -11,7 +11,9 @@ from workloads import Data, Infer
 
 from . import Ready
 
-Scan = Callable[[Any, Any, Any], Any]  # (step, states, a tuple of arrays with time first) -> outputs, time first
+Scan = Callable[
+    [Any, Any, Any], Any
+]  # (step, states, a tuple of arrays with time first) -> outputs, time first
 
 
 def version(variant: str) -> str:
@@ -50,7 +52,9 @@ def _network(xp: Any, sigmoid: Any, scan: Scan, w: Infer) -> Callable[..., Any]:
     def direction(x: Any, weights: Any, states: Any, alive: Any) -> Any:
         kernel, recurrent, bias = weights
         step = _cell(xp, sigmoid, w.cell, recurrent, bias)
-        z = (x.reshape(-1, x.shape[-1]) @ kernel + bias.reshape(-1, kernel.shape[1])[0]).reshape(*x.shape[:2], -1)
+        z = (x.reshape(-1, x.shape[-1]) @ kernel + bias.reshape(-1, kernel.shape[1])[0]).reshape(
+            *x.shape[:2], -1
+        )
         if not states:
             states = (xp.zeros((w.batch, w.hidden), np.float32),) * (2 if w.cell == "lstm" else 1)
 

@@ -110,7 +110,8 @@ FloatArray result(const Tensor& t, const OptionalFloatArray& out, const char* na
 void check_apart(const py::array& out, const py::array& other, const char* what) {
   const auto* const a = static_cast<const char*>(out.data());
   const auto* const b = static_cast<const char*>(other.data());
-  if (a < b + other.nbytes() && b < a + out.nbytes()) throw py::value_error(std::string("out: expected an array that does not overlap ") + what);
+  if (a < b + other.nbytes() && b < a + out.nbytes())
+    throw py::value_error(std::string("out: expected an array that does not overlap ") + what);
 }
 
 py::object run(const Program& p, const std::vector<py::array>& xs, const std::optional<std::vector<std::optional<LengthArray>>>& lengths,

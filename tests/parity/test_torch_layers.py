@@ -36,10 +36,7 @@ def weights_of(module, gradients=False):
         return keras_order(module, (parameter.grad if gradients else parameter).detach().numpy().T)
 
     b_x, b_h = array("bias_ih"), array("bias_hh")
-    if isinstance(module, torch.nn.GRU):
-        bias = np.stack([b_x, b_h])
-    else:
-        bias = b_x if gradients else b_x + b_h
+    bias = np.stack([b_x, b_h]) if isinstance(module, torch.nn.GRU) else b_x if gradients else b_x + b_h
     return [array("weight_ih"), array("weight_hh"), bias]
 
 

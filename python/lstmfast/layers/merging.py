@@ -104,7 +104,9 @@ class Concatenate(Layer):
 
     def frozen(self) -> FrozenLayer:
         if self.axis != -1 and self.axis != len(self._build_shape[0]) - 1:
-            raise ValueError(f"layer {self.name!r} cannot be frozen: only the last axis can be joined natively")
+            raise ValueError(
+                f"layer {self.name!r} cannot be frozen: only the last axis can be joined natively"
+            )
         return FrozenLayer("concatenate", {})
 
     def get_config(self) -> dict[str, Any]:
