@@ -24,11 +24,10 @@ std::unique_ptr<RecurrentWeights> pack_cell(const std::string& cell, const Float
                                             const std::string& recurrent_activation, const std::vector<FloatArray>& extra) {
   std::vector<const float*> extra_data;
   for (const FloatArray& e : extra) extra_data.push_back(e.data());
-  return std::make_unique<RecurrentWeights>(kernels(), cell_spec(cell), kernel.data(), recurrent_kernel.data(),
-                                            bias ? bias->data() : nullptr, static_cast<int>(kernel.shape(0)),
-                                            static_cast<int>(kernel.shape(1)) / cell_spec(cell).gates, activation_named(activation, "activation"),
-                                            activation_named(recurrent_activation, "recurrent_activation"), extra_data,
-                                            static_cast<int>(recurrent_kernel.shape(0)));
+  return std::make_unique<RecurrentWeights>(
+      kernels(), cell_spec(cell), kernel.data(), recurrent_kernel.data(), bias ? bias->data() : nullptr, static_cast<int>(kernel.shape(0)),
+      static_cast<int>(kernel.shape(1)) / cell_spec(cell).gates, activation_named(activation, "activation"),
+      activation_named(recurrent_activation, "recurrent_activation"), extra_data, static_cast<int>(recurrent_kernel.shape(0)));
 }
 
 using CellArrays = std::tuple<std::string, FloatArray, FloatArray, OptionalFloatArray, std::string, std::string, std::vector<FloatArray>>;
@@ -78,8 +77,10 @@ void set_input(Tensor& t, const py::array& x, int index) {
   if (!ids && !(kind == 'f' && x.itemsize() == 4)) throw py::type_error(what() + ": expected float32, or int32 or int64 ids");
   const py::ssize_t n = x.ndim(), feature_axes = ids ? 0 : 1;
   if (n < 1 + feature_axes || n > 2 + feature_axes)
-    throw py::value_error(what() + (ids ? ": expected shape (batch, time) or (batch,), got " : ": expected shape (batch, time, features) or (batch, features), got ") +
-                          shape_text(x));
+    throw py::value_error(
+        what() +
+        (ids ? ": expected shape (batch, time) or (batch,), got " : ": expected shape (batch, time, features) or (batch, features), got ") +
+        shape_text(x));
   if (x.size() == 0) throw py::value_error(what() + ": expected a shape without zeros, got " + shape_text(x));
   for (py::ssize_t i = 0; i < n; ++i)
     if (x.shape(i) > INT32_MAX) throw py::value_error(what() + ": too large, shape " + shape_text(x));
@@ -109,11 +110,13 @@ FloatArray result(const Tensor& t, const OptionalFloatArray& out, const char* na
 void check_apart(const py::array& out, const py::array& other, const char* what) {
   const auto* const a = static_cast<const char*>(out.data());
   const auto* const b = static_cast<const char*>(other.data());
-  if (a < b + other.nbytes() && b < a + out.nbytes()) throw py::value_error(std::string("out: expected an array that does not overlap ") + what);
+  if (a < b + other.nbytes() && b < a + out.nbytes())
+    throw py::value_error(std::string("out: expected an array that does not overlap ") + what);
 }
 
 py::object run(const Program& p, const std::vector<py::array>& xs, const std::optional<std::vector<std::optional<LengthArray>>>& lengths,
-               const std::optional<std::vector<std::optional<MaskArray>>>& masks, const std::optional<std::vector<OptionalFloatArray>>& outs) {
+               const std::optional<std::vector<std::optional<MaskArray>>>& masks,
+               const std::optional<std::vector<OptionalFloatArray>>& outs) {
   if (xs.size() != p.inputs().size())
     throw py::value_error("x: expected " + std::to_string(p.inputs().size()) + " arrays, got " + std::to_string(xs.size()));
   SlotArray slots(p.slots());

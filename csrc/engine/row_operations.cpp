@@ -179,9 +179,7 @@ void FlattenOperation::place_outputs(Run& run, Carver& memory, float* first_outp
   output(run).mask = nullptr;
 }
 
-void FlattenOperation::execute(Run& run) const {
-  std::copy_n(input(run).data, input(run).elements(), mutable_data(output(run)));
-}
+void FlattenOperation::execute(Run& run) const { std::copy_n(input(run).data, input(run).elements(), mutable_data(output(run))); }
 
 double FlattenOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(input(run).elements()); }
 

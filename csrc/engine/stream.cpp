@@ -29,8 +29,8 @@ Stream::Stream(const Program& program, int batch) : program_(program), batch_(ba
       layer.ld = layer.width = d->weights->n;
       work_ += 2.0 * batch * static_cast<double>(d->weights->n) * static_cast<double>(d->weights->k);
     } else if (const auto* a = dynamic_cast<const ActivationOperation*>(op.get()); a && !layers_.empty() && layers_.back().dense &&
-                                                                              layers_.back().activation == Activation::kLinear &&
-                                                                              !layers_.back().softmax) {
+                                                                                   layers_.back().activation == Activation::kLinear &&
+                                                                                   !layers_.back().softmax) {
       layers_.back().activation = a->activation;
       layers_.back().softmax = a->softmax;
       continue;

@@ -41,9 +41,9 @@ class Stream {
     const KernelTable* kernels = nullptr;
     Activation activation = Activation::kLinear;
     bool softmax = false;
-    std::int64_t ld = 0;    // of rows of h, or of the output
+    std::int64_t ld = 0;  // of rows of h, or of the output
     std::int64_t width = 0;
-    float* hidden[2] = {};  // two states of h, taking turns
+    float* hidden[2] = {};        // two states of h, taking turns
     float** rows[2] = {};         // row starts of them
     float* unit_state = nullptr;  // [panel][row][VL]
     float* gates = nullptr;       // [panel][row][gates_width]
