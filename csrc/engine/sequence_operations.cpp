@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "engine/operation.h"
 #include "layers/work.h"
@@ -145,7 +146,13 @@ namespace {
 
 // The two calls, and beside them memory for what is merged afterwards and for the final states.
 struct Directions {
-  ForwardCall calls[2];
+  struct Direction {
+    const RecurrentWeights* w;
+    Sequence s;
+    float* y;
+    float* final_state[2];
+  };
+  Direction directions[2];
   float* second = nullptr;  // the backward direction's output where it is not written in place
 
   Directions(const BidirectionalOperation& op, const Tensor& x, Tensor& out, Carver& memory) {
@@ -155,7 +162,7 @@ struct Directions {
     if (sequences && !beside) second = memory.take<float>(size(out.elements()));
     for (int k = 0; k < 2; ++k) {
       const RecurrentWeights& w = k ? *op.backward : *op.forward;
-      ForwardCall& call = calls[k];
+      Direction& call = directions[k];
       call.w = &w;
       RecurrentOperation::Options o = op.options;
       if (k) o.backwards = !o.backwards;
@@ -166,25 +173,51 @@ struct Directions {
       for (float*& state : call.final_state) state = memory.take<float>(size(x.batch) * size(std::max(w.units, w.outputs)));
     }
   }
+
+  std::pair<ForwardPass, ForwardPass> carve(Carver& memory, int threads) const {
+    const auto pass = [&](const Direction& d) {
+      ForwardPass made(*d.w, d.s, d.y, d.final_state, nullptr, threads);
+      made.carve(memory);
+      return made;
+    };
+    const ForwardPass first = pass(directions[0]);
+    return {first, pass(directions[1])};
+  }
 };
 
 }  // namespace
 
 void BidirectionalOperation::execute(Run& run) const {
+  const Tensor& x = input(run);
   Tensor& out = output(run);
+  const int threads = threads_for_work(work(run));  // asked once: the scratch depends on it
   Carver measure;
-  const Directions measured(*this, input(run), out, measure);
-  sequence_forward_pair(measured.calls, &measure);
+  Directions(*this, x, out, measure).carve(measure, threads);
   Arena scratch(measure.bytes());
   Carver place(scratch.data());
-  const Directions d(*this, input(run), out, place);
-  sequence_forward_pair(d.calls, &place, true);
+  const Directions d(*this, x, out, place);
+  auto [one, two] = d.carve(place, threads);
+  one.prepare();
+  two.prepare();
+  // Apart, each thread streams all of its direction's weights: as for rows apart.
+  const bool apart = rows_apart(1, x.batch, static_cast<double>(forward->step_bytes()));
+  run_team(threads, [&, &f = one, &b = two](const Team& team) {
+    const int half = (team.size + 1) / 2;
+    if (!apart || team.size == 1) {
+      f.run(team);
+      b.run(team);
+    } else if (team.id < half) {
+      f.run({team.id, half, nullptr});
+    } else {
+      b.run({team.id - half, team.size - half, nullptr});
+    }
+  });
   float* const y = mutable_data(out);
   const bool sequences = out.time > 0;
   if (!sequences)
-    for (const ForwardCall& call : d.calls) clear_masked_ends(call.s, call.w->outputs, call.final_state[0]);
-  const float* const first = sequences ? y : d.calls[0].final_state[0];
-  const float* const second = sequences ? d.second : d.calls[1].final_state[0];
+    for (const Directions::Direction& call : d.directions) clear_masked_ends(call.s, call.w->outputs, call.final_state[0]);
+  const float* const first = sequences ? y : d.directions[0].final_state[0];
+  const float* const second = sequences ? d.second : d.directions[1].final_state[0];
   const std::int64_t n = out.elements();
   switch (merge) {
     case Merge::kConcat:

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -78,9 +79,11 @@ def test_a_hundred_threads_on_one_model(masked, rng):
     assert not wrong
 
 
-def test_calls_while_the_number_of_threads_changes(rng):
+@pytest.mark.parametrize("wrap", [lambda layer: layer, layers.Bidirectional])
+def test_calls_while_the_number_of_threads_changes(wrap, rng):
     """Scratch is sized for the team that uses it."""
-    frozen = randomized(Sequential([Input((None, 8)), layers.LSTM(64), layers.Dense(3)])).freeze()
+    stack = [wrap(layers.LSTM(64, return_sequences=True)), wrap(layers.GRU(32))]
+    frozen = randomized(Sequential([Input((None, 8)), *stack, layers.Dense(3)])).freeze()
     x = rng.standard_normal((64, 20, 8), np.float32)
     want, wrong, done = frozen(x), [], threading.Event()
 
@@ -98,6 +101,19 @@ def test_calls_while_the_number_of_threads_changes(rng):
 
     assert not in_threads([change, call])
     assert not wrong
+
+
+@pytest.mark.parametrize("wrap", [lambda layer: layer, layers.Bidirectional])
+@pytest.mark.parametrize("units", [15, 31, 39, 64, 100])
+def test_calls_after_a_pause(wrap, units, team, rng):
+    """A call that follows another one closely uses more threads, which a call must not do within itself."""
+    frozen = randomized(Sequential([Input((None, 35)), wrap(layers.SimpleRNN(units))])).freeze()
+    for batch in (2, 10, 32):
+        x = rng.standard_normal((batch, 8, 35), np.float32)
+        want = frozen(x)
+        for _ in range(3):
+            time.sleep(0.001)
+            assert np.array_equal(frozen(x), want)
 
 
 def test_freezing_and_calling_at_once(rng):
@@ -302,8 +318,8 @@ def test_a_hundred_thousand_calls_of_any_shape_do_not_grow(rng):
         call(most, most)
     gc.collect()
     before = resident_bytes()
-    for batch, time in shapes:
-        call(batch, time)
+    for shape in shapes:
+        call(*shape)
     gc.collect()
     assert resident_bytes() - before < 2 << 20
 

@@ -69,7 +69,7 @@ def test_layers_that_share_their_units_among_threads(name, batch, team, rng):
         assert same_bits(run(frozen.stream(batch), x, cuts)[:, -1], want)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data())
 def test_random_models_and_cuts(data):
     draw = data.draw
@@ -315,7 +315,6 @@ BAD_STEPS = [
     np.zeros((3, 5)),
     np.zeros((0, 5)),
     np.zeros((2, 0)),
-    np.zeros((2, 1, 5)),
     np.zeros((2, 5), complex),
     np.zeros((2, 5), "M8[s]"),
     [[1.0] * 5, [1.0]],
@@ -325,7 +324,7 @@ BAD_STEPS = [
 ]
 
 
-@pytest.mark.parametrize("x", BAD_STEPS)
+@pytest.mark.parametrize("x", [*BAD_STEPS, np.zeros((2, 1, 5))])
 def test_bad_steps(stream, x):
     before = stream.get_state()
     out = np.full((2, 3), 7, np.float32)
@@ -338,8 +337,6 @@ def test_bad_steps(stream, x):
     "x", [*BAD_STEPS, np.zeros((2, 5)), np.zeros((2, 0, 5)), np.zeros((2, 2, 2, 5)), np.zeros((3, 2, 5))]
 )
 def test_bad_chunks(stream, x):
-    if isinstance(x, np.ndarray) and x.shape == (2, 1, 5):
-        pytest.skip("a chunk of one step")
     before = stream.get_state()
     out = np.full((2, 2, 3), 7, np.float32)
     with pytest.raises((ValueError, TypeError)):
