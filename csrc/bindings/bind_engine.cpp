@@ -23,6 +23,7 @@ std::unique_ptr<RecurrentWeights> pack_cell(const std::string& cell, const Float
                                             const OptionalFloatArray& bias, const std::string& activation,
                                             const std::string& recurrent_activation, const std::vector<FloatArray>& extra) {
   std::vector<const float*> extra_data;
+  extra_data.reserve(extra.size());
   for (const FloatArray& e : extra) extra_data.push_back(e.data());
   return std::make_unique<RecurrentWeights>(
       kernels(), cell_spec(cell), kernel.data(), recurrent_kernel.data(), bias ? bias->data() : nullptr, static_cast<int>(kernel.shape(0)),
@@ -206,6 +207,7 @@ FloatArray advance(BoundStream& b, const py::array& x, F&& result_of) {
   if (t.batch != s.batch()) throw py::value_error("x: expected a batch of " + std::to_string(s.batch()) + ", got shape " + shape_text(x));
   std::vector<FloatArray> arrays = state_arrays(s);
   std::vector<float*> states;
+  states.reserve(arrays.size());
   for (FloatArray& a : arrays) states.push_back(a.mutable_data());
   r.states = states.data();
   b.program->infer(r);
@@ -293,6 +295,7 @@ py::list get_states(BoundStream& b) {
   const InUse guard(b.stream);
   std::vector<FloatArray> arrays = state_arrays(b.stream);
   std::vector<float*> states;
+  states.reserve(arrays.size());
   for (FloatArray& a : arrays) states.push_back(a.mutable_data());
   b.stream.get_states(states.data());
   py::list found;

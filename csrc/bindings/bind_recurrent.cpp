@@ -68,6 +68,7 @@ std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, Floa
   const int inputs = static_cast<int>(kernel.shape(0));
   check_extra(spec, static_cast<int>(units), static_cast<int>(outputs), extra, "extra", "");
   std::vector<const float*> extra_data;
+  extra_data.reserve(extra.size());
   for (const FloatArray& e : extra) extra_data.push_back(e.data());
   return std::unique_ptr<BoundRecurrentWeights>(
       new BoundRecurrentWeights{std::move(kernel), std::move(recurrent_kernel), std::move(extra),

@@ -2,12 +2,14 @@
 #include "gemm/gemm.h"
 
 #include <algorithm>
+#include <cassert>
 #include <numeric>
 
 #include "dispatch/cpu_features.h"
 
 namespace lstmfast {
 void gemm_blocked(const KernelTable& kernels, const GemmArgs& g) {
+  assert(g.k > 0 && g.k_block > 0 && g.vectors > 0);
   const CacheSizes& cache = cache_sizes();
   const std::int64_t width = static_cast<std::int64_t>(g.vectors) * kernels.lanes;
   constexpr std::int64_t kFewRows = 12;  // two tiles: a panel is read from L2 at most twice

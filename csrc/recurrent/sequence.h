@@ -69,17 +69,6 @@ struct SequenceTape {
 std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2],
                                                bool keep);
 
-// Two sequences side by side (the directions of a bidirectional layer): on threads apart where each one's weights stay
-// in its thread's cache, in turn on all threads otherwise.
-struct ForwardCall {
-  const RecurrentWeights* w;
-  Sequence s;
-  float* y;
-  float* final_state[2];
-};
-// Takes its scratch from `memory`: first measured, then with run = true.
-void sequence_forward_pair(const ForwardCall (&calls)[2], Carver* memory, bool run = false);
-
 struct SequenceGradients {
   const float* dy = nullptr;    // like y, or null
   const float* dfinal[2] = {};  // like the final states, or null

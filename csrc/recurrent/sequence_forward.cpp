@@ -50,28 +50,4 @@ std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const 
   return tape;
 }
 
-void sequence_forward_pair(const ForwardCall (&calls)[2], Carver* memory, bool run) {
-  const ForwardCall &a = calls[0], &b = calls[1];
-  const int threads = threads_for_work(ForwardPass::flops(*a.w, a.s) + ForwardPass::flops(*b.w, b.s));
-  // Apart, each thread streams all of its direction's weights: as for rows apart.
-  const bool apart = rows_apart(1, a.s.batch, static_cast<double>(a.w->recurrent.bytes()));
-  ForwardPass first(*a.w, a.s, a.y, a.final_state, nullptr, threads), second(*b.w, b.s, b.y, b.final_state, nullptr, threads);
-  first.carve(*memory);
-  second.carve(*memory);
-  if (!run) return;
-  first.prepare();
-  second.prepare();
-  run_team(threads, [&](const Team& team) {
-    const int half = (team.size + 1) / 2;
-    if (!apart || team.size == 1) {
-      first.run(team);
-      second.run(team);
-    } else if (team.id < half) {
-      first.run({team.id, half, nullptr});
-    } else {
-      second.run({team.id - half, team.size - half, nullptr});
-    }
-  });
-}
-
 }  // namespace lstmfast

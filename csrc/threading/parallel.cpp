@@ -174,31 +174,35 @@ void set_num_threads(int n) {
 
 namespace {
 
-// How the last teams fared. A neighbour that keeps a core busy makes a worker start, or meet, milliseconds late: waiting
-// for it at every call would cost far more than the lost core. So after a call that was held up, calls run alone for a
-// multiple of the time lost, twice the multiple each time: in the end some 2% of the time goes into trying again.
+// How the last teams fared. A neighbour that keeps a core busy makes a worker start, or meet, milliseconds late. A call
+// that waited for more than the other threads saved it was a loss, and calls then run alone for a multiple of what was
+// lost: a multiple that doubles with each loss (in the end some 2% of the time goes into trying again) and halves with
+// each call that gained, because most neighbours go away.
 class TeamHealth {
  public:
   // Whether calls follow each other closely: then workers still spin, so that a team starts in about a microsecond (or
   // will from the next call on).
   bool hot(std::int64_t now) { return now - called_.exchange(now, std::memory_order_relaxed) < kHot; }
   bool alone(std::int64_t now) const { return now < alone_until_.load(std::memory_order_relaxed); }
-  void ran(std::int64_t now, std::int64_t lost) {
+  // A call of `elapsed` ns on `threads` threads, of which it waited `waited` for others.
+  void ran(std::int64_t now, std::int64_t elapsed, std::int64_t waited, int threads) {
     called_.store(now, std::memory_order_relaxed);
-    if (lost < kHeldUp) return;
-    const bool again = now - held_up_.exchange(now, std::memory_order_relaxed) < kLately;
-    const int multiple = again ? std::min(2 * multiple_.load(std::memory_order_relaxed), 64) : 4;
-    multiple_.store(multiple, std::memory_order_relaxed);
+    const std::int64_t lost = elapsed - (elapsed - waited) * threads;  // against the same work alone
+    const int multiple = multiple_.load(std::memory_order_relaxed);
+    if (lost < kNoticed) {
+      if (lost < 0 && multiple > kLeast) multiple_.store(multiple / 2, std::memory_order_relaxed);
+      return;
+    }
+    multiple_.store(std::min(2 * multiple, kMost), std::memory_order_relaxed);
     alone_until_.store(now + std::min<std::int64_t>(lost, 10'000'000) * multiple, std::memory_order_relaxed);
   }
 
  private:
   static constexpr std::int64_t kHot = 30'000;      // ns; workers spin for 60 us and more (see _load_core.py)
-  static constexpr std::int64_t kHeldUp = 200'000;  // ns; no wait between healthy threads is as long
+  static constexpr std::int64_t kNoticed = 100'000;  // ns; waking a sleeping worker takes up to 50 us
+  static constexpr int kLeast = 2, kMost = 64;
   std::atomic<std::int64_t> called_{-1'000'000'000}, alone_until_{0};
-  static constexpr std::int64_t kLately = 2'000'000'000;
-  std::atomic<std::int64_t> held_up_{-kLately};
-  std::atomic<int> multiple_{4};
+  std::atomic<int> multiple_{kLeast};
 };
 
 TeamHealth health;
@@ -224,6 +228,7 @@ void run_team(int threads, void (*body)(void*, const Team&), void* context) {
   if (threads > 1 && !forked.load(std::memory_order_relaxed) && !omp_in_parallel() && !team_busy.exchange(true)) {
     threads_used.store(true, std::memory_order_relaxed);
     Barrier meeting;
+    const std::int64_t start = nanoseconds();
     std::int64_t mine_done = 0;
     held_up = 0;
 #pragma omp parallel num_threads(threads)
@@ -234,7 +239,7 @@ void run_team(int threads, void (*body)(void*, const Team&), void* context) {
       if (id == 0) mine_done = nanoseconds();
     }
     const std::int64_t now = nanoseconds();
-    health.ran(now, held_up + (now - mine_done));  // waits at meetings, and at the end
+    health.ran(now, now - start, held_up + (now - mine_done), threads);  // waited at meetings, and at the end
     team_busy.store(false);
     return;
   }
