@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Threads: a team that runs one function side by side, with a barrier for use inside it. The only file
-// that knows OpenMP is parallel.cpp.
+// that knows OpenMP is workers.cpp.
 //
 // Guards, so that the library never hurts the program around it:
 //  - small work stays on the calling thread (threads_for_work);
 //  - a call that is nested, or finds the team busy with another thread's call, runs on a team of one;
-//  - a child after fork() runs on a team of one (libgomp would hang there);
+//  - a child after fork() runs on a team of one (it has no threads);
 //  - a barrier spins for microseconds, then yields its core: a busy neighbour costs its share, not a collapse;
 //  - denormals are flushed inside the team and the caller's floating-point state is put back.
 #pragma once

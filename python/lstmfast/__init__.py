@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Recurrent networks that run and train fast on a CPU, with Keras 3's names and results."""
 
-from . import _load_core  # noqa: F401  # isort: skip  # before anything else touches the extension module
 from . import (
     activations,
     callbacks,

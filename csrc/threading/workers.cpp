@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "threading/workers.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#if defined(__unix__)
+#include <pthread.h>
+
+#include <csignal>
+#endif
+
+#include "threading/denormals.h"
+
+namespace lstmfast {
+
+#if defined(_OPENMP)
+bool has_openmp() { return true; }
+#else
+bool has_openmp() { return false; }
+#endif
+
+namespace detail {
+namespace {
+
+std::atomic<bool> in_forked_child{false};
+std::atomic<std::int64_t> measured_meeting{100};
+
+#if defined(_OPENMP)
+
+const int openmp_threads_at_load = omp_get_max_threads();
+std::atomic<bool> threads_used{false};
+
+// Threads made while it lives take no signals: those are for the program's threads.
+class SignalsElsewhere {
+#if defined(__unix__)
+ public:
+  SignalsElsewhere() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsElsewhere() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsElsewhere(const SignalsElsewhere&) = delete;
+  SignalsElsewhere& operator=(const SignalsElsewhere&) = delete;
+
+ private:
+  sigset_t before_;
+#endif
+};
+
+// One worker's desk: the caller puts a job on it, the worker says when it is done. Both count jobs.
+struct alignas(128) Desk {
+  Job job;
+  std::atomic<unsigned> given{0};
+  std::atomic<bool> asleep{false};
+  alignas(128) std::atomic<unsigned> done{0};
+  std::mutex mutex;
+  std::condition_variable woken;
+
+  void give(const Job& j) {
+    job = j;
+    // Sequentially consistent, as is `asleep`: either the worker sees the job or we see it asleep.
+    given.store(given.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+    if (!asleep.load(std::memory_order_seq_cst)) return;
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+    }
+    woken.notify_one();
+  }
+
+  // Spins for a while, longer than the Python code between two calls of a training step, then sleeps.
+  void wait_beyond(unsigned seen) {
+    constexpr std::int64_t kSpin = 60'000;  // ns
+    const auto there = [&](std::memory_order order) { return given.load(order) != seen; };
+    for (int i = 0; i < 1000; ++i)
+      if (there(std::memory_order_acquire)) return;
+    for (const std::int64_t until = nanoseconds() + kSpin; nanoseconds() < until;)
+      for (int i = 0; i < 16; ++i) {
+        if (there(std::memory_order_acquire)) return;
+        cpu_relax();
+      }
+    std::unique_lock<std::mutex> lock(mutex);
+    asleep.store(true, std::memory_order_seq_cst);
+    woken.wait(lock, [&] { return there(std::memory_order_seq_cst); });
+    asleep.store(false, std::memory_order_relaxed);
+  }
+
+  // The worker's life: a job without a body ends it.
+  void work(int id) {
+    const FlushDenormals flush;
+    for (unsigned seen = done.load(std::memory_order_relaxed);;) {
+      wait_beyond(seen);
+      const Job mine = job;
+      if (mine.body) mine.body(mine.context, Team{id, mine.size, mine.meeting});
+      done.store(++seen, std::memory_order_release);
+      if (!mine.body) return;
+    }
+  }
+};
+
+// All desks, never freed: their threads outlive the program's last static destructor.
+class Workers {
+ public:
+  // At least `n` workers, if the runtime gives them; returns how many there are.
+  int ensure(int n) {
+    if (n > asked_) hire(n);
+    if (!measured_ && size_ > 0) measure();
+    return size_;
+  }
+  Desk& desk(int member) { return *desks_[static_cast<std::size_t>(member) - 1]; }
+
+ private:
+  // OpenMP's threads belong to the thread that opens the region, and no thread of the program may stay in there: one of
+  // our own does, as member 1. More workers than before need a new region.
+  void hire(int n) {
+    for (int member = 1; member <= size_; ++member) desk(member).give({});
+    join_team(size_ + 1);
+    size_ = 0;
+    asked_ = n;
+    while (static_cast<int>(desks_.size()) < n) desks_.push_back(new Desk);
+    threads_used.store(true);
+    std::atomic<int> present{0};
+    const auto host = [this, n, &present] {
+#pragma omp parallel num_threads(n)
+      {
+        const int member = omp_get_thread_num() + 1;
+        if (member == 1) present.store(omp_get_num_threads(), std::memory_order_release);
+        desk(member).work(member);
+      }
+    };
+    const SignalsElsewhere blocked;
+    std::thread(host).detach();
+    while (present.load(std::memory_order_acquire) == 0) std::this_thread::yield();
+    size_ = present.load(std::memory_order_relaxed);
+  }
+
+  // What a meeting of two costs: the best of some batches. A new thread may sit on our own CPU until the system moves it,
+  // some milliseconds later: what takes longer than any transfer between cores is tried again with a later team.
+  void measure() {
+    constexpr int kBatches = 8, kMeetings = 32;
+    constexpr std::int64_t kPlausible = 1'000, kPause = 20'000'000;  // ns
+    const std::int64_t begin = nanoseconds();
+    if (begin - tried_ < kPause) return;
+    tried_ = begin;
+    std::int64_t best = INT64_MAX;
+    Barrier meeting;
+    const auto meet = [](void*, const Team& team) {
+      for (int i = 0; i < kMeetings; ++i) team.wait();
+    };
+    for (int batch = 0; batch < kBatches; ++batch) {
+      desk(1).give({meet, nullptr, 2, &meeting});
+      const std::int64_t start = nanoseconds();
+      meet(nullptr, Team{0, 2, &meeting});
+      best = std::min(best, (nanoseconds() - start) / kMeetings);
+      join_team(2);
+    }
+    measured_ = best <= kPlausible;
+    if (measured_) measured_meeting.store(best);
+  }
+
+  std::vector<Desk*> desks_;
+  int size_ = 0, asked_ = 0;
+  bool measured_ = false;
+  std::int64_t tried_ = 0;
+};
+
+Workers& workers() {
+  static Workers& all = *new Workers;
+  return all;
+}
+
+[[maybe_unused]] const int fork_handler = pthread_atfork(nullptr, nullptr, [] {
+  if (threads_used.load()) in_forked_child.store(true);
+});
+
+#endif
+
+}  // namespace
+
+bool forked() { return in_forked_child.load(std::memory_order_relaxed); }
+std::int64_t meeting_ns() { return measured_meeting.load(std::memory_order_relaxed); }
+
+#if defined(_OPENMP)
+
+bool runs_alone() { return forked() || omp_in_parallel(); }
+
+int openmp_limit() {
+  const int now = omp_get_max_threads();
+  return now < openmp_threads_at_load ? now : INT32_MAX;
+}
+
+void start_team(Job& job) {
+  Workers& all = workers();
+  try {
+    job.size = std::min(job.size, all.ensure(job.size - 1) + 1);
+  } catch (const std::exception&) {  // no thread or no memory to be had
+    job.size = 1;
+  }
+  for (int member = 1; member < job.size; ++member) all.desk(member).give(job);
+}
+
+void join_team(int size) {
+  for (int member = 1; member < size; ++member) {
+    Desk& desk = workers().desk(member);
+    wait_for(desk.done, desk.given.load(std::memory_order_relaxed), size);
+  }
+}
+
+#else
+
+bool runs_alone() { return true; }
+int openmp_limit() { return INT32_MAX; }
+void start_team(Job& job) { job.size = 1; }
+void join_team(int) {}
+
+#endif
+
+}  // namespace detail
+}  // namespace lstmfast
