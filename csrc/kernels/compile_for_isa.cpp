@@ -8,6 +8,7 @@
 #include "simd/math-inl.h"
 
 #include "kernels/gemm-inl.h"
+#include "kernels/gemm_row-inl.h"
 #include "kernels/transpose-inl.h"
 #include "kernels/loops-inl.h"
 #include "kernels/activation-inl.h"
@@ -28,6 +29,7 @@ const KernelTable kKernels = {
     LSTMFAST_STRING(LSTMFAST_ISA),
     kLanes,
     kAccumulators,
+    kBesideRows,
 #define LSTMFAST_KERNEL(name, ...) name,
 #include "kernels/kernels.def"
 #undef LSTMFAST_KERNEL

@@ -41,6 +41,18 @@ struct GemmArgs {
   std::int64_t limit, limit_panel, limit_vector;
 };
 
+// A product of KernelTable::beside_rows rows that advances beside products of one row (gemm_row) or by itself (gemm_advance), and
+// is completed by gemm_finish; one of fewer rows waits for that. As many vectors a panel in both, whole panels of C
+// (no limit), depth in one run.
+struct GemmBeside {
+  const GemmArgs* product;
+  const float* a;     // its A packed: [k][row]
+  float* sums;        // scratch, kBesideSums floats: of the tile in work
+  int vector, panel;  // of the tile in work
+  std::int64_t k;     // its depth done
+};
+inline constexpr int kBesideSums = 24 * 16;
+
 enum class Activation : int {
   kLinear,
   kRelu,
@@ -161,6 +173,7 @@ struct KernelTable {
   const char* name;
   int lanes;
   int accumulators;
+  int beside_rows;
 #define LSTMFAST_KERNEL(name, ...) void (*name)(__VA_ARGS__);
 #include "kernels/kernels.def"
 #undef LSTMFAST_KERNEL

@@ -12,8 +12,19 @@
 namespace lstmfast {
 namespace {
 
-// Steps whose input products fit, with their gates, in a share of L2; at least one.
-int chunk_steps(const RecurrentWeights& w, const Sequence& s, int threads) {
+// Whether each of `threads` threads has one row, whose product leaves the arithmetic units idle: it waits for weights that
+// are not in L1. (With masks or layer normalization more happens to the input than a product.)
+bool advances_beside(const RecurrentWeights& w, const Sequence& s, int threads) {
+  constexpr int kFewInputs = 16;
+  if (s.batch > threads || s.time < 2 * w.kernels.beside_rows || w.inputs < kFewInputs) return false;
+  if (s.input_mask || s.recurrent_masks > 1 || w.cell.layer_norm || w.cell.reset_forward) return false;
+  const double mine = static_cast<double>(w.recurrent.bytes()) * s.batch / threads;
+  return mine > 1.5 * static_cast<double>(cache_sizes().l1);
+}
+
+// Steps whose input products fit, with their gates, in a share of L2; at least one. Beside the steps: as many as that tile has rows.
+int chunk_steps(const RecurrentWeights& w, const Sequence& s, int threads, bool beside) {
+  if (beside) return w.kernels.beside_rows;
   const double step_bytes = static_cast<double>(s.batch) / threads * static_cast<double>(w.panels() * w.gates_width()) * 4;
   const double budget = static_cast<double>(cache_sizes().l2) / 4;
   return static_cast<int>(std::clamp(budget / step_bytes, 1.0, static_cast<double>(s.time)));
@@ -62,8 +73,10 @@ ForwardPass::ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y,
       copy_ld_(hidden_stride(w)),
       hidden_ld_(copy_ld_ * s.recurrent_masks),
       output_ld_(s.output_ld ? s.output_ld : w.outputs),
-      chunk_(chunk_steps(w, s, threads)),
-      planes_(tape ? tape->pairs : static_cast<std::int64_t>(chunk_) * s.batch),
+      beside_(advances_beside(w, s, threads)),
+      chunk_(chunk_steps(w, s, threads, beside_)),
+      window_(beside_ ? 2 * chunk_ : chunk_),
+      planes_(tape ? tape->pairs : static_cast<std::int64_t>(window_) * s.batch),
       unit_state_planes_(tape ? tape->pairs : s.batch) {}
 
 void ForwardPass::carve(Carver& memory) {
@@ -96,6 +109,10 @@ void ForwardPass::carve(Carver& memory) {
     m.y_out = memory.take<float*>(batch);
     if (staged) m.staged_out = memory.take<float*>(batch);
     if (w_.cell.projection) m.h_slot = memory.take<int>(batch);
+    if (beside_) {
+      m.beside_sums = memory.take<float>(kBesideSums);
+      m.beside_inputs = memory.take<float>(size(w_.inputs) * size(chunk_));
+    }
     for (int** p : {&m.rows, &m.batch_row, &m.index, &m.c_in, &m.c_out, &m.last, &m.last_step}) *p = memory.take<int>(batch);
     if (m.rows) thread_memory_[i] = m;
   }
@@ -140,6 +157,7 @@ class ForwardWorker {
       const Range r = split(s_.batch, share.row_groups, group);
       for (std::int64_t i = r.begin; i < r.end; ++i) m_.rows[n_rows_++] = static_cast<int>(i);
     }
+    beside_ = j_.beside_ && n_rows_ == 1;
   }
 
   void run() {
@@ -147,12 +165,14 @@ class ForwardWorker {
     start();
     for (int step = 0; step < s_.time; step += j_.chunk_) {
       const int end = std::min(step + j_.chunk_, s_.time);
-      input_products(step, end);
+      if (!beside_ || step == 0) input_products(step, end);
+      if (beside_) begin_beside(end);
       for (int t = step; t < end; ++t) {
         const int n = address_rows(t);
         if (n > 0) one_step(n);
         meet();
       }
+      if (beside_) w_.kernels.gemm_finish(beside_product_);
     }
     finish();
   }
@@ -167,8 +187,12 @@ class ForwardWorker {
   int hidden_end() const {
     return w_.cell.projection ? std::min(static_cast<int>(columns_.end * w_.projection.layout.width()), w_.outputs) : unit_end();
   }
-  void meet() const {
-    if (parties_ > 1) meeting_->wait(id_, parties_);
+  void meet() {
+    if (parties_ == 1) return;
+    const unsigned round = meeting_->arrive(id_, parties_);
+    constexpr int kSteps = 8;  // of a tile: about the 70 ns that the news takes
+    if (beside_) w_.kernels.gemm_advance(beside_product_, kSteps);
+    meeting_->wait_for_others(round, id_, parties_);
   }
 
   // What is the same for all steps.
@@ -223,7 +247,7 @@ class ForwardWorker {
   }
 
   // Index of a pair in `gates`.
-  int gates_index(int step, int row) const { return j_.tape_ ? j_.tape_->pair(step, row) : (step % j_.chunk_) * s_.batch + row; }
+  int gates_index(int step, int row) const { return j_.tape_ ? j_.tape_->pair(step, row) : (step % j_.window_) * s_.batch + row; }
 
   // A product with this thread's panels of `m`, into the vectors of `gates` from `first_vector` on.
   GemmArgs product(const PackedMatrix& m, int first_vector) const {
@@ -243,7 +267,8 @@ class ForwardWorker {
     gemm_blocked(w_.kernels, g);
   }
 
-  void input_products(int begin, int end) {
+  // The inputs of some steps as rows of the input product; returns whether there are any.
+  bool address_inputs(int begin, int end) {
     int n = 0;
     for (int step = begin; step < end; ++step)
       for (int r = 0; r < n_rows_; ++r) {
@@ -253,14 +278,25 @@ class ForwardWorker {
         if (s_.input_mask) m_.x_batch_row[n] = row;
         m_.x_index[n++] = gates_index(step, row);
       }
-    if (n == 0) return;
+    input_.rows = n;
+    input_.a = m_.x_rows;
+    input_.c_row = m_.x_index;
+    return n > 0;
+  }
+
+  // The input products of the chunk that begins at `step`, to advance beside this one's steps.
+  void begin_beside(int step) {
+    address_inputs(step, std::min(step + j_.chunk_, s_.time));
+    beside_product_ = {&input_, m_.beside_inputs, m_.beside_sums, 0, 0, 0};
+    if (input_.rows == j_.chunk_) w_.kernels.transpose(m_.x_rows, 0, input_.rows, w_.inputs, m_.beside_inputs, input_.rows);
+  }
+
+  void input_products(int begin, int end) {
+    if (!address_inputs(begin, end)) return;
     GemmArgs& g = input_;
-    g.rows = n;
-    g.a = m_.x_rows;
-    g.c_row = m_.x_index;
     if (!s_.input_mask) gemm_blocked(w_.kernels, g);
-    else masked_input_products(n);
-    if (w_.cell.layer_norm) w_.kernels.lstm_norm_inputs({n, w_.units, g.c, g.c_panel_stride, m_.x_index, cell_.norm_scales});
+    else masked_input_products(g.rows);
+    if (w_.cell.layer_norm) w_.kernels.lstm_norm_inputs({g.rows, w_.units, g.c, g.c_panel_stride, m_.x_index, cell_.norm_scales});
   }
 
   // With one dropout mask a gate: gate by gate.
@@ -356,6 +392,7 @@ class ForwardWorker {
 
   // The product of h; with one mask a gate, of `gates` gates in turn, h's copy for gate 0 being `first_copy` copies from h_in.
   void recurrent_product(const GemmArgs& g, int first_copy, int gates) {
+    if (beside_) return w_.kernels.gemm_row(g, beside_product_);
     if (s_.recurrent_masks == 1) return gemm_blocked(w_.kernels, g);
     for (int gate = 0; gate < gates; ++gate) {
       GemmArgs part = g;
@@ -430,10 +467,11 @@ class ForwardWorker {
   const Sequence& s_;
   const ForwardPass::ThreadMemory& m_;
   Barrier* meeting_ = nullptr;
-  bool idle_ = false, turns_ = false, backwards_ = false;
+  bool idle_ = false, turns_ = false, backwards_ = false, beside_ = false;
   int id_ = 0, parties_ = 1, first_panel_ = 0, panels_ = 0, n_rows_ = 0;
   Range columns_{0, 0};  // panels of the projection
   GemmArgs input_{}, recurrent_{}, projection_{};
+  GemmBeside beside_product_{};
   CellForwardArgs cell_{};
 };
 

@@ -28,7 +28,8 @@ class ForwardPass {
     const float **x_rows, **masked_rows, **h_in;
     float **h_out, **y_out, **staged_out;
     float* masked;
-    int* h_slot;  // row of `hidden_` that a projection writes
+    float *beside_sums, *beside_inputs;  // of the input product that advances beside the steps
+    int* h_slot;                         // row of `hidden_` that a projection writes
     int *x_index, *x_batch_row, *rows, *batch_row, *index, *c_in, *c_out, *last, *last_step;
   };
 
@@ -42,7 +43,10 @@ class ForwardPass {
   const std::int64_t copy_ld_;    // of h
   const std::int64_t hidden_ld_;  // of rows of h, which hold one copy a recurrent mask
   const std::int64_t output_ld_;
+  // One row a thread: the next chunk's input products advance beside this chunk's steps (kernels/gemm_row-inl.h).
+  const bool beside_;
   int chunk_;                       // steps whose input products are computed at once
+  int window_;                      // steps that `gates` has room for, without a tape
   std::int64_t planes_;             // pairs a panel of `gates`
   std::int64_t unit_state_planes_;  // likewise of `unit_state`
   float* gates_ = nullptr;

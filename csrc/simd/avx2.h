@@ -12,6 +12,7 @@ using I32 = __m256i;
 using Mask = __m256;
 constexpr int kLanes = 8;
 constexpr int kAccumulators = 12;  // 12 sums + 3 values of A + 1 column of B = all 16 registers
+constexpr int kBesideRows = 4;
 
 alignas(64) constexpr std::int32_t kFirst[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 LSTMFAST_INLINE I32 first(int n) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kFirst + 8 - n)); }

@@ -21,6 +21,7 @@ using I32 = __m512i;
 using Mask = __mmask16;
 constexpr int kLanes = 16;
 constexpr int kAccumulators = 24;  // 24 sums + 4 columns of B + 1 or 2 values of A = 30 of 32 registers
+constexpr int kBesideRows = 10;
 
 LSTMFAST_INLINE Mask first(int n) { return static_cast<Mask>((1u << n) - 1u); }
 LSTMFAST_INLINE F32 load(const float* p) { return _mm512_loadu_ps(p); }

@@ -12,6 +12,7 @@ using I32 = int32x4_t;
 using Mask = uint32x4_t;
 constexpr int kLanes = 4;
 constexpr int kAccumulators = 24;  // 24 sums + 4 columns of B + 1 value of A = 29 of 32 registers
+constexpr int kBesideRows = 10;
 
 LSTMFAST_INLINE F32 load(const float* p) { return vld1q_f32(p); }
 LSTMFAST_INLINE void store(float* p, F32 v) { vst1q_f32(p, v); }

@@ -4,6 +4,7 @@
 // A backend (one file an instruction set) defines, inside namespace lstmfast::<isa>::(anonymous):
 //   kLanes                 floats in a vector
 //   kAccumulators          vectors a matrix tile may keep in registers beside its operands
+//   kBesideRows            rows of the tile that advances beside a product of one row (kernels/gemm_row-inl.h)
 //   F32, I32, Mask         a vector of floats, of 32-bit integers, of booleans
 //   load, store            kLanes floats, any alignment
 //   load_n, store_n        the first n lanes, 0 <= n <= kLanes; the others read as 0 and touch no memory

@@ -16,6 +16,7 @@ constexpr int kLanes = 4;
 // A multiplication overwrites an operand, so each product needs a register of its own: 9 sums + 3 values of A +
 // 1 column of B + 1 product; with 4 vectors and 3 rows (12 sums) the loop would spill.
 constexpr int kAccumulators = 9;
+constexpr int kBesideRows = 8;
 
 LSTMFAST_INLINE F32 load(const float* p) { return _mm_loadu_ps(p); }
 LSTMFAST_INLINE void store(float* p, F32 v) { _mm_storeu_ps(p, v); }

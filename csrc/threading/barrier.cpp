@@ -9,6 +9,7 @@ namespace lstmfast {
 namespace detail {
 
 thread_local std::int64_t held_up = 0;
+thread_local bool leads = false;
 
 std::int64_t nanoseconds() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -33,6 +34,7 @@ void wait_for(const std::atomic<unsigned>& reached, unsigned round, int parties)
     if (there()) return;
     cpu_relax();
   }
+  if (leads && parties <= cpus_allowed()) spread_out();
   const std::int64_t start = nanoseconds();
   while (!there()) std::this_thread::yield();
   held_up += nanoseconds() - start;
@@ -40,22 +42,25 @@ void wait_for(const std::atomic<unsigned>& reached, unsigned round, int parties)
 
 }  // namespace detail
 
-void Barrier::wait(int id, int parties) {
+unsigned Barrier::arrive(int id, int parties) {
   if (parties <= kFew) {
     std::atomic<unsigned>& mine = announced_[id].round;
     const unsigned round = mine.load(std::memory_order_relaxed) + 1;
     mine.store(round, std::memory_order_release);
-    for (int other = 0; other < parties; ++other)
-      if (other != id) detail::wait_for(announced_[other].round, round, parties);
-    return;
+    return round;
   }
   const unsigned round = shared_.round.load(std::memory_order_acquire) + 1;
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == parties) {
     arrived_.store(0, std::memory_order_relaxed);
     shared_.round.store(round, std::memory_order_release);
-    return;
   }
-  detail::wait_for(shared_.round, round, parties);
+  return round;
+}
+
+void Barrier::wait_for_others(unsigned round, int id, int parties) {
+  if (parties > kFew) return detail::wait_for(shared_.round, round, parties);
+  for (int other = 0; other < parties; ++other)
+    if (other != id) detail::wait_for(announced_[other].round, round, parties);
 }
 
 }  // namespace lstmfast

@@ -78,12 +78,14 @@ void run_team(int threads, void (*body)(void*, const Team&), void* context) {
     Barrier meeting;
     Job job{body, context, threads, &meeting};
     held_up = 0;
+    leads = true;
     start_team(job);
     {
       const FlushDenormals flush;
       body(context, Team{0, job.size, &meeting});
     }
     join_team(job.size);
+    leads = false;
     health.ran(held_up, job.size);
     team_busy.store(false);
     return;

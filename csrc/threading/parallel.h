@@ -20,7 +20,10 @@ namespace lstmfast {
 // Meeting point of some threads; reusable at once. All that meet must name the same number, and each its own id.
 class Barrier {
  public:
-  void wait(int id, int parties);
+  void wait(int id, int parties) { wait_for_others(arrive(id, parties), id, parties); }
+  // The two halves, for who has something to do while the news travels. arrive returns what wait_for_others wants to know.
+  unsigned arrive(int id, int parties);
+  void wait_for_others(unsigned round, int id, int parties);
 
  private:
   // Few parties: each announces its round on a line of its own and reads the others', one transfer between two cores

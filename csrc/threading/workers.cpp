@@ -13,8 +13,12 @@
 #endif
 #if defined(__unix__)
 #include <pthread.h>
+#include <unistd.h>
 
 #include <csignal>
+#endif
+#if defined(__linux__)
+#include <sched.h>
 #endif
 
 #include "threading/denormals.h"
@@ -60,6 +64,8 @@ class SignalsElsewhere {
 struct alignas(128) Desk {
   Job job;
   std::atomic<unsigned> given{0};
+  std::atomic<int> cpu{-1};  // where the worker began its last job
+  int thread = 0;            // the system's number of it
   std::atomic<bool> asleep{false};
   alignas(128) std::atomic<unsigned> done{0};
   std::mutex mutex;
@@ -96,9 +102,15 @@ struct alignas(128) Desk {
   // The worker's life: a job without a body ends it.
   void work(int id) {
     const FlushDenormals flush;
+#if defined(__linux__)
+    thread = gettid();
+#endif
     for (unsigned seen = done.load(std::memory_order_relaxed);;) {
       wait_beyond(seen);
       const Job mine = job;
+#if defined(__linux__)
+      cpu.store(sched_getcpu(), std::memory_order_relaxed);
+#endif
       if (mine.body) mine.body(mine.context, Team{id, mine.size, mine.meeting});
       done.store(++seen, std::memory_order_release);
       if (!mine.body) return;
@@ -115,6 +127,7 @@ class Workers {
     if (!measured_ && size_ > 0) measure();
     return size_;
   }
+  int size() const { return size_; }
   Desk& desk(int member) { return *desks_[static_cast<std::size_t>(member) - 1]; }
 
  private:
@@ -214,8 +227,26 @@ void join_team(int size) {
   }
 }
 
+void spread_out() {
+#if defined(__linux__)
+  const int here = sched_getcpu();
+  for (int member = 1; member <= workers().size(); ++member) {
+    Desk& desk = workers().desk(member);
+    if (desk.cpu.load(std::memory_order_relaxed) != here) continue;
+    desk.cpu.store(-1, std::memory_order_relaxed);
+    cpu_set_t allowed;
+    if (sched_getaffinity(desk.thread, sizeof allowed, &allowed) != 0) continue;
+    cpu_set_t others = allowed;
+    CPU_CLR(here, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(desk.thread, sizeof others, &others) == 0)
+      sched_setaffinity(desk.thread, sizeof allowed, &allowed);
+  }
+#endif
+}
+
 #else
 
+void spread_out() {}
 bool runs_alone() { return true; }
 int openmp_limit() { return INT32_MAX; }
 void start_team(Job& job) { job.size = 1; }

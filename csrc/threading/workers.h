@@ -23,6 +23,9 @@ struct Job {
 void start_team(Job& job);
 // Returns when they have run it.
 void join_team(int size);
+// Moves workers off the CPU that the calling thread, a team's member 0, runs on. A thread that wakes may be put there, and
+// stay for 100 ms until the system balances its load, while the two take turns of 4 ms.
+void spread_out();
 
 // Whether teams are out of the question: no OpenMP, inside another parallel region, or in a forked child, which has no threads.
 bool runs_alone();
@@ -34,6 +37,7 @@ std::int64_t meeting_ns();  // what a meeting of two costs on this machine: meas
 // threads wait for each other. What outlasts the spinning is added to `held_up`.
 void wait_for(const std::atomic<unsigned>& reached, unsigned round, int parties);
 extern thread_local std::int64_t held_up;  // ns
+extern thread_local bool leads;            // is member 0 of a team
 
 std::int64_t nanoseconds();
 void cpu_relax();

@@ -80,3 +80,27 @@ def test_infinities_and_nan_stay_in_their_row(isa, value, rng):
 def test_unknown_instruction_set_is_named():
     with pytest.raises(ValueError, match="unknown instruction set 'mmx'"):
         product("mmx", np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 33, 64, 100, 200])
+@pytest.mark.parametrize("depth", [1, 5, 17, 100, 256, 300, 600])
+def test_a_product_beside_that_of_a_row(isa, n, depth, rng, guarded):
+    """Both have the bits that they have alone, wherever the row's product leaves the other one."""
+    a, b = (
+        guarded(rng.standard_normal(depth, np.float32)),
+        guarded(rng.standard_normal((depth, n), np.float32)),
+    )
+    want_c = product(isa, a[None], b)[0]
+    close(want_c[None], a[None], b)
+    whole = _core.testing.beside_rows(isa)  # fewer rows wait for the end
+    for m, inner, times in [(1, 3, 1), (whole, 16, 1), (whole, 100, 3), (whole, 256, 2), (whole, 257, 9), (whole, 600, 9), (whole, 40, 0)]:
+        x, w = (
+            guarded(rng.standard_normal((m, inner), np.float32)),
+            guarded(rng.standard_normal((inner, n), np.float32)),
+        )
+        for bias in (None, guarded(rng.standard_normal(n, np.float32))):
+            c, d = np.full(n, np.nan, np.float32), np.full((m, n), np.nan, np.float32)
+            _core.testing.matmul_beside(isa, a, b, x, w, bias, c, d, times)
+            if times:
+                assert np.array_equal(c, want_c)
+            assert np.array_equal(d, product(isa, x, w, bias))
