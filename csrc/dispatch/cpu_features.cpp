@@ -3,6 +3,10 @@
 
 #if defined(__linux__)
 #include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
 #endif
 #if defined(_MSC_VER) && defined(_M_X64)
 #include <immintrin.h>
@@ -41,6 +45,26 @@ std::uint32_t cpu_features() {
   return found;
 }
 
+#if defined(__linux__)
+namespace {
+
+// The size that the kernel gives for the level, or 0: "index2/size" reads "1024K". sysconf counts the last level of AMD's
+// servers once for each of its parts.
+std::size_t cache_from_sysfs(const char* level) {
+  for (int index = 0; index < 8; ++index) {
+    const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+    std::string found, type, size;
+    std::ifstream(folder + "level") >> found;
+    std::ifstream(folder + "type") >> type;
+    std::ifstream(folder + "size") >> size;
+    if (found == level && type != "Instruction" && !size.empty() && size.back() == 'K') return std::strtoull(size.c_str(), nullptr, 10) << 10;
+  }
+  return 0;
+}
+
+}  // namespace
+#endif
+
 const CacheSizes& cache_sizes() {
   static const CacheSizes sizes = [] {
     CacheSizes s{32u << 10, 1u << 20, 16u << 20};
@@ -49,6 +73,9 @@ const CacheSizes& cache_sizes() {
     if (l1 > 0) s.l1 = static_cast<std::size_t>(l1);
     if (l2 > 0) s.l2 = static_cast<std::size_t>(l2);
     if (l3 > 0) s.l3 = static_cast<std::size_t>(l3);
+#endif
+#if defined(__linux__)
+    if (const std::size_t shared = cache_from_sysfs("3")) s.l3 = shared;
 #endif
     return s;
   }();

@@ -18,6 +18,8 @@ bool advances_beside(const RecurrentWeights& w, const Sequence& s, int threads) 
   constexpr int kFewInputs = 16;
   if (s.batch > threads || s.time < 2 * w.kernels.beside_rows || w.inputs < kFewInputs) return false;
   if (s.input_mask || s.recurrent_masks > 1 || w.cell.layer_norm || w.cell.reset_forward) return false;
+  // The input's weights are read again for every chunk: they should not drive the recurrent ones out of L3, which others use too.
+  if (2 * (w.input.bytes() + w.recurrent.bytes()) > cache_sizes().l3) return false;
   const double mine = static_cast<double>(w.recurrent.bytes()) * s.batch / threads;
   return mine > 1.5 * static_cast<double>(cache_sizes().l1);
 }

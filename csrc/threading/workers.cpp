@@ -60,6 +60,14 @@ class SignalsElsewhere {
 #endif
 };
 
+int current_cpu() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
 // One worker's desk: the caller puts a job on it, the worker says when it is done. Both count jobs.
 struct alignas(128) Desk {
   Job job;
@@ -99,6 +107,20 @@ struct alignas(128) Desk {
     asleep.store(false, std::memory_order_relaxed);
   }
 
+  // Moves the worker to another CPU that it may use.
+  void leave(int from) {
+    if (from < 0) return;
+    cpu.store(-1, std::memory_order_relaxed);
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (sched_getaffinity(thread, sizeof allowed, &allowed) != 0) return;
+    cpu_set_t others = allowed;
+    CPU_CLR(from, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(thread, sizeof others, &others) == 0)
+      sched_setaffinity(thread, sizeof allowed, &allowed);
+#endif
+  }
+
   // The worker's life: a job without a body ends it.
   void work(int id) {
     const FlushDenormals flush;
@@ -108,9 +130,9 @@ struct alignas(128) Desk {
     for (unsigned seen = done.load(std::memory_order_relaxed);;) {
       wait_beyond(seen);
       const Job mine = job;
-#if defined(__linux__)
-      cpu.store(sched_getcpu(), std::memory_order_relaxed);
-#endif
+      const int here = current_cpu();
+      cpu.store(here, std::memory_order_relaxed);
+      if (here == mine.cpu && mine.size <= cpus_allowed()) leave(here);
       if (mine.body) mine.body(mine.context, Team{id, mine.size, mine.meeting});
       done.store(++seen, std::memory_order_release);
       if (!mine.body) return;
@@ -212,6 +234,7 @@ int openmp_limit() {
 
 void start_team(Job& job) {
   Workers& all = workers();
+  job.cpu = current_cpu();
   try {
     job.size = std::min(job.size, all.ensure(job.size - 1) + 1);
   } catch (const std::exception&) {  // no thread or no memory to be had
@@ -228,20 +251,11 @@ void join_team(int size) {
 }
 
 void spread_out() {
-#if defined(__linux__)
-  const int here = sched_getcpu();
+  const int here = current_cpu();
   for (int member = 1; member <= workers().size(); ++member) {
     Desk& desk = workers().desk(member);
-    if (desk.cpu.load(std::memory_order_relaxed) != here) continue;
-    desk.cpu.store(-1, std::memory_order_relaxed);
-    cpu_set_t allowed;
-    if (sched_getaffinity(desk.thread, sizeof allowed, &allowed) != 0) continue;
-    cpu_set_t others = allowed;
-    CPU_CLR(here, &others);
-    if (CPU_COUNT(&others) > 0 && sched_setaffinity(desk.thread, sizeof others, &others) == 0)
-      sched_setaffinity(desk.thread, sizeof allowed, &allowed);
+    if (desk.cpu.load(std::memory_order_relaxed) == here) desk.leave(here);
   }
-#endif
 }
 
 #else

@@ -16,6 +16,7 @@ struct Job {
   void* context = nullptr;
   int size = 0;  // of the team, the caller included
   Barrier* meeting = nullptr;
+  int cpu = -1;  // where member 0 began
 };
 
 // Gives `job` to the members 1 .. job.size-1 of the team; the caller is member 0. Starts threads that are missing, and
@@ -24,7 +25,8 @@ void start_team(Job& job);
 // Returns when they have run it.
 void join_team(int size);
 // Moves workers off the CPU that the calling thread, a team's member 0, runs on. A thread that wakes may be put there, and
-// stay for 100 ms until the system balances its load, while the two take turns of 4 ms.
+// stay for 100 ms until the system balances its load, while the two take turns of 4 ms. A worker that gets to run looks for
+// itself; this is for those that do not.
 void spread_out();
 
 // Whether teams are out of the question: no OpenMP, inside another parallel region, or in a forked child, which has no threads.
