@@ -57,7 +57,8 @@ std::size_t cache_from_sysfs(const char* level) {
     std::ifstream(folder + "level") >> found;
     std::ifstream(folder + "type") >> type;
     std::ifstream(folder + "size") >> size;
-    if (found == level && type != "Instruction" && !size.empty() && size.back() == 'K') return std::strtoull(size.c_str(), nullptr, 10) << 10;
+    if (found == level && type != "Instruction" && !size.empty() && size.back() == 'K')
+      return std::strtoull(size.c_str(), nullptr, 10) << 10;
   }
   return 0;
 }

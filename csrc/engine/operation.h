@@ -72,6 +72,17 @@ class RecurrentOperation final : public Operation {
   int n_states() const override { return weights->cell.states; }
   int state_width(int which) const override { return which ? weights->units : weights->outputs; }
 
+  // Whether it may run while `before` does: it reads that one's output, step by step.
+  bool follows(const RecurrentOperation& before) const {
+    return inputs.size() == 1 && inputs[0] == before.outputs[0] && !options.backwards;
+  }
+  // Whether it should have a thread of its own beside its neighbours: there is but one row, so that threads could only share
+  // its units, and its weights are small (LSTM: up to 90 units with an L2 of 1 MiB), so that meetings would cost more than
+  // the sharing gains.
+  bool pipelines(const Run& run) const;
+  // Runs some that follow each other, as many as there are threads for; returns how many.
+  static std::size_t execute_pipeline(Run& run, const RecurrentOperation* const* operations, std::size_t count);
+
   const std::unique_ptr<RecurrentWeights> weights;
   const Options options;
   int state_index = 0;  // first of its pointers in Run::states; set by the program

@@ -9,6 +9,7 @@ Program::Program(int slots, std::vector<int> inputs, std::vector<int> outputs)
     : slots_(slots), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {}
 
 void Program::add(std::unique_ptr<Operation> operation) {
+  sequences_.push_back(dynamic_cast<const RecurrentOperation*>(operation.get()));
   if (operation->n_states() > 0) {
     static_cast<RecurrentOperation&>(*operation).state_index = static_cast<int>(2 * recurrent_.size());
     recurrent_.push_back(operation.get());
@@ -32,6 +33,15 @@ double Program::work(const Run& run) const {
   return work;
 }
 
+std::size_t Program::execute_some(Run& run, std::size_t i) const {
+  std::size_t count = 0;
+  for (std::size_t k = i; k < sequences_.size() && sequences_[k] && sequences_[k]->pipelines(run); ++k, ++count)
+    if (k > i && !sequences_[k]->follows(*sequences_[k - 1])) break;
+  if (count > 1) return RecurrentOperation::execute_pipeline(run, &sequences_[i], count);
+  operations_[i]->execute(run);
+  return 1;
+}
+
 void Program::execute(Run& run, float* const* results) const {
   // An operation writes the caller's array when its first output is one of the program's; other outputs are copied.
   const auto result_of = [&](int slot) -> float* {
@@ -46,7 +56,7 @@ void Program::execute(Run& run, float* const* results) const {
   Arena arena(measure.bytes());
   Carver memory(arena.data());
   place(memory);
-  for (const auto& op : operations_) op->execute(run);
+  for (std::size_t i = 0; i < operations_.size();) i += execute_some(run, i);
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     const Tensor& out = run.slots[outputs_[i]];
     if (out.data != results[i]) std::copy_n(out.data, out.elements(), results[i]);

@@ -32,7 +32,11 @@ class Program {
   int slots_;
   std::vector<int> inputs_, outputs_;
   std::vector<std::unique_ptr<Operation>> operations_;
+  std::vector<const RecurrentOperation*> sequences_;  // as operations_, null where one is not of this kind
   std::vector<const Operation*> recurrent_;
+
+  // Runs the operations from the i-th on that belong together, and returns how many.
+  std::size_t execute_some(Run& run, std::size_t i) const;
 };
 
 }  // namespace lstmfast

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
+#include <array>
+#include <new>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
+#include "dispatch/cpu_features.h"
 #include "engine/operation.h"
 #include "layers/work.h"
 #include "recurrent/forward_pass.h"
@@ -73,49 +77,111 @@ void RecurrentOperation::place_outputs(Run& run, Carver& memory, float* first_ou
   output(run).mask = output(run).time ? input(run).mask : nullptr;
 }
 
-void RecurrentOperation::execute(Run& run) const {
-  const Tensor& x = input(run);
-  Tensor& out = output(run);
-  Sequence s = sequence_of(x, options);
-  // Keras hands no mask on to a call with an initial state, though the output has it.
-  if (inputs.size() > 1) s.mask = nullptr;
-  const std::size_t state = static_cast<std::size_t>(s.batch) * static_cast<std::size_t>(std::max(weights->units, weights->outputs));
-  float* wanted[2] = {};  // final states
-  const bool sequences = out.time > 0;
-  for (int k = 0; k < weights->cell.states; ++k) {
-    const std::size_t slot = static_cast<std::size_t>(k) + 1;
-    if (run.states) {
-      wanted[k] = run.states[state_index + k];
-      s.initial[k] = wanted[k];
-    } else {
-      if (inputs.size() > 1) s.initial[k] = input(run, slot).data;
-      if (slot < outputs.size()) wanted[k] = mutable_data(output(run, slot));
+namespace {
+
+// One recurrent operation of a run, ready to be executed: where its states come from and go to, and its pass.
+class SequenceRun {
+ public:
+  SequenceRun(const RecurrentOperation& op, Run& run) : op_(op), x_(run.slots[op.inputs[0]]), out_(run.slots[op.outputs[0]]) {
+    s_ = sequence_of(x_, op.options);
+    // Keras hands no mask on to a call with an initial state, though the output has it.
+    if (op.inputs.size() > 1) s_.mask = nullptr;
+    for (int k = 0; k < op.weights->cell.states; ++k) {
+      const std::size_t slot = static_cast<std::size_t>(k) + 1;
+      if (run.states) {
+        wanted_[k] = run.states[op.state_index + k];
+        s_.initial[k] = wanted_[k];
+      } else {
+        if (op.inputs.size() > 1) s_.initial[k] = run.slots[op.inputs[slot]].data;
+        if (slot < op.outputs.size()) wanted_[k] = const_cast<float*>(run.slots[op.outputs[slot]].data);
+      }
     }
+    if (!sequences() && op.outputs.size() == 1) wanted_[0] = y();
   }
-  if (!sequences && outputs.size() == 1) wanted[0] = mutable_data(out);
-  float* const y = sequences ? mutable_data(out) : nullptr;
-  float* finals[2];
-  const int threads = threads_for_work(ForwardPass::flops(*weights, s));  // asked once: the scratch depends on it
-  const auto pass_in = [&](Carver& memory) {
+
+  double flops() const { return ForwardPass::flops(*op_.weights, s_); }
+
+  // Places (or, without memory, measures) what the pass needs.
+  ForwardPass carve(Carver& memory, int threads, Pipeline pipeline = {}) {
+    const RecurrentWeights& w = *op_.weights;
     for (int k = 0; k < 2; ++k) {
-      float* const spare = memory.take<float>(state);
-      finals[k] = wanted[k] ? wanted[k] : spare;
+      float* const spare = memory.take<float>(static_cast<std::size_t>(s_.batch) * static_cast<std::size_t>(std::max(w.units, w.outputs)));
+      finals_[k] = wanted_[k] ? wanted_[k] : spare;
     }
-    ForwardPass pass(*weights, s, y, finals, nullptr, threads);
+    ForwardPass pass(w, s_, sequences() ? y() : nullptr, finals_, nullptr, threads, pipeline);
     pass.carve(memory);
     return pass;
-  };
+  }
+
+  void finish() const {
+    if (sequences()) return;
+    if (finals_[0] != out_.data) std::copy_n(finals_[0], out_.elements(), y());
+    clear_masked_ends(s_, op_.weights->outputs, y());
+  }
+
+ private:
+  bool sequences() const { return out_.time > 0; }
+  float* y() const { return const_cast<float*>(out_.data); }
+
+  const RecurrentOperation& op_;
+  const Tensor &x_, &out_;
+  Sequence s_;
+  float *wanted_[2] = {}, *finals_[2] = {};  // final states
+};
+
+}  // namespace
+
+void RecurrentOperation::execute(Run& run) const {
+  SequenceRun sequence(*this, run);
+  const int threads = threads_for_work(sequence.flops());  // asked once: the scratch depends on it
   Carver measure;
-  pass_in(measure);
+  sequence.carve(measure, threads);
   Arena scratch(measure.bytes());
   Carver place(scratch.data());
-  ForwardPass pass = pass_in(place);
+  ForwardPass pass = sequence.carve(place, threads);
   pass.prepare();
   run_team(threads, [&](const Team& team) { pass.run(team); });
-  if (!sequences) {
-    if (finals[0] != out.data) std::copy_n(finals[0], out.elements(), mutable_data(out));
-    clear_masked_ends(s, weights->outputs, mutable_data(out));
+  sequence.finish();
+}
+
+bool RecurrentOperation::pipelines(const Run& run) const {
+  constexpr int kFewSteps = 48;  // four chunks
+  const Tensor& x = input(run);
+  return x.batch == 1 && x.time >= kFewSteps && 4 * (weights->input.bytes() + weights->step_bytes()) <= cache_sizes().l2;
+}
+
+std::size_t RecurrentOperation::execute_pipeline(Run& run, const RecurrentOperation* const* operations, std::size_t count) {
+  constexpr std::size_t kMost = 8;  // on the stack: a call allocates nothing
+  std::array<std::optional<SequenceRun>, kMost> sequences;
+  std::array<std::optional<ForwardPass>, kMost> passes;
+  count = std::min(count, kMost);
+  double flops = 0;
+  for (std::size_t i = 0; i < count; ++i) flops += sequences[i].emplace(*operations[i], run).flops();
+  const std::size_t layers = std::min(count, static_cast<std::size_t>(threads_for_work(flops)));
+  if (layers < 2) {
+    operations[0]->execute(run);
+    return 1;
   }
+  const auto carve = [&](Carver& memory) {
+    Progress* const progress = memory.take<Progress>(layers);
+    for (std::size_t i = 0; i < layers; ++i)
+      passes[i].emplace(sequences[i]->carve(memory, 1, {i > 0 ? progress + i - 1 : nullptr, i + 1 < layers ? progress + i : nullptr}));
+    return progress;
+  };
+  Carver measure;
+  carve(measure);
+  Arena scratch(measure.bytes());
+  Carver place(scratch.data());
+  Progress* const progress = carve(place);
+  for (std::size_t i = 0; i < layers; ++i) new (progress + i) Progress;
+  for (std::size_t i = 0; i < layers; ++i) passes[i]->prepare();
+  // A smaller team takes the layers in their order: none waits for one that comes later.
+  run_team(static_cast<int>(layers), [&](const Team& team) {
+    for (std::size_t i = static_cast<std::size_t>(team.id); i < layers; i += static_cast<std::size_t>(team.size))
+      passes[i]->run({0, 1, nullptr});
+  });
+  for (std::size_t i = 0; i < layers; ++i) sequences[i]->finish();
+  return layers;
 }
 
 double RecurrentOperation::work(const Run& run) const { return ForwardPass::flops(*weights, sequence_of(input(run), options)); }

@@ -12,6 +12,9 @@
 namespace lstmfast {
 namespace {
 
+// Steps that a layer is behind the one below in a pipeline: a tile or two of rows for the input product.
+constexpr int kPipelineChunk = 12;
+
 // Whether each of `threads` threads has one row, whose product leaves the arithmetic units idle: it waits for weights that
 // are not in L1. (With masks or layer normalization more happens to the input than a product.)
 bool advances_beside(const RecurrentWeights& w, const Sequence& s, int threads) {
@@ -64,19 +67,20 @@ Sharing choose_sharing(int threads, int rows, int unit_parts, double weight_byte
 }
 
 ForwardPass::ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], SequenceTape* tape,
-                         int threads)
+                         int threads, Pipeline pipeline)
     : w_(w),
       s_(s),
       y_(y),
       final_state_{final_state[0], final_state[1]},
       tape_(tape),
       threads_(threads),
+      pipeline_(pipeline),
       ld_(state_stride(w)),
       copy_ld_(hidden_stride(w)),
       hidden_ld_(copy_ld_ * s.recurrent_masks),
       output_ld_(s.output_ld ? s.output_ld : w.outputs),
       beside_(advances_beside(w, s, threads)),
-      chunk_(chunk_steps(w, s, threads, beside_)),
+      chunk_(std::min(chunk_steps(w, s, threads, beside_), pipeline.x || pipeline.y ? kPipelineChunk : s.time)),
       window_(beside_ ? 2 * chunk_ : chunk_),
       planes_(tape ? tape->pairs : static_cast<std::int64_t>(window_) * s.batch),
       unit_state_planes_(tape ? tape->pairs : s.batch) {}
@@ -174,6 +178,7 @@ class ForwardWorker {
         if (n > 0) one_step(n);
         meet();
       }
+      if (j_.pipeline_.y) j_.pipeline_.y->reach(static_cast<unsigned>(end));
       if (beside_) w_.kernels.gemm_finish(beside_product_);
     }
     finish();
@@ -271,6 +276,7 @@ class ForwardWorker {
 
   // The inputs of some steps as rows of the input product; returns whether there are any.
   bool address_inputs(int begin, int end) {
+    if (j_.pipeline_.x) j_.pipeline_.x->wait_for(static_cast<unsigned>(end));
     int n = 0;
     for (int step = begin; step < end; ++step)
       for (int r = 0; r < n_rows_; ++r) {

@@ -7,10 +7,17 @@
 
 namespace lstmfast {
 
+// Layers on threads of their own, each a few steps behind the one below: the steps of x that are there, and of y that are done.
+struct Pipeline {
+  const Progress* x = nullptr;
+  Progress* y = nullptr;
+};
+
 class ForwardPass {
  public:
   // `threads`: the largest team that may run it. With a tape, that keeps what the backward pass needs.
-  ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], SequenceTape* tape, int threads);
+  ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], SequenceTape* tape, int threads,
+              Pipeline pipeline = {});
 
   // Places (or, without memory, measures) the scratch. All of it, then prepare, then run.
   void carve(Carver& memory);
@@ -39,6 +46,7 @@ class ForwardPass {
   float* final_state_[2];
   SequenceTape* const tape_;
   const int threads_;
+  const Pipeline pipeline_;
   const std::int64_t ld_;         // of rows of c
   const std::int64_t copy_ld_;    // of h
   const std::int64_t hidden_ld_;  // of rows of h, which hold one copy a recurrent mask

@@ -63,4 +63,6 @@ void Barrier::wait_for_others(unsigned round, int id, int parties) {
     if (other != id) detail::wait_for(announced_[other].round, round, parties);
 }
 
+void Progress::wait_for(unsigned n) const { detail::wait_for(reached_, n, 2); }
+
 }  // namespace lstmfast

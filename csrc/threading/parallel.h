@@ -37,6 +37,16 @@ class Barrier {
   Line shared_;
 };
 
+// How far one thread has come, for another that follows it.
+class Progress {
+ public:
+  void reach(unsigned n) { reached_.store(n, std::memory_order_release); }
+  void wait_for(unsigned n) const;
+
+ private:
+  alignas(128) std::atomic<unsigned> reached_{0};
+};
+
 struct Team {
   int id;  // 0 .. size-1
   int size;

@@ -93,7 +93,15 @@ def test_a_product_beside_that_of_a_row(isa, n, depth, rng, guarded):
     want_c = product(isa, a[None], b)[0]
     close(want_c[None], a[None], b)
     whole = _core.testing.beside_rows(isa)  # fewer rows wait for the end
-    for m, inner, times in [(1, 3, 1), (whole, 16, 1), (whole, 100, 3), (whole, 256, 2), (whole, 257, 9), (whole, 600, 9), (whole, 40, 0)]:
+    for m, inner, times in [
+        (1, 3, 1),
+        (whole, 16, 1),
+        (whole, 100, 3),
+        (whole, 256, 2),
+        (whole, 257, 9),
+        (whole, 600, 9),
+        (whole, 40, 0),
+    ]:
         x, w = (
             guarded(rng.standard_normal((m, inner), np.float32)),
             guarded(rng.standard_normal((inner, n), np.float32)),
