@@ -265,8 +265,7 @@ void BidirectionalOperation::execute(Run& run) const {
   auto [one, two] = d.carve(place, threads);
   one.prepare();
   two.prepare();
-  // Apart, each thread streams all of its direction's weights: as for rows apart.
-  const bool apart = rows_apart(1, x.batch, static_cast<double>(forward->step_bytes()));
+  const bool apart = rows_hide_weights(x.batch, static_cast<double>(forward->step_bytes()));
   run_team(threads, [&, &f = one, &b = two](const Team& team) {
     const int half = (team.size + 1) / 2;
     if (!apart || team.size == 1) {

@@ -97,7 +97,8 @@ void Stream::step(const float* x, float* y) {
 }
 
 void Stream::run(const Team& team, float* y) const {
-  const bool apart = rows_apart(team.size, batch_, static_cast<double>(weight_bytes_));
+  constexpr int kManyParts = 64;  // layers differ; about even halves
+  const bool apart = choose_sharing(team.size, batch_, kManyParts, static_cast<double>(weight_bytes_)).unit_groups == 1;
   const Range rows = apart ? split(batch_, team.size, team.id) : Range{0, batch_};
   const int id = apart ? 0 : team.id, parties = apart ? 1 : team.size;
   if (rows.begin == rows.end) return;

@@ -55,15 +55,29 @@ void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t width,
   }
 }
 
-bool rows_apart(int threads, int rows, double weight_bytes) {
-  const bool fits = weight_bytes <= 0.7 * static_cast<double>(cache_sizes().l2);
-  return rows / threads >= 13 || (fits && rows >= threads);
-}
+namespace {
+
+// Rows from which on arithmetic hides the stream of the weights, from L2 and from L3.
+constexpr double kRowsHideL2 = 2.5, kRowsHideL3 = 13;
+
+bool fit_l2(double bytes) { return bytes <= 0.7 * static_cast<double>(cache_sizes().l2); }
+
+}  // namespace
+
+bool rows_hide_weights(int rows, double weight_bytes) { return fit_l2(weight_bytes) || rows >= kRowsHideL3; }
 
 Sharing choose_sharing(int threads, int rows, int unit_parts, double weight_bytes) {
-  if (rows_apart(threads, rows, weight_bytes)) return {std::min(threads, rows), 1};
+  const auto parts_of = [](int n, int groups) { return (n + groups - 1) / groups; };
+  // Nanoseconds of one thread's part of a step, at 100 operations a nanosecond: two a weight (4 bytes) and row.
+  const auto step_ns = [&](const Sharing& s) {
+    const double bytes = weight_bytes * parts_of(unit_parts, s.unit_groups) / unit_parts;
+    const double least = fit_l2(bytes) ? kRowsHideL2 : kRowsHideL3;
+    return bytes / 200 * std::max<double>(parts_of(rows, s.row_groups), least);
+  };
   const int unit_groups = std::min(threads, unit_parts);
-  return {std::min(rows, threads / unit_groups), unit_groups};
+  const Sharing apart{std::min(threads, rows), 1}, shared{std::min(rows, threads / unit_groups), unit_groups};
+  const double meeting = 3.0 * static_cast<double>(meeting_ns());  // and h moves to the other cores
+  return step_ns(apart) <= step_ns(shared) + meeting ? apart : shared;
 }
 
 ForwardPass::ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], SequenceTape* tape,

@@ -93,13 +93,13 @@ std::int64_t hidden_stride(const RecurrentWeights& w);
 // (rows, n) to rows of `width` floats, `ld` apart, zero-padded; zeros from null.
 void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t width, std::int64_t ld, float* out);
 
-// Whether threads take rows apart (or directions): no meeting, but every thread streams all the weights. Worth it when
-// they stay in its own L2 or when its rows are many enough to hide the stream from L3 (13 rows: a product does rows/2
-// operations a byte, a core's L3 bandwidth allows some 6). Otherwise units apart: each thread keeps its share of the
-// weights in its L2 and meets the others once a step.
-bool rows_apart(int threads, int rows, double weight_bytes);
+// Whether one thread can stream these weights for its rows alone: they stay in its L2, or its rows are many enough to hide
+// the stream from L3 (a product does rows/2 operations a byte, a core's L3 bandwidth allows some 6).
+bool rows_hide_weights(int rows, double weight_bytes);
 
-// How a team shares rows and units: `row_groups` x `unit_groups` <= team size.
+// How a team shares rows and units: `row_groups` x `unit_groups` <= team size. Rows apart need no meeting, but every thread
+// streams all the weights, and an odd row is one thread's alone; units apart meet once a step. Whichever takes less time by
+// estimate.
 struct Sharing {
   int row_groups, unit_groups;
 };

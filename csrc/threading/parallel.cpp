@@ -62,7 +62,7 @@ int threads_for_work(double flops) {
   // in the time of two meetings, but whoever needs two cores depends on the system to run both: the second should save
   // three times that, and a microsecond and a half.
   constexpr double kRate = 100, kSleepingWorker = 10'000;
-  const double hot_worker = std::max(1'500.0, 6.0 * static_cast<double>(detail::meeting_ns()));
+  const double hot_worker = std::max(1'500.0, 6.0 * static_cast<double>(meeting_ns()));
   const int n = num_threads();
   if (n == 1 || flops < 2 * kRate * hot_worker) return 1;
   const std::int64_t now = detail::nanoseconds();

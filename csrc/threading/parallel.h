@@ -69,6 +69,9 @@ void set_num_threads(int n);  // throws std::invalid_argument unless 1 <= n <= 1
 int cpus_allowed();
 bool has_openmp();
 
+// What a meeting of two threads costs on this machine: measured when threads are first started, before that a guess.
+std::int64_t meeting_ns();
+
 // How many threads are worth waking for `flops` floating-point operations' worth of work.
 int threads_for_work(double flops);
 

@@ -31,11 +31,15 @@ bool has_openmp() { return true; }
 bool has_openmp() { return false; }
 #endif
 
+namespace {
+std::atomic<std::int64_t> measured_meeting{100};
+}
+std::int64_t meeting_ns() { return measured_meeting.load(std::memory_order_relaxed); }
+
 namespace detail {
 namespace {
 
 std::atomic<bool> in_forked_child{false};
-std::atomic<std::int64_t> measured_meeting{100};
 
 #if defined(_OPENMP)
 
@@ -221,7 +225,6 @@ Workers& workers() {
 }  // namespace
 
 bool forked() { return in_forked_child.load(std::memory_order_relaxed); }
-std::int64_t meeting_ns() { return measured_meeting.load(std::memory_order_relaxed); }
 
 #if defined(_OPENMP)
 

@@ -32,8 +32,7 @@ void spread_out();
 // Whether teams are out of the question: no OpenMP, inside another parallel region, or in a forked child, which has no threads.
 bool runs_alone();
 bool forked();
-int openmp_limit();         // threads that the OpenMP runtime allows since the program lowered its number; INT32_MAX if it has not
-std::int64_t meeting_ns();  // what a meeting of two costs on this machine: measured when threads are first started, before that a guess
+int openmp_limit();  // threads that the OpenMP runtime allows since the program lowered its number; INT32_MAX if it has not
 
 // Waits until `reached` has counted up to `round`: spins for some microseconds, then yields the core. `parties`: how many
 // threads wait for each other. What outlasts the spinning is added to `held_up`.
