@@ -7,7 +7,7 @@ function in its own process; `expected` is that function in float64.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,26 @@ class Infer:
     def recurrent_bytes(self) -> int:
         """Of the weights that every time step has to read."""
         return 4 * self.directions * GATES[self.cell] * self.hidden**2 * self.layers
+
+    @property
+    def steps(self) -> int:
+        """Of the longest sequence; they can only follow one another."""
+        return int(draw_lengths(self).max()) if self.ragged else self.time
+
+    @property
+    def streams(self) -> list[tuple[int, int]]:
+        """Weights that no call gets around reading: (bytes read, bytes of the set over which they are read again and again).
+
+        A batch shares what is read. Steps of a sequence read one layer's recurrent weights in one direction in turn (the
+        smallest set, so the fastest one); all else is read once a call.
+        """
+        if self.time == 1:
+            return [(self.weight_bytes, self.weight_bytes)]
+        one = self.recurrent_bytes // (self.directions * self.layers)
+        return [
+            (self.steps * self.recurrent_bytes, one),
+            (self.weight_bytes - self.recurrent_bytes, self.weight_bytes),
+        ]
 
     def describe(self) -> str:
         cell = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}[self.cell]
@@ -136,6 +156,12 @@ def load_grid(path: str | None) -> dict[str, Workload]:
 
 def as_json(w: Workload) -> dict[str, Any]:
     return {"type": type(w).__name__, **asdict(w), "flops": w.flops, "text": w.describe()}
+
+
+def from_json(described: dict[str, Any]) -> Workload:
+    """The workload of which `as_json` made this."""
+    kind: type[Workload] = {"Infer": Infer, "Train": Train}[described["type"]]
+    return kind(**{f.name: described[f.name] for f in fields(kind)})
 
 
 def draw_lengths(w: Infer) -> Array:

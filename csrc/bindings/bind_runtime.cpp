@@ -24,6 +24,7 @@ void register_runtime(py::module_& m) {
   m.def("cpus_allowed", &cpus_allowed);
   m.def("gil_work", [] { return static_cast<long long>(kGilWork); });
   m.def("has_openmp", &has_openmp);
+  m.def("meeting_ns", &meeting_ns);
   m.def("cache_sizes", [] {
     const CacheSizes& c = cache_sizes();
     return py::make_tuple(c.l1, c.l2, c.l3);

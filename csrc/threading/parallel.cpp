@@ -20,9 +20,9 @@ namespace {
 std::atomic<bool> team_busy{false};  // one team at a time: a second one would oversubscribe the cores
 
 // How the last teams fared. A neighbour that keeps a core busy makes a worker start, or meet, milliseconds late. A call
-// that waited for more than the other threads saved it was a loss, and calls then run alone for a multiple of what was
-// lost: a multiple that doubles with each loss (in the end some 3% of the time goes into trying again) and halves with
-// each call that gained, because most neighbours go away.
+// that waited for more than the other threads saved it was a loss. Most neighbours go away, so the first loss only counts;
+// from the second on calls run alone for a multiple of what was lost, a multiple that doubles with each loss (in the end
+// some 3% of the time goes into trying again) and halves with each call that gained.
 class TeamHealth {
  public:
   // Whether calls follow each other closely: then workers still spin, so that a team starts at once (or will from the next
@@ -37,20 +37,20 @@ class TeamHealth {
       const std::int64_t now = detail::nanoseconds(), elapsed = now - called_.load(std::memory_order_relaxed);
       lost = elapsed - (elapsed - waited) * threads;  // against the same work alone
       if (lost >= kNoticed) {
-        multiple_.store(std::min(2 * multiple, kMost), std::memory_order_relaxed);
+        multiple_.store(std::clamp(2 * multiple, 2, kMost), std::memory_order_relaxed);
         alone_until_.store(now + std::min<std::int64_t>(lost, 10'000'000) * multiple, std::memory_order_relaxed);
         return;
       }
     }
-    if (lost <= 0 && multiple > kLeast) multiple_.store(multiple / 2, std::memory_order_relaxed);
+    if (lost <= 0 && multiple > 0) multiple_.store(multiple > 2 ? multiple / 2 : 0, std::memory_order_relaxed);
   }
 
  private:
   static constexpr std::int64_t kHot = 50'000;       // ns from call to call; workers spin for 60 us
   static constexpr std::int64_t kNoticed = 100'000;  // ns; waking a sleeping worker takes up to 50 us
-  static constexpr int kLeast = 2, kMost = 32;
+  static constexpr int kMost = 32;
   std::atomic<std::int64_t> called_{-1'000'000'000}, alone_until_{0};
-  std::atomic<int> multiple_{kLeast};
+  std::atomic<int> multiple_{0};
 };
 
 TeamHealth health;

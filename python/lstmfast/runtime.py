@@ -100,6 +100,7 @@ def config() -> dict[str, object]:
         "threading": "OpenMP" if _core.has_openmp() else "serial (built without OpenMP)",
         "threads": _core.get_num_threads(),
         "CPUs allowed": _core.cpus_allowed(),
+        "meeting": f"{_core.meeting_ns()} ns of two threads (measured when threads are first used)",
         "GIL released": f"from {_core.gil_work():,} operations a call, about {_core.gil_work() / 1e5:.0f} us",
         "caches": f"L1 {l1 >> 10} KiB, L2 {l2 >> 10} KiB, L3 {l3 >> 10} KiB",
     }

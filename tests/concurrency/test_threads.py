@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -46,6 +47,38 @@ def test_a_busy_neighbour_does_not_stop_the_barrier():
     finally:
         spinner.kill()
         spinner.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 16])
+def test_a_busy_neighbour_costs_about_its_core(batch, rng):
+    """With as many threads as CPUs and one of these burnt by another process: at most 3 times the quiet time of one thread."""
+    model = lf.Sequential([lf.Input((None, 256)), lf.layers.LSTM(256, return_sequences=True)]).freeze()
+    x = rng.standard_normal((batch, 100, 256), np.float32)
+
+    def seconds(threads):
+        with lf.threads(threads):
+            model(x)
+            times = []
+            until = time.perf_counter() + 1.5
+            while time.perf_counter() < until or len(times) < 5:
+                start = time.perf_counter()
+                model(x)
+                times.append(time.perf_counter() - start)
+        return np.median(times)
+
+    quiet = seconds(1)
+    spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        assert seconds(_core.cpus_allowed()) < 3 * quiet
+    finally:
+        spinner.kill()
+        spinner.wait()
+
+
+def test_what_a_meeting_costs_is_known():
+    assert 10 <= _core.meeting_ns() <= 1000
+    assert f"{_core.meeting_ns()} ns" in str(lf.runtime.config()["meeting"])
 
 
 def test_python_threads_may_call_at_the_same_time(rng):

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A report of `duel.py --json` as a table for a README.
+
+    python bench/tables.py REPORT.json [--limits LIMITS.json]
+
+Times are the report's medians in microseconds; the ratio is the report's, the best peer's time over ours. With the figures
+of `limits.py --json`, of the same machine, the last column is the share of what the machine can do: the time that the
+multiply-adds take at its peak or that the weights take at its read rate, whichever is longer, over our time. Weights are
+all read once by a single step, and in a sequence the recurrent ones once a time step for the whole batch. The rate is that
+of the measured set of their size or the next smaller one, or of a larger one that was read faster (which only noise explains):
+where the rate is in doubt the limit is too short a time, and the share too low.
+Of training only the multiply-adds count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from engines import TITLES, is_ours
+from workloads import Infer, Train, Workload, from_json
+
+NAMES = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}
+
+
+def title(engine: str) -> str:
+    return TITLES.get(engine, engine)
+
+
+def in_words(w: Workload) -> str:
+    """Batch x steps, then the layer."""
+    shape = f"{w.batch} x {w.time}"
+    if isinstance(w, Train):
+        return f"training, {shape}, {layer(w.kind, w.hidden, w.inputs)}"
+    if w.time == 1:
+        shape = "one step" if w.batch == 1 else f"one step of {w.batch}"
+    elif w.batch == 1:
+        shape = f"sequence of {w.time}"
+    stack = f"{'bidirectional' if w.bi else 'stack'} x {w.layers}" if w.layers > 1 else "bidirectional"
+    before = f"{stack}, " if w.bi or w.layers > 1 else ""
+    return f"{before}{'ragged ' if w.ragged else ''}{shape}, {layer(w.cell, w.hidden, w.features)}"
+
+
+def layer(cell: str, hidden: int, inputs: int) -> str:
+    return f"{NAMES[cell]} {hidden}" + (f" of {inputs}" if inputs != hidden else "")
+
+
+def read_seconds(bytes_read: int, of: int, gbs: dict[str, float]) -> float:
+    sizes = sorted(map(int, gbs))
+    size = max((s for s in sizes if s <= of), default=sizes[0])
+    return bytes_read / max(gbs[str(s)] for s in sizes if s >= size) * 1e-9
+
+
+def limit_seconds(w: Workload, limits: dict[str, Any], threads: int) -> float:
+    """What the machine needs for this at least."""
+    arithmetic: float = w.flops / limits["fma_gflops"][str(threads)] * 1e-9
+    if not isinstance(w, Infer):
+        return arithmetic
+    gbs = limits["read_gbs"][str(threads)]
+    return max(arithmetic, sum(read_seconds(count, of, gbs) for count, of in w.streams))
+
+
+def microseconds(seconds: float) -> str:
+    us = seconds * 1e6
+    return f"{us:,.1f}" if us < 100 else f"{us:,.0f}"
+
+
+def cells(row: dict[str, Any], peers: list[str], limits: dict[str, Any] | None, threads: int) -> list[str]:
+    workload, seconds, error = from_json(row["workload"]), row["seconds"], row["error"]
+    ours = row["ours"]
+
+    def time(engine: str | None) -> str:
+        if engine in row["failed"]:
+            return "failed"
+        return microseconds(seconds[engine]) if engine in seconds else "-"
+
+    ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}" + " (slower)" * (row["ratio"] < 1)
+    worst = max((e for name, e in error.items() if name in peers), default=None)
+    line = [in_words(workload), time(ours), *map(time, peers), ratio]
+    line += ["-" if e is None else f"{e:.1e}" for e in (error.get(ours), worst)]
+    if limits is not None:
+        share = None if ours is None else limit_seconds(workload, limits, threads) / seconds[ours]
+        line.append("-" if share is None else f"{share:.0%}")
+    return line
+
+
+def sentence(report: dict[str, Any], limits: dict[str, Any] | None) -> str:
+    machine, engines = report["machine"], report["engines"]
+    threads = machine["threads"]
+    parts = [
+        f"{machine['cpu']}, {threads} thread{'s' * (threads != 1)}",
+        ", ".join(f"{title(name)} {engine['version']}" for name, engine in engines.items()),
+        f"microseconds, medians of {report['rounds']} interleaved rounds, batch x steps",
+    ]
+    used = list(dict.fromkeys(row["ours"] for row in report["rows"].values() if row["ours"]))
+    if len(used) > 1:
+        parts.append("ours is " + ", else ".join(title(name) for name in engines if name in used))
+    if limits is not None:
+        parts.append(
+            f"the limit is the longer of the multiply-adds at {limits['fma_gflops'][str(threads)]:,.0f} GF/s "
+            "and the weights at the rate at which a set of their size can be read"
+        )
+    return "; ".join(parts) + "."
+
+
+def table(report: dict[str, Any], limits: dict[str, Any] | None = None) -> str:
+    names = list(report["engines"])
+    own = [name for name in names if is_ours(name)]
+    peers = [name for name in names if not is_ours(name)]
+    header = ["", title(own[0]) if len(own) == 1 else "lstmfast", *map(title, peers)]
+    header += ["best peer / ours", "our error", "largest error of a peer"]
+    header += ["of the limit"] if limits is not None else []
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    lines += [cells(row, peers, limits, report["machine"]["threads"]) for row in report["rows"].values()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{sentence(report, limits)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("report", type=Path)
+    parser.add_argument("--limits", type=Path)
+    a = parser.parse_args()
+    report = json.loads(a.report.read_text())
+    limits = json.loads(a.limits.read_text()) if a.limits else None
+    if limits is not None:
+        threads, cpu = report["machine"]["threads"], report["machine"]["cpu"]
+        if str(threads) not in limits["fma_gflops"]:
+            sys.exit(f"{a.limits} has no figures for {threads} threads: limits.py --threads {threads}")
+        if limits.get("cpu", cpu) != cpu:
+            sys.exit(f"{a.limits} is of another machine ({limits['cpu']}) than {a.report} ({cpu})")
+    print(table(report, limits))
+
+
+if __name__ == "__main__":
+    main()
