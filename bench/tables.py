@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A report of `duel.py --json` as a table for a README.
 
-    python bench/tables.py REPORT.json [--limits LIMITS.json]
+    python bench/tables.py REPORT.json [--limits LIMITS.json] [--brief]
 
 Times are the report's medians in microseconds; the ratio is the report's, the best peer's time over ours. With the figures
 of `limits.py --json`, of the same machine, the last column is the share of what the machine can do: the time that the
@@ -9,7 +9,7 @@ multiply-adds take at its peak or that the weights take at its read rate, whiche
 all read once by a single step, and in a sequence the recurrent ones once a time step for the whole batch. The rate is that
 of the measured set of their size or the next smaller one, or of a larger one that was read faster (which only noise explains):
 where the rate is in doubt the limit is too short a time, and the share too low.
-Of training only the multiply-adds count.
+Of training only the multiply-adds count. --brief names the best peer instead of giving each a column.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def microseconds(seconds: float) -> str:
     return f"{us:,.1f}" if us < 100 else f"{us:,.0f}"
 
 
-def cells(row: dict[str, Any], peers: list[str], limits: dict[str, Any] | None, threads: int) -> list[str]:
+def cells(
+    row: dict[str, Any], peers: list[str], limits: dict[str, Any] | None, threads: int, brief: bool
+) -> list[str]:
     workload, seconds, error = from_json(row["workload"]), row["seconds"], row["error"]
     ours = row["ours"]
 
@@ -79,7 +81,12 @@ def cells(row: dict[str, Any], peers: list[str], limits: dict[str, Any] | None, 
 
     ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}" + " (slower)" * (row["ratio"] < 1)
     worst = max((e for name, e in error.items() if name in peers), default=None)
-    line = [in_words(workload), time(ours), *map(time, peers), ratio]
+    best = (
+        [f"{time(row['best'])} {title(row['best'])}" if row["best"] else "-"]
+        if brief
+        else [*map(time, peers)]
+    )
+    line = [in_words(workload), time(ours), *best, ratio]
     line += ["-" if e is None else f"{e:.1e}" for e in (error.get(ours), worst)]
     if limits is not None:
         share = None if ours is None else limit_seconds(workload, limits, threads) / seconds[ours]
@@ -106,15 +113,17 @@ def sentence(report: dict[str, Any], limits: dict[str, Any] | None) -> str:
     return "; ".join(parts) + "."
 
 
-def table(report: dict[str, Any], limits: dict[str, Any] | None = None) -> str:
+def table(report: dict[str, Any], limits: dict[str, Any] | None = None, brief: bool = False) -> str:
     names = list(report["engines"])
     own = [name for name in names if is_ours(name)]
     peers = [name for name in names if not is_ours(name)]
-    header = ["", title(own[0]) if len(own) == 1 else "lstmfast", *map(title, peers)]
+    header = ["", title(own[0]) if len(own) == 1 else "lstmfast"]
+    header += ["best peer"] if brief else [*map(title, peers)]
     header += ["best peer / ours", "our error", "largest error of a peer"]
     header += ["of the limit"] if limits is not None else []
     lines = [header, ["---", *["---:"] * (len(header) - 1)]]
-    lines += [cells(row, peers, limits, report["machine"]["threads"]) for row in report["rows"].values()]
+    threads = report["machine"]["threads"]
+    lines += [cells(row, peers, limits, threads, brief) for row in report["rows"].values()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{sentence(report, limits)}"
 
 
@@ -124,6 +133,7 @@ def main() -> None:
     )
     parser.add_argument("report", type=Path)
     parser.add_argument("--limits", type=Path)
+    parser.add_argument("--brief", action="store_true")
     a = parser.parse_args()
     report = json.loads(a.report.read_text())
     limits = json.loads(a.limits.read_text()) if a.limits else None
@@ -133,7 +143,7 @@ def main() -> None:
             sys.exit(f"{a.limits} has no figures for {threads} threads: limits.py --threads {threads}")
         if limits.get("cpu", cpu) != cpu:
             sys.exit(f"{a.limits} is of another machine ({limits['cpu']}) than {a.report} ({cpu})")
-    print(table(report, limits))
+    print(table(report, limits, a.brief))
 
 
 if __name__ == "__main__":

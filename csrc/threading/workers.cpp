@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -158,27 +159,37 @@ class Workers {
 
  private:
   // OpenMP's threads belong to the thread that opens the region, and no thread of the program may stay in there: one of
-  // our own does, as member 1. More workers than before need a new region.
+  // our own does. It stands for member 0, the caller, in the count of threads and in their places (OMP_PLACES), and sleeps.
+  // More workers than before need a new region.
   void hire(int n) {
     for (int member = 1; member <= size_; ++member) desk(member).give({});
     join_team(size_ + 1);
+    if (host_over_) {
+      host_over_->store(true);
+      host_over_->notify_one();
+    }
     size_ = 0;
     asked_ = n;
     while (static_cast<int>(desks_.size()) < n) desks_.push_back(new Desk);
     threads_used.store(true);
+    const auto over = std::make_shared<std::atomic<bool>>(false);
     std::atomic<int> present{0};
-    const auto host = [this, n, &present] {
-#pragma omp parallel num_threads(n)
+    const auto host = [this, n, over, &present] {
+#pragma omp parallel num_threads(n + 1)
       {
-        const int member = omp_get_thread_num() + 1;
-        if (member == 1) present.store(omp_get_num_threads(), std::memory_order_release);
-        desk(member).work(member);
+        const int member = omp_get_thread_num();
+        if (member == 0) present.store(omp_get_num_threads(), std::memory_order_release);
+        if (member == 0) over->wait(false);
+        else desk(member).work(member);
       }
     };
-    const SignalsElsewhere blocked;
-    std::thread(host).detach();
+    {
+      const SignalsElsewhere blocked;
+      std::thread(host).detach();
+    }
+    host_over_ = over;
     while (present.load(std::memory_order_acquire) == 0) std::this_thread::yield();
-    size_ = present.load(std::memory_order_relaxed);
+    size_ = present.load(std::memory_order_relaxed) - 1;
   }
 
   // What a meeting of two costs: the best of some batches. A new thread may sit on our own CPU until the system moves it,
@@ -206,6 +217,7 @@ class Workers {
   }
 
   std::vector<Desk*> desks_;
+  std::shared_ptr<std::atomic<bool>> host_over_;
   int size_ = 0, asked_ = 0;
   bool measured_ = false;
   std::int64_t tried_ = 0;

@@ -242,3 +242,9 @@ def test_picture(report, tmp_path, monkeypatch):
     report["rows"] = {"b16_h256": report["rows"]["b16_h256"]}
     with pytest.raises(SystemExit, match="step_h"):
         picture.draw(report, files[0])
+
+
+def test_brief_names_the_best_peer(report):
+    header, rows, _ = read(tables.table(report, brief=True))
+    assert header[1:4] == ["lstmfast", "best peer", "best peer / ours"]
+    assert [row[2] for row in rows] == ["10.5 NumPy", "20,000 PyTorch", "10,486 PyTorch", "-"]

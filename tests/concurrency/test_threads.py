@@ -159,6 +159,37 @@ def test_environment_sets_the_number(variables, expected):
     assert int(out) == (expected or _core.cpus_allowed())
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs affinity")
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OMP_PROC_BIND": "true"},
+        {"OMP_PROC_BIND": "spread", "OMP_PLACES": "cores"},
+        {"OMP_WAIT_POLICY": "active"},
+        {"OMP_THREAD_LIMIT": "2"},
+        {"OMP_DYNAMIC": "true"},
+    ],
+)
+def test_settings_of_the_openmp_runtime(variables):
+    """Teams work, and an idle process is idle, whatever the user tells OpenMP."""
+    code = """
+import time, lstmfast as lf
+from lstmfast import _core
+lf.set_num_threads(4)
+assert _core.testing.barrier_errors(4, 200) == 0
+assert _core.testing.barrier_errors(8, 50) == 0
+print(_core.testing.team_size(2))
+time.sleep(0.05)
+busy = time.process_time()
+time.sleep(0.3)
+assert time.process_time() - busy < 0.1, time.process_time() - busy
+"""
+    out = subprocess.check_output(
+        [sys.executable, "-c", code], env=os.environ | variables, text=True, timeout=60
+    )
+    assert int(out) <= 2
+
+
 def test_threadpoolctl_limits_us():
     threadpoolctl = pytest.importorskip("threadpoolctl")
     if not _core.has_openmp():
