@@ -10,6 +10,7 @@
 #include "engine/operation.h"
 #include "layers/work.h"
 #include "recurrent/forward_pass.h"
+#include "recurrent/planning.h"
 
 namespace lstmfast {
 namespace {

@@ -6,6 +6,7 @@
 
 #include "dispatch/cpu_features.h"
 #include "gemm/gemm.h"
+#include "recurrent/planning.h"
 #include "recurrent/sequence.h"
 
 namespace lstmfast {

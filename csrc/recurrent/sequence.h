@@ -84,25 +84,4 @@ struct SequenceGradients {
 // Uses the tape up: its gates become gate gradients.
 void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const SequenceGradients& grads);
 
-// ---- shared by the two directions
-
-// Row stride of state buffers: whole vectors, and not a multiple of 1 KiB, so that rows do not fall on the same cache sets.
-std::int64_t state_stride(const RecurrentWeights& w);
-// Likewise of rows of h, which hold whole panels of the projection where there is one.
-std::int64_t hidden_stride(const RecurrentWeights& w);
-// (rows, n) to rows of `width` floats, `ld` apart, zero-padded; zeros from null.
-void pad_rows(const float* source, int rows, std::int64_t n, std::int64_t width, std::int64_t ld, float* out);
-
-// Whether one thread can stream these weights for its rows alone: they stay in its L2, or its rows are many enough to hide
-// the stream from L3 (a product does rows/2 operations a byte, a core's L3 bandwidth allows some 6).
-bool rows_hide_weights(int rows, double weight_bytes);
-
-// How a team shares rows and units: `row_groups` x `unit_groups` <= team size. Rows apart need no meeting, but every thread
-// streams all the weights, and an odd row is one thread's alone; units apart meet once a step. Whichever takes less time by
-// estimate.
-struct Sharing {
-  int row_groups, unit_groups;
-};
-Sharing choose_sharing(int threads, int rows, int unit_parts, double weight_bytes);
-
 }  // namespace lstmfast

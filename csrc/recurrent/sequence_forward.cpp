@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "recurrent/forward_pass.h"
+#include "recurrent/planning.h"
 #include "recurrent/sequence.h"
 
 namespace lstmfast {
