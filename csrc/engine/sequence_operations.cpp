@@ -101,6 +101,7 @@ class SequenceRun {
   }
 
   double flops() const { return ForwardPass::flops(*op_.weights, s_); }
+  int threads() const { return threads_for_pass(flops(), *op_.weights, s_); }
 
   // Places (or, without memory, measures) what the pass needs.
   ForwardPass carve(Carver& memory, int threads, Pipeline pipeline = {}) {
@@ -134,7 +135,7 @@ class SequenceRun {
 
 void RecurrentOperation::execute(Run& run) const {
   SequenceRun sequence(*this, run);
-  const int threads = threads_for_work(sequence.flops());  // asked once: the scratch depends on it
+  const int threads = sequence.threads();  // asked once: the scratch depends on it
   Carver measure;
   sequence.carve(measure, threads);
   Arena scratch(measure.bytes());

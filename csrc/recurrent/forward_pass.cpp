@@ -91,7 +91,7 @@ void ForwardPass::prepare() {
 class ForwardWorker {
  public:
   ForwardWorker(const ForwardPass& pass, const Team& team) : j_(pass), w_(pass.w_), s_(pass.s_), m_(pass.thread_memory_[team.id]) {
-    const Sharing share = choose_sharing(team.size, s_.batch, w_.cell.layer_norm ? 1 : w_.panels(), static_cast<double>(w_.step_bytes()));
+    const Sharing share = choose_sharing(team.size, w_, s_);
     idle_ = team.id >= share.row_groups * share.unit_groups;
     if (idle_) return;
     const int group = team.id / share.unit_groups;

@@ -69,4 +69,13 @@ Sharing choose_sharing(int threads, int rows, int unit_parts, double weight_byte
   return step_ns(apart) <= step_ns(shared) + meeting ? apart : shared;
 }
 
+Sharing choose_sharing(int threads, const RecurrentWeights& w, const Sequence& s) {
+  return choose_sharing(threads, s.batch, w.cell.layer_norm ? 1 : w.panels(), static_cast<double>(w.step_bytes()));
+}
+
+int threads_for_pass(double flops, const RecurrentWeights& w, const Sequence& s) {
+  const Sharing share = choose_sharing(threads_for_work(flops), w, s);
+  return share.row_groups * share.unit_groups;
+}
+
 }  // namespace lstmfast

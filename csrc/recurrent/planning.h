@@ -37,5 +37,9 @@ struct Sharing {
   int row_groups, unit_groups;
 };
 Sharing choose_sharing(int threads, int rows, int unit_parts, double weight_bytes);
+// Of the forward pass: a layer with normalization needs all units of a row in one thread.
+Sharing choose_sharing(int threads, const RecurrentWeights& w, const Sequence& s);
+// How many threads a forward pass of so many operations is worth.
+int threads_for_pass(double flops, const RecurrentWeights& w, const Sequence& s);
 
 }  // namespace lstmfast

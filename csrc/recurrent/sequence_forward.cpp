@@ -39,7 +39,7 @@ std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence
 std::unique_ptr<SequenceTape> sequence_forward(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2],
                                                bool keep) {
   auto tape = keep ? new_tape(w, s) : nullptr;
-  const int threads = threads_for_work(ForwardPass::flops(w, s));
+  const int threads = threads_for_pass(ForwardPass::flops(w, s), w, s);
   ForwardPass pass(w, s, y, final_state, tape.get(), threads);
   Carver measure;
   pass.carve(measure);
