@@ -228,9 +228,11 @@ Workers& workers() {
   return all;
 }
 
+#if defined(__unix__)
 [[maybe_unused]] const int fork_handler = pthread_atfork(nullptr, nullptr, [] {
   if (threads_used.load()) in_forked_child.store(true);
 });
+#endif
 
 #endif
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The threads that teams are made of: OpenMP's. They stay inside one parallel region for as long as the process lives, and
 // take work from a cache line each. Entering a parallel region costs about 750 ns even with threads that spin (libgomp,
-// Zen 4), a line to a spinning thread and back 120 ns: that makes a second thread worth its while in one step of 64 units.
+// Zen 4), a line to a spinning thread and back 120 ns: that makes a second thread worth its while in one step of 128 units.
 #pragma once
 
 #include <atomic>
