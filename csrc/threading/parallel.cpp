@@ -46,7 +46,7 @@ class TeamHealth {
   }
 
  private:
-  static constexpr std::int64_t kHot = 50'000;       // ns from call to call; workers spin for 60 us
+  static constexpr std::int64_t kHot = 50'000;       // ns from call to call; workers spin for 60 us at least
   static constexpr std::int64_t kNoticed = 100'000;  // ns; waking a sleeping worker takes up to 50 us
   static constexpr int kMost = 32;
   std::atomic<std::int64_t> called_{-1'000'000'000}, alone_until_{0};

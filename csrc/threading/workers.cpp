@@ -79,6 +79,7 @@ struct alignas(128) Desk {
   std::atomic<unsigned> given{0};
   std::atomic<int> cpu{-1};  // where the worker began its last job
   int thread = 0;            // the system's number of it
+  std::int64_t waited = 0;   // ns, for the job before
   std::atomic<bool> asleep{false};
   alignas(128) std::atomic<unsigned> done{0};
   std::mutex mutex;
@@ -95,21 +96,29 @@ struct alignas(128) Desk {
     woken.notify_one();
   }
 
-  // Spins for a while, longer than the Python code between two calls of a training step, then sleeps.
+  // Spins for a while, then sleeps. Between the calls of a loop lie tens to hundreds of microseconds of Python; to sleep
+  // and wake takes 50: the spinning lasts as long as the last wait did, and half as long again, where that was not much more.
   void wait_beyond(unsigned seen) {
-    constexpr std::int64_t kSpin = 60'000;  // ns
+    constexpr std::int64_t kShort = 60'000, kLong = 300'000;  // ns
     const auto there = [&](std::memory_order order) { return given.load(order) != seen; };
     for (int i = 0; i < 1000; ++i)
       if (there(std::memory_order_acquire)) return;
-    for (const std::int64_t until = nanoseconds() + kSpin; nanoseconds() < until;)
+    const std::int64_t start = nanoseconds(), spin = waited < kLong ? std::max(kShort, waited + waited / 2) : kShort;
+    for (std::int64_t now = start; now < start + spin; now = nanoseconds())
       for (int i = 0; i < 16; ++i) {
-        if (there(std::memory_order_acquire)) return;
+        if (there(std::memory_order_acquire)) {
+          waited = now - start;
+          return;
+        }
         cpu_relax();
       }
-    std::unique_lock<std::mutex> lock(mutex);
-    asleep.store(true, std::memory_order_seq_cst);
-    woken.wait(lock, [&] { return there(std::memory_order_seq_cst); });
-    asleep.store(false, std::memory_order_relaxed);
+    {
+      std::unique_lock<std::mutex> lock(mutex);
+      asleep.store(true, std::memory_order_seq_cst);
+      woken.wait(lock, [&] { return there(std::memory_order_seq_cst); });
+      asleep.store(false, std::memory_order_relaxed);
+    }
+    waited = nanoseconds() - start;
   }
 
   // Moves the worker to another CPU that it may use.
