@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+
+#include "gemm/gemm.h"
+#include "recurrent/backward_job.h"
+
+namespace lstmfast {
+namespace {
+
+// Pairs whose transposed inputs are in flight at once: a block of dG's panel (256 rows x 256 bytes) fits L1 and L2.
+constexpr std::int64_t kPairBlock = 256;
+constexpr std::int64_t kInputRows = 192;                    // pairs of one product of input gradients: their gates stay in L2
+constexpr std::int64_t kPairBlockStride = kPairBlock + 16;  // off the power of two: columns would share cache sets
+
+// Rows of weight gradients that threads share.
+std::int64_t features(const RecurrentWeights& w) { return std::max(w.inputs + w.outputs + w.cell.biases, w.units); }
+
+std::int64_t length(Range f) { return f.end - f.begin; }
+
+// The part of `r` within [begin, end), counted from `begin`.
+Range clip(Range r, std::int64_t begin, std::int64_t end) {
+  const std::int64_t b = std::clamp(r.begin, begin, end), e = std::clamp(r.end, begin, end);
+  return {b - begin, e - begin};
+}
+
+}  // namespace
+
+void BackwardProducts::run() {
+  weight_gradients();
+  if (j_.w.cell.projection) projection_gradients();
+  if (j_.w.cell.layer_norm) norm_gradients();
+  if (j_.w.cell.peephole) peephole_gradients();
+  if (j_.grads.dx) input_gradients();
+}
+
+// dW = X^T dG, dU = H^T dG, db = 1^T dG: feature rows are dealt to threads, each sums all pairs in order, so that the bits
+// do not depend on the number of threads.
+void BackwardProducts::weight_gradients() {
+  const RecurrentWeights& w = j_.w;
+  const std::int64_t inputs = w.inputs, pairs = j_.tape.pairs;
+  const bool with_bias = j_.grads.dbias && !w.cell.layer_norm;  // added behind the normalization: see norm_gradients
+  const std::int64_t x_end = inputs, h_end = x_end + w.outputs, bias_end = h_end + (with_bias ? 1 : 0);
+  const std::int64_t features = with_bias ? h_end + w.cell.biases : h_end;
+  const Range mine = split(features, team_.size, team_.id, 6);
+  if (mine.begin >= mine.end) return;
+  const std::int64_t ldc = static_cast<std::int64_t>(w.cell.gates) * w.units;
+  // x and its bias face the vectors that x's product wrote, h (and a bias of its own) those of h's product.
+  struct Part {
+    Range features;
+    float* output;
+    const PackedMatrix& matrix;
+    int first_vector;
+  };
+  const int h_vector = w.cell.recurrent_vector;
+  const Part parts[4] = {{clip(mine, 0, x_end), j_.grads.dkernel, w.input, 0},
+                         {clip(mine, x_end, h_end), j_.grads.drecurrent, w.recurrent, h_vector},
+                         {clip(mine, h_end, bias_end), j_.grads.dbias, w.input, 0},
+                         {clip(mine, bias_end, features), j_.grads.dbias + ldc, w.recurrent, h_vector}};
+  const std::int64_t count = mine.end - mine.begin, biases = length(parts[2].features) + length(parts[3].features);
+  const float** rows = m_.pointers.data();
+  for (std::int64_t i = 0; i < count; ++i) rows[i] = m_.scratch.data() + i * kPairBlockStride;
+  if (pairs == 0 && !j_.grads.accumulate) {  // every step masked
+    for (const Part& part : parts)
+      for (std::int64_t f = part.features.begin; f < part.features.end; ++f) std::fill_n(part.output + f * ldc, ldc, 0.0f);
+  }
+  const bool by_gate = w.cell.gates > 1 && (s_.input_mask || s_.recurrent_masks > 1 || w.cell.reset_backward);
+  for (std::int64_t pair = 0; pair < pairs; pair += kPairBlock) {
+    const int depth = static_cast<int>(std::min(kPairBlock, pairs - pair));
+    for (std::int64_t i = count - biases; i < count; ++i) std::fill_n(m_.scratch.data() + i * kPairBlockStride, depth, 1.0f);
+    for (int gate = 0; gate < (by_gate ? w.cell.gates : 1); ++gate) {
+      transpose(parts[0].features, j_.x_rows + pair, 0, depth, m_.scratch.data());
+      if (s_.input_mask) mask_inputs(parts[0].features, pair, gate, depth);
+      const bool reset = w.cell.reset_backward && gate == w.cell.gates - 1;  // this gate's product read r*h
+      transpose(parts[1].features, (reset ? j_.staged_rows : j_.hidden_rows) + pair,
+                s_.recurrent_masks > 1 && !reset ? gate * j_.hidden_ld : 0, depth,
+                m_.scratch.data() + length(parts[0].features) * kPairBlockStride);
+      for (int p = 0; p < w.panels(); ++p) {
+        const float* const* a = rows;
+        for (const Part& part : parts) {
+          GemmArgs g{};
+          part.matrix.layout.address_columns(g);
+          g.panels = 1;
+          g.vectors = part.matrix.layout.vectors;
+          g.k = g.k_block = depth;
+          g.b_stride = w.gates_width();
+          g.b = j_.tape.gates.data() + (p * pairs + pair) * g.b_stride + part.first_vector * w.kernels.lanes;
+          g.ldc = ldc;
+          g.limit -= p * g.limit_panel;
+          g.load_mask = pair > 0 || j_.grads.accumulate ? ~0u : 0u;
+          const std::int64_t column = p * g.c_panel_stride;
+          if (by_gate) select_vectors(g, part.matrix.layout.vector_of_gate(gate), 1, w.kernels.lanes);
+          g.a = a;
+          g.rows = static_cast<int>(length(part.features));
+          if (g.rows == 0) continue;
+          g.c = part.output + part.features.begin * ldc + column;
+          w.kernels.gemm(g);
+          a += g.rows;
+        }
+      }
+    }
+  }
+}
+
+// d(projection) = (h unprojected)^T d_outputs: units are dealt to threads, each sums all pairs in order.
+void BackwardProducts::projection_gradients() {
+  const RecurrentWeights& w = j_.w;
+  const PanelLayout& layout = w.projection.layout;
+  const std::int64_t pairs = j_.tape.pairs;
+  const Range mine = split(w.units, team_.size, team_.id, 6);
+  if (length(mine) == 0) return;
+  float* const out = j_.grads.dextra.back() + mine.begin * w.outputs;
+  if (pairs == 0 && !j_.grads.accumulate) std::fill_n(out, length(mine) * w.outputs, 0.0f);
+  const float** rows = m_.pointers.data();
+  for (std::int64_t i = 0; i < length(mine); ++i) rows[i] = m_.scratch.data() + i * kPairBlockStride;
+  for (std::int64_t pair = 0; pair < pairs; pair += kPairBlock) {
+    const int depth = static_cast<int>(std::min(kPairBlock, pairs - pair));
+    transpose(mine, j_.staged_rows + pair, 0, depth, m_.scratch.data());
+    for (int p = 0; p < layout.panels; ++p) {
+      GemmArgs g{};
+      layout.address_columns(g);
+      g.rows = static_cast<int>(length(mine));
+      g.panels = 1;
+      g.vectors = layout.vectors;
+      g.k = g.k_block = depth;
+      g.a = rows;
+      g.b = j_.d_outputs + pair * j_.hidden_ld + p * layout.width();
+      g.b_stride = j_.hidden_ld;
+      g.c = out + p * g.c_panel_stride;
+      g.ldc = w.outputs;
+      g.limit -= p * g.limit_panel;
+      g.load_mask = pair > 0 || j_.grads.accumulate ? ~0u : 0u;
+      w.kernels.gemm(g);
+    }
+  }
+}
+
+// Of gains, offsets and the bias: units are dealt to threads, each sums the rows of the batch in order.
+void BackwardProducts::norm_gradients() {
+  const RecurrentWeights& w = j_.w;
+  const int lanes = w.kernels.lanes;
+  float* const* const extra = j_.grads.dextra.data();
+  const Range mine = split(w.units, team_.size, team_.id, lanes);
+  const auto sum = [&](std::int64_t unit, int vector) {
+    const float* row = j_.d_norm + (unit / lanes * RecurrentWeights::kNormWeights + vector) * lanes + unit % lanes;
+    float total = 0.0f;
+    for (int b = 0; b < s_.batch; ++b) total += row[b * j_.norm_ld];
+    return total;
+  };
+  const auto put = [&](float* out, std::int64_t i, float value) { out[i] = j_.grads.accumulate ? out[i] + value : value; };
+  for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
+    for (int gate = 0; gate < 4; ++gate) {
+      const std::int64_t i = static_cast<std::int64_t>(gate) * w.units + unit;
+      put(extra[0], i, sum(unit, gate));
+      put(extra[2], i, sum(unit, 4 + gate));
+      const float offset = sum(unit, 8 + gate);
+      put(extra[1], i, offset);
+      put(extra[3], i, offset);
+      if (j_.grads.dbias) put(j_.grads.dbias, i, offset);
+    }
+    put(extra[4], unit, sum(unit, 12));
+    put(extra[5], unit, sum(unit, 13));
+  }
+}
+
+// Panels are dealt to threads, each sums all pairs in order.
+void BackwardProducts::peephole_gradients() {
+  const RecurrentWeights& w = j_.w;
+  const Range panels = split(w.panels(), team_.size, team_.id);
+  for (std::int64_t p = panels.begin; p < panels.end; ++p) {
+    PeepholeGradientArgs g{};
+    g.pairs = j_.tape.pairs;
+    g.gates = j_.tape.gates.data() + p * g.pairs * w.gates_width();
+    g.c = j_.tape.unit_state.data() + p * g.pairs * w.kernels.lanes;
+    g.before = j_.before;
+    g.step = j_.dx_rows;
+    g.time = s_.time;
+    g.c_initial = j_.tape.initial_unit_state.data();
+    g.c_initial_ld = j_.ld;
+    g.unit = static_cast<int>(p) * w.panel_units();
+    g.units = w.units;
+    g.gradient = j_.grads.dextra[0];  // the first: see extra_weights
+    g.accumulate = j_.grads.accumulate;
+    w.kernels.lstm_peephole_gradient(g);
+  }
+}
+
+// Transposed inputs times one gate's dropout mask.
+void BackwardProducts::mask_inputs(Range f, std::int64_t pair, int gate, int depth) {
+  for (int i = 0; i < depth; ++i) {
+    const std::int64_t row = j_.dx_rows[pair + i] / s_.time;
+    const float* mask = s_.input_mask + (row * j_.w.cell.gates + gate) * j_.w.inputs + f.begin;
+    for (std::int64_t k = 0; k < length(f); ++k) m_.scratch.data()[k * kPairBlockStride + i] *= mask[k];
+  }
+}
+
+
+void BackwardProducts::transpose(Range f, const float* const* rows, std::int64_t offset, int depth, float* out) {
+  if (length(f) > 0) j_.w.kernels.transpose(rows, offset + f.begin, depth, static_cast<int>(length(f)), out, kPairBlockStride);
+}
+
+// dX = dG W^T over all pairs.
+void BackwardProducts::input_gradients() {
+  const RecurrentWeights& w = j_.w;
+  const PackedMatrix& wt = w.transposed().input;
+  const std::int64_t width = w.gates_width();
+  const Range mine = split(j_.tape.pairs, team_.size, team_.id, 6);
+  if (mine.begin >= mine.end) return;
+  const float** rows = m_.pointers.data();
+  for (std::int64_t pair = mine.begin; pair < mine.end; pair += kInputRows) {
+    const std::int64_t n = std::min(kInputRows, mine.end - pair);
+    for (std::int64_t i = 0; i < n; ++i) rows[i] = j_.tape.gates.data() + (pair + i) * width;
+    GemmArgs g{};
+    wt.layout.address_columns(g);
+    wt.address_panels(g, 0, wt.layout.panels);
+    g.rows = static_cast<int>(n);
+    g.k_block = w.input.layout.width();
+    g.b_block_stride = g.k_block * g.b_stride;
+    g.a = rows;
+    g.a_block_stride = j_.tape.pairs * width;
+    g.ldc = w.inputs;
+    if (!s_.input_mask) {
+      g.c = j_.grads.dx;
+      g.c_row = j_.dx_rows + pair;
+      gemm_blocked(w.kernels, g);
+    } else {
+      g.c = m_.scratch.data();
+      masked_input_gradients(g, pair);
+    }
+  }
+}
+
+// dx = sum over gates of mask * (dG W^T of the gate).
+void BackwardProducts::masked_input_gradients(const GemmArgs& g, std::int64_t pair) {
+  const int gates = j_.w.cell.gates, inputs = j_.w.inputs;
+  for (int gate = 0; gate < gates; ++gate) {
+    GemmArgs part = g;
+    if (gates > 1) select_depth(part, j_.w.input.layout.vector_of_gate(gate), 1, gates, j_.w.kernels.lanes);
+    gemm_blocked(j_.w.kernels, part);
+    for (int i = 0; i < g.rows; ++i) {
+      const std::int64_t dx_row = j_.dx_rows[pair + i];
+      const float* mask = s_.input_mask + (dx_row / s_.time * gates + gate) * inputs;
+      const float* from = g.c + static_cast<std::int64_t>(i) * inputs;
+      float* to = j_.grads.dx + dx_row * inputs;
+      for (int k = 0; k < inputs; ++k) to[k] = (gate ? to[k] : 0.0f) + mask[k] * from[k];
+    }
+  }
+}
+
+std::size_t BackwardProducts::pointers_needed(const RecurrentWeights& w) {
+  return static_cast<std::size_t>(std::max(features(w), kInputRows));
+}
+
+// Transposed features of a block of pairs; products behind a dropout mask.
+std::size_t BackwardProducts::scratch_needed(const RecurrentWeights& w, const SequenceTape& tape, int threads) {
+  const std::int64_t transposed = std::min(features(w), (features(w) + threads - 1) / threads + 12) * kPairBlockStride;
+  const std::int64_t inputs = tape.sequence.input_mask ? kInputRows * w.inputs : 0;
+  return static_cast<std::size_t>(std::max(transposed, inputs));
+}
+
+}  // namespace lstmfast
