@@ -93,6 +93,9 @@ VARIANTS = {
     "lengths_last": {"lengths": True},
     "lengths_backwards": {"lengths": True, "go_backwards": True, "return_sequences": True},
     "lengths_and_mask": {"lengths": True, "mask": True, "zero_output_for_mask": True},
+    "resets": {"resets": True, "return_sequences": True},
+    "resets_backwards_last": {"resets": True, "go_backwards": True},
+    "resets_mask_lengths": {"resets": True, "mask": True, "lengths": True, "return_sequences": True},
     "shared_recurrent_mask": {"recurrent_mask": "shared", "return_sequences": True},
     "recurrent_mask_by_gate": {"recurrent_mask": "gate", "return_sequences": True},
     "input_mask_by_gate": {"input_mask": True, "recurrent_mask": "gate", "return_sequences": True},
@@ -116,6 +119,8 @@ def test_sequence(cell, variant, rng):
     initial = tuple(rng.standard_normal((n_batch, n)) for n in (outputs, units)[:n_states])
     if options.get("mask"):
         options["mask"] = np.array([[1, 1, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
+    if options.get("resets"):
+        options["resets"] = np.array([[1, 0, 0, 1], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]], bool)
     if options.get("lengths"):
         options["lengths"] = np.array([4, 2, 0, 1])
     if "recurrent_mask" in options:

@@ -31,6 +31,7 @@ struct BoundTape {
   std::vector<OptionalFloatArray> initial;
   std::optional<MaskArray> mask;
   std::optional<LengthArray> lengths;
+  std::optional<MaskArray> resets;
   OptionalFloatArray input_mask, recurrent_mask;
 };
 
@@ -78,7 +79,8 @@ std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, Floa
 
 py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const OptionalStates& initial_state, std::optional<MaskArray> mask,
                   std::optional<LengthArray> lengths, OptionalFloatArray recurrent_mask, OptionalFloatArray input_mask,
-                  bool return_sequences, bool go_backwards, bool zero_output_for_mask, bool save, const OptionalFloatArray& result) {
+                  bool return_sequences, bool go_backwards, bool zero_output_for_mask, bool save, const OptionalFloatArray& result,
+                  std::optional<MaskArray> resets) {
   const RecurrentWeights& w = bound.weights;
   check_shape(x, "x", {-1, -1, w.inputs});
   const py::ssize_t batch = x.shape(0), time = x.shape(1);
@@ -116,6 +118,10 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
         throw py::value_error("lengths: expected 0 to " + std::to_string(time) + ", got " + std::to_string(s.lengths[b]) + " for row " +
                               std::to_string(b));
   }
+  if (resets) {
+    check_shape(*resets, "resets", {batch, time});
+    s.resets = reinterpret_cast<const std::uint8_t*>(resets->data());
+  }
   if (input_mask) {
     check_shape(*input_mask, "input_mask", {batch, w.cell.gates, w.inputs});
     s.input_mask = input_mask->data();
@@ -144,7 +150,8 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   py::object kept = py::none();
   if (save)
     kept = py::cast(std::unique_ptr<BoundTape>(new BoundTape{std::move(tape), std::move(x), std::move(initial), std::move(mask),
-                                                             std::move(lengths), std::move(input_mask), std::move(recurrent_mask)}));
+                                                             std::move(lengths), std::move(resets), std::move(input_mask),
+                                                             std::move(recurrent_mask)}));
   return py::make_tuple(y ? py::object(*y) : py::object(h), py::tuple(states), kept);
 }
 
@@ -212,7 +219,7 @@ void register_recurrent(py::module_& m) {
         py::arg("mask").noconvert() = py::none(), py::arg("lengths").noconvert() = py::none(),
         py::arg("recurrent_mask").noconvert() = py::none(), py::arg("input_mask").noconvert() = py::none(),
         py::arg("return_sequences") = false, py::arg("go_backwards") = false, py::arg("zero_output_for_mask") = false,
-        py::arg("save") = false, py::arg("out").noconvert() = py::none());
+        py::arg("save") = false, py::arg("out").noconvert() = py::none(), py::arg("resets").noconvert() = py::none());
   m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
         py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(), py::arg("accumulate") = false,
         py::arg("needs_dx") = true, py::arg("dextra").noconvert() = py::tuple());

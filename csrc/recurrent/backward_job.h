@@ -20,6 +20,7 @@ struct BackwardJob {
   float* dc;                   // (B, ld)
   float* d_outputs;            // [pair][hidden_ld]: the whole gradient of a projected h
   float* d_unprojected;        // (B, ld)
+  float* d_initial[2];         // (B, hidden_ld), (B, ld): of initial states that resets bring back; null without resets
   float* d_norm;               // (B, norm_ld): of layer normalization's weights, [panel][14][VL] a row
   std::int64_t norm_ld;
   const float* const* x_rows;       // [pairs]
@@ -51,6 +52,7 @@ class BackwardSteps {
   void unproject(const int* batch_row, const int* index, const float* const* dy, const float* const* output_rows, int n);
   void reset_gradients(const GemmArgs& state_product, CellBackwardArgs c, const float* const* hidden_rows, int n);
   void state_gradients(GemmArgs g, const int* batch_row, int n);
+  void start_anew(int step);
   void meet();
 
   const BackwardJob& j_;

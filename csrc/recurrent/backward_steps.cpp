@@ -74,7 +74,10 @@ void BackwardSteps::run() {
       if (w.cell.projection) output_rows[n] = j_.d_outputs + p * j_.hidden_ld;
       ++n;
     }
-    if (n == 0) continue;  // the same for all threads of the group
+    if (n == 0) {  // the same for all threads of the group
+      start_anew(step);
+      continue;
+    }
 
     CellBackwardArgs c{};
     c.rows = n;
@@ -131,6 +134,7 @@ void BackwardSteps::run() {
       if (s_.recurrent_masks == 1) select_depth(g, w.recurrent.layout.vector_of_gate(0), 2, w.cell.gates, w.kernels.lanes);
     }
     if (g.panels > 0) state_gradients(g, batch_row, n);
+    start_anew(step);
     // The next step's gates are other pairs: nobody overwrites what a slower thread still reads.
   }
 }
@@ -201,6 +205,20 @@ void BackwardSteps::state_gradients(GemmArgs g, const int* batch_row, int n) {
       float* to = dh + batch_row[r] * j_.hidden_ld;
       for (int u = column_begin_; u < column_begin_ + n_columns(); ++u) to[u] = (k || carried ? to[u] : 0.0f) + mask[u] * from[u];
     }
+  }
+}
+
+// Before a step with a reset lies the initial state: it takes the gradients of h and c over.
+void BackwardSteps::start_anew(int step) {
+  if (!s_.resets) return;
+  const auto move = [](float* from, float* to, int begin, int end) {
+    add(from + begin, end - begin, to + begin);
+    std::fill(from + begin, from + end, 0.0f);
+  };
+  for (std::int64_t row = rows_.begin; row < rows_.end; ++row) {
+    if (!s_.reset(static_cast<int>(row), step)) continue;
+    move(j_.dh + row * j_.hidden_ld, j_.d_initial[0] + row * j_.hidden_ld, column_begin_, column_end_);
+    if (j_.dc) move(j_.dc + row * j_.ld, j_.d_initial[1] + row * j_.ld, unit_begin_, unit_end_);
   }
 }
 

@@ -273,6 +273,7 @@ class ForwardWorker {
     int n = 0;
     for (int r = 0; r < n_rows_; ++r) {
       const int row = m_.rows[r];
+      if (s_.resets && s_.reset(row, step)) m_.last[row] = -1;
       if (s_.ragged() && !s_.valid(row, step)) {
         if (j_.y_) repeat_output(row, step);
         continue;

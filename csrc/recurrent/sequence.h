@@ -21,6 +21,7 @@ struct Sequence {
   const float* initial[2] = {};           // h (B, P), c (B, H), or null for zeros
   const std::uint8_t* mask = nullptr;     // (B, T), or null
   const std::int32_t* lengths = nullptr;  // (B,), or null
+  const std::uint8_t* resets = nullptr;   // (B, T): the state is the initial one again before this step; or null
   // Dropout masks, scaled, the same for all steps; or null. With one mask a gate (Keras draws them so when there is
   // recurrent dropout) each gate's product has inputs of its own.
   const float* input_mask = nullptr;      // (B, G, I): multiplies x on its way into each gate's product
@@ -36,6 +37,10 @@ struct Sequence {
   bool valid(int row, int step) const {
     const int t = input_time(step);
     return (!lengths || t < lengths[row]) && (!mask || mask[static_cast<std::int64_t>(row) * time + t]);
+  }
+  bool reset(int row, int step) const {
+    const int t = input_time(step);
+    return resets && (!lengths || t < lengths[row]) && resets[static_cast<std::int64_t>(row) * time + t];
   }
   // Row of y, (B, T, output_ld), that a step writes.
   std::int64_t output_row(int row, int step) const { return static_cast<std::int64_t>(row) * time + (turned ? time - 1 - step : step); }

@@ -13,7 +13,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   const std::int64_t ld = tape.units_ld, outputs_ld = tape.outputs_ld;
   w.transposed();
 
-  Buffer dh(static_cast<std::size_t>(s.batch * outputs_ld)), dc, d_outputs, d_unprojected, d_norm;
+  Buffer dh(static_cast<std::size_t>(s.batch * outputs_ld)), dc, d_initial[2], d_outputs, d_unprojected, d_norm;
   pad_rows(grads.dfinal[0], s.batch, w.outputs, outputs_ld, outputs_ld, dh.data());
   if (w.cell.projection) {
     d_outputs = Buffer(static_cast<std::size_t>(tape.pairs * outputs_ld));
@@ -23,6 +23,14 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   if (w.cell.states == 2) {
     dc = Buffer(static_cast<std::size_t>(s.batch * ld));
     pad_rows(grads.dfinal[1], s.batch, w.units, ld, ld, dc.data());
+  }
+
+  if (s.resets) {
+    for (int k = 0; k < w.cell.states; ++k) {
+      const std::int64_t n = s.batch * (k == 0 ? outputs_ld : ld);
+      d_initial[k] = Buffer(static_cast<std::size_t>(n));
+      std::fill_n(d_initial[k].data(), n, 0.0f);
+    }
   }
 
   const std::int64_t norm_ld = w.cell.layer_norm ? w.padded_units() * RecurrentWeights::kNormWeights : 0;
@@ -37,6 +45,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   std::vector<std::int32_t> dx_rows(pairs), before(pairs), last(static_cast<std::size_t>(s.batch), -1);
   for (int step = 0; step < s.time; ++step)
     for (int row = 0; row < s.batch; ++row) {
+      if (s.resets && s.reset(row, step)) last[static_cast<std::size_t>(row)] = -1;
       const std::int32_t p = tape.pair(step, row);
       if (p < 0) continue;
       const std::size_t i = static_cast<std::size_t>(p);
@@ -69,6 +78,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
                         dc.data(),
                         d_outputs.data(),
                         d_unprojected.data(),
+                        {d_initial[0].data(), d_initial[1].data()},
                         d_norm.data(),
                         norm_ld,
                         x_rows.data(),
@@ -84,11 +94,15 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
     BackwardProducts(job, team, m).run();
   });
 
-  for (int row = 0; row < s.batch; ++row) {
-    if (grads.dinitial[0])
-      std::copy_n(dh.data() + row * outputs_ld, w.outputs, grads.dinitial[0] + static_cast<std::int64_t>(row) * w.outputs);
-    if (grads.dinitial[1]) std::copy_n(dc.data() + row * ld, w.units, grads.dinitial[1] + static_cast<std::int64_t>(row) * w.units);
-  }
+  const auto put_initial = [&](float* out, const float* d, const float* d_reset, int n, std::int64_t stride) {
+    if (!out) return;
+    for (int row = 0; row < s.batch; ++row, out += n, d += stride) {
+      std::copy_n(d, n, out);
+      for (int i = 0; i < n && d_reset; ++i) out[i] += d_reset[row * stride + i];
+    }
+  };
+  put_initial(grads.dinitial[0], dh.data(), d_initial[0].data(), w.outputs, outputs_ld);
+  put_initial(grads.dinitial[1], dc.data(), d_initial[1].data(), w.units, ld);
 }
 
 }  // namespace lstmfast

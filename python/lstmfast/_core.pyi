@@ -205,6 +205,7 @@ def recurrent_forward(
     zero_output_for_mask: bool = False,
     save: bool = False,
     out: _Floats | None = None,
+    resets: NDArray[np.bool] | None = None,
 ) -> tuple[_Floats, tuple[_Floats, ...], RecurrentTape | None]: ...
 def release_memory() -> int:
     """Give recycled scratch memory back to the system; returns the bytes."""

@@ -70,6 +70,7 @@ class Tape:
     activations: tuple[str, str]
     return_sequences: bool
     extra: States
+    resets: Array
     steps: list[Any]
 
 
@@ -90,6 +91,7 @@ def recurrent_forward(
     return_sequences: bool = False,
     go_backwards: bool = False,
     zero_output_for_mask: bool = False,
+    resets: Any = None,
     extra: Any = (),
 ) -> tuple[Array, States, Tape]:
     """A sequence: ``z_t = x_t W + (h_{t-1} * recurrent_mask) U + b``, then the cell's equations.
@@ -107,6 +109,8 @@ def recurrent_forward(
     recurrent_mask : (B, H), or (B, G, H) with one mask a gate as Keras draws them; scaled already
     input_mask : (B, G, I): likewise for x
     go_backwards : walk from the last step to the first; ``y[:, s]`` belongs to ``x[:, T-1-s]`` (Keras)
+    resets : (B, T) bool or None. Where it is True the states are the initial ones again before that step (of those that
+        exist, masked or not).
     extra : the weights that the cell has beside these three, of the shapes that its `extra_shapes` gives
 
     Returns
@@ -143,10 +147,13 @@ def recurrent_forward(
     z_x = (z_x + biases[0]).reshape(n_batch, n_time, spec.gates, units)
     h_bias = biases[1].reshape(spec.gates, units)
     extra = tuple(_f64(e) for e in extra)
+    anew = np.zeros_like(exists) if resets is None else exists & np.asarray(resets, dtype=bool)
+    initial = states
     order = list(range(n_time - 1, -1, -1) if go_backwards else range(n_time))
     y = np.zeros((n_batch, n_time, outputs))
     steps = []
     for s, t in enumerate(order):
+        states = tuple(np.where(anew[:, t, None], a, b) for a, b in zip(initial, states, strict=True))
         h_used = np.broadcast_to(states[0][:, None] * rmask, (n_batch, spec.gates, outputs))
         new, kept = spec.step(
             z_x[:, t], h_used, u_by_gate, h_bias, states, activation, recurrent_activation, *extra
@@ -169,6 +176,7 @@ def recurrent_forward(
         functions,
         return_sequences,
         extra,
+        anew,
         steps,
     )
     return (y if return_sequences else np.where(last_shown[:, None], states[0], 0.0)), states, tape
@@ -202,6 +210,7 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
     dz = np.zeros((n_batch, n_time, spec.gates, units))
     du, dbias_h = np.zeros_like(u_by_gate), np.zeros((spec.gates, units))
     dextra = [np.zeros_like(e) for e in tape.extra]
+    d_initial = [np.zeros_like(g) for g in d]
     for s, t in reversed(list(enumerate(tape.order))):
         if dy is not None and tape.return_sequences:
             d[0] = d[0] + np.where(tape.shown[:, t, None], dy[:, s], 0.0)
@@ -216,6 +225,9 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
             total += part
         through = [(dh_used * tape.recurrent_mask).sum(axis=1), *(0.0 for _ in direct[1:])]
         d = [np.where(active, 0.0, g) + a + b for g, a, b in zip(d, through, direct, strict=True)]
+        anew = tape.resets[:, t, None]
+        d_initial = [total + np.where(anew, g, 0.0) for total, g in zip(d_initial, d, strict=True)]
+        d = [np.where(anew, 0.0, g) for g in d]
     x_used = np.broadcast_to(tape.x[:, :, None] * tape.input_mask[:, None], (*dz.shape[:3], tape.x.shape[2]))
     w_by_gate = tape.kernel.reshape(-1, spec.gates, units)
     dbias = np.stack([dz.sum(axis=(0, 1)).ravel(), dbias_h.ravel()])
@@ -223,7 +235,7 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
     dx = (np.einsum("btgk,igk->btgi", dz, w_by_gate) * tape.input_mask[:, None]).sum(axis=2)
     return (
         dx,
-        tuple(d),
+        tuple(total + g for total, g in zip(d_initial, d, strict=True)),
         np.einsum("btgi,btgk->igk", x_used, dz).reshape(tape.kernel.shape),
         du.reshape(tape.recurrent_kernel.shape),
         dbias[0] if spec.biases == 1 else dbias,

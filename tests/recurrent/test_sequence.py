@@ -20,7 +20,16 @@ SHAPES = [
     (33, 4, 64, 100),
     (40, 3, 10, 130),
 ]
-MODES = ["full", "masked", "lengths", "recurrent_mask", "gate_masks", "masked_lengths"]
+MODES = [
+    "full",
+    "masked",
+    "lengths",
+    "recurrent_mask",
+    "gate_masks",
+    "masked_lengths",
+    "resets",
+    "masked_resets_lengths",
+]
 
 
 def output_size(cell, units):
@@ -47,6 +56,7 @@ class Case:
         self.x, self.states = normal(b, t, i), tuple(normal(b, n) for n in (p, h)[:n_states])
         self.mask = rng.random((b, t)) > 0.4 if mode.startswith("masked") else None
         self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode.endswith("lengths") else None
+        self.resets = rng.random((b, t)) > 0.7 if "resets" in mode else None
         self.recurrent_mask = (
             (rng.random((b, p)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
         )
@@ -74,6 +84,7 @@ class Case:
             "initial_state": self.states,
             "mask": self.mask,
             "lengths": self.lengths,
+            "resets": self.resets,
             "recurrent_mask": self.recurrent_mask,
             "input_mask": self.input_mask,
             "return_sequences": sequences,

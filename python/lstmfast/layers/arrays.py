@@ -30,11 +30,20 @@ def checked_mask(mask: Any, x: Any) -> Any:
         if not isinstance(mask, (list, tuple)) or len(mask) != len(x):
             raise ValueError(f"mask must be a list of {len(x)} masks, one for each input")
         return [checked_mask(m, a) for m, a in zip(mask, x, strict=True)]
-    array = np.asarray(mask)
+    return _checked_flags(mask, "mask", x)
+
+
+def checked_resets(resets: Any, x: Any) -> Array | None:
+    """Resets as (B, T) bool, or None; ValueError if they do not fit the input."""
+    return None if resets is None else _checked_flags(resets, "resets", x)
+
+
+def _checked_flags(flags: Any, what: str, x: Array) -> Array:
+    array = np.asarray(flags)
     if array.dtype.kind not in "biu" and not (array.dtype.kind == "f" and np.isin(array, (0, 1)).all()):
-        raise TypeError(f"mask must be boolean, got dtype {array.dtype}")
+        raise TypeError(f"{what} must be boolean, got dtype {array.dtype}")
     if array.shape != x.shape[:2]:
-        raise ValueError(f"mask must have shape {x.shape[:2]} (batch, time), got {array.shape}")
+        raise ValueError(f"{what} must have shape {x.shape[:2]} (batch, time), got {array.shape}")
     return np.ascontiguousarray(array, np.bool_)
 
 

@@ -84,6 +84,8 @@ class Layer:
     accepts_missing_dy = False
     #: The input of `forward` is a list of arrays.
     takes_list = False
+    #: `Call.resets` means something to it.
+    takes_resets = False
 
     def __init__(
         self,

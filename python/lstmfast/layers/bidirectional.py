@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
-from .arrays import checked_lengths, checked_mask
+from .arrays import checked_lengths, checked_mask, checked_resets
 from .base import Layer
 from .call import Call
 from .frozen import FrozenLayer
@@ -73,6 +73,7 @@ class Bidirectional(Layer):
 
     supports_masking = True
     accepts_missing_dy = True
+    takes_resets = True
 
     def __init__(
         self,
@@ -271,6 +272,7 @@ class Bidirectional(Layer):
         mask: Any = None,
         training: bool | None = None,
         lengths: Any = None,
+        resets: Any = None,
     ) -> Any:
         """The layer as a function of arrays; or, of symbolic tensors, a node in a graph.
 
@@ -286,6 +288,9 @@ class Bidirectional(Layer):
         lengths : (B,) int array, optional
             Valid steps of right-padded rows: the backward layer starts at the last of them; later outputs
             are 0.
+        resets : (B, T) bool array, optional
+            Where it is True, a new episode begins: states are the initial ones before that step, and those of the
+            backward layer on its way from there to the step before.
 
         Returns
         -------
@@ -297,7 +302,12 @@ class Bidirectional(Layer):
         x = self._convert(sequences)
         self.ensure_built(x.shape)
         self.check_input(x)
-        call = Call(bool(training), mask=checked_mask(mask, x), lengths=checked_lengths(lengths, x))
+        call = Call(
+            bool(training),
+            mask=checked_mask(mask, x),
+            lengths=checked_lengths(lengths, x),
+            resets=checked_resets(resets, x),
+        )
         if initial_state is not None:
             call.initial_state = self._checked_state(initial_state, len(x))
         return self.forward(x, call)
@@ -330,8 +340,10 @@ class Bidirectional(Layer):
     def _run_directions(self, x: Array, call: Call) -> tuple[Any, Any]:
         """What the two layers give for `x`, each in its own order of steps; keeps their calls in `saved`."""
         initial = (None, None) if call.initial_state is None else self._halves(call.initial_state)
+        resets = call.resets
+        backward_resets = None if resets is None else np.pad(resets[:, 1:], ((0, 0), (0, 1)))
         results, calls, penalties = [], [], []
-        for layer, state in zip(self._directions, initial, strict=True):
+        for layer, state, anew in zip(self._directions, initial, (resets, backward_resets), strict=True):
             inner = Call(
                 call.training,
                 call.save,
@@ -340,6 +352,7 @@ class Bidirectional(Layer):
                 call.lengths,
                 state,
                 call.rng if call.training else None,
+                resets=anew,
             )
             result = layer.forward(x, inner)
             results.append(result)

@@ -32,6 +32,8 @@ class Call:
     lengths : (B,) int32 array or None
         Number of valid steps in each right-padded row.
     initial_state : tuple of (B, H) arrays or None
+    resets : (B, T) bool array or None
+        Where the states of recurrent layers are the initial ones again before a step.
     rng : numpy.random.Generator
         Source of random numbers in training.
     defer_activation : bool
@@ -56,6 +58,7 @@ class Call:
         "needs_dx",
         "output_mask",
         "penalty",
+        "resets",
         "save",
         "saved",
         "training",
@@ -71,6 +74,7 @@ class Call:
         initial_state: Any = None,
         rng: np.random.Generator | None = None,
         defer_activation: bool = False,
+        resets: Array | None = None,
     ) -> None:
         self.training = training
         self.save = save
@@ -78,6 +82,7 @@ class Call:
         self.mask = mask
         self.lengths = lengths
         self.initial_state = initial_state
+        self.resets = resets
         self._rng = rng
         self.defer_activation = defer_activation
         self.saved: Any = None

@@ -18,7 +18,7 @@ from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
 from ..utils.naming import to_snake_case
 from ..variables import Variable
-from .arrays import as_float32, checked_lengths, checked_mask
+from .arrays import as_float32, checked_lengths, checked_mask, checked_resets
 from .base import Layer
 from .call import Call
 from .dropout import dropout_mask
@@ -42,6 +42,7 @@ class RecurrentLayer(Layer):
 
     supports_masking = True
     accepts_missing_dy = True
+    takes_resets = True
 
     def __init__(
         self,
@@ -253,6 +254,7 @@ class RecurrentLayer(Layer):
         mask: Any = None,
         training: bool | None = None,
         lengths: Any = None,
+        resets: Any = None,
     ) -> Any:
         """The layer as a function of arrays; or, of symbolic tensors, a node in a graph.
 
@@ -267,6 +269,8 @@ class RecurrentLayer(Layer):
             Dropout is on.
         lengths : (B,) int array, optional
             Valid steps of right-padded rows; later outputs are 0, the states are those at the row's end.
+        resets : (B, T) bool array, optional
+            Where it is True, the states are set to the initial ones before that step: a new episode begins.
 
         Returns
         -------
@@ -279,7 +283,12 @@ class RecurrentLayer(Layer):
         x = self._convert(sequences)
         self.ensure_built(x.shape)
         self.check_input(x)
-        call = Call(bool(training), mask=checked_mask(mask, x), lengths=checked_lengths(lengths, x))
+        call = Call(
+            bool(training),
+            mask=checked_mask(mask, x),
+            lengths=checked_lengths(lengths, x),
+            resets=checked_resets(resets, x),
+        )
         if initial_state is not None:
             call.initial_state = self._checked_state(initial_state, len(x))
         return self.forward(x, call)
@@ -331,6 +340,7 @@ class RecurrentLayer(Layer):
             self.go_backwards,
             self.zero_output_for_mask,
             call.save,
+            resets=call.resets,
         )
         if self.stateful:
             self.states = [state.copy() for state in states]

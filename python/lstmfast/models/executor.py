@@ -190,6 +190,7 @@ class Executor:
         lengths: list[Any] | None = None,
         defer: frozenset[int] | tuple[int, ...] = (),
         rng: np.random.Generator | None = None,
+        resets: Array | None = None,
     ) -> Run:
         """Run all steps.
 
@@ -204,6 +205,8 @@ class Executor:
         defer : collection of int
             Steps that leave their activation to the loss.
         rng : numpy.random.Generator, optional
+        resets : (B, T) bool array, optional
+            For all recurrent layers; ValueError if one has other time steps.
         """
         run = Run(self.slots, plan)
         values = run.values
@@ -220,6 +223,8 @@ class Executor:
             call = Call(training, rng=rng)
             if plan is not None:
                 call.save, call.needs_dx = plan.runs[index], plan.needs_dx[index]
+            if resets is not None:
+                self._hand_resets(resets, step.layer, values[step.inputs[0]], call)
             if index in defer:
                 call.defer_activation = True
             self._run_step(run, step, call, track_masks, lengths is not None)
@@ -229,6 +234,18 @@ class Executor:
                 for slot in step.frees:
                     values[slot] = None
         return run
+
+    @staticmethod
+    def _hand_resets(resets: Array, layer: Layer, x: Array, call: Call) -> None:
+        if layer.takes_resets:
+            if resets.shape != x.shape[:2]:
+                raise ValueError(
+                    f"resets has shape {resets.shape}, but layer {layer.name!r} sees inputs of shape {x.shape}: one "
+                    "flag for each step of the batch is expected"
+                )
+            call.resets = resets
+        elif hasattr(layer, "state_size"):
+            raise ValueError(f"layer {layer.name!r} does not take resets")
 
     def _run_step(self, run: Run, step: _Step, call: Call, track_masks: bool, track_lengths: bool) -> None:
         layer, values = step.layer, run.values

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from ..layers.arrays import checked_lengths, checked_mask
+from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
 from ..layers.call import Call
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
@@ -59,6 +59,7 @@ class Model(Trainer, Layer):
     """
 
     supports_masking = True
+    takes_resets = True
 
     def __init__(
         self,
@@ -223,7 +224,12 @@ class Model(Trainer, Layer):
         return freeze(self, dtype)
 
     def __call__(  # type: ignore[override]
-        self, inputs: Any, training: bool | None = None, mask: Any = None, lengths: Any = None
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        lengths: Any = None,
+        resets: Any = None,
     ) -> Any:
         """Outputs for a batch of arrays; or a node in a larger graph for symbolic tensors.
 
@@ -235,6 +241,8 @@ class Model(Trainer, Layer):
         mask : (B, T) bool array, or a list with one for each input, optional
         lengths : (B,) int array, or a list or dict, optional
             Valid steps of right-padded rows.
+        resets : (B, T) bool array, optional
+            Where it is True, all recurrent layers start from their initial states before that step.
 
         Returns
         -------
@@ -256,15 +264,18 @@ class Model(Trainer, Layer):
             bool(training),
             masks=self.masks_of(mask, arrays),
             lengths=self.lengths_of(lengths, arrays),
+            resets=self.resets_of(resets, arrays),
         )
         return self.pack_outputs([run.values[slot] for slot in self.executor.output_slots])
 
-    def forward(self, x: Any, training: bool = False, lengths: Any = None, mask: Any = None) -> Any:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, x: Any, training: bool = False, lengths: Any = None, mask: Any = None, resets: Any = None
+    ) -> Any:
         """Outputs, and a tape for `Tape.backward`.
 
         Parameters
         ----------
-        x, training, lengths, mask
+        x, training, lengths, mask, resets
             As in calling the model.
 
         Returns
@@ -286,7 +297,12 @@ class Model(Trainer, Layer):
         executor = self.executor
         plan = executor.gradient_plan(of_inputs=True)
         run = executor.forward(
-            arrays, training, plan, self.masks_of(mask, arrays), self.lengths_of(lengths, arrays)
+            arrays,
+            training,
+            plan,
+            self.masks_of(mask, arrays),
+            self.lengths_of(lengths, arrays),
+            resets=self.resets_of(resets, arrays),
         )
         y = self.pack_outputs([run.values[slot] for slot in executor.output_slots])
         return y, Tape(self, run)
@@ -308,6 +324,15 @@ class Model(Trainer, Layer):
             one = len(arrays) == 1
             given = [lengths if one or a.ndim >= 3 or i else None for a, i in self._with_integers(arrays)]
         return [checked_lengths(n, a) for n, a in zip(given, arrays, strict=True)]
+
+    def resets_of(self, resets: Any, arrays: list[Array]) -> Array | None:
+        """Resets as (B, T) bool; ValueError if they do not fit the inputs that have a time axis."""
+        if resets is None:
+            return None
+        timed = [a for a, i in self._with_integers(arrays) if a.ndim >= 3 or (i and a.ndim == 2)]
+        if not timed:
+            raise ValueError("resets needs an input with a time axis")
+        return [checked_resets(resets, a) for a in timed][0]
 
     def _with_integers(self, arrays: list[Array]) -> Any:
         return zip(arrays, self.executor.integer_inputs, strict=True)
@@ -355,7 +380,7 @@ class Model(Trainer, Layer):
         plan = executor.gradient_plan(call.needs_dx) if call.save else None
         masks = None if call.mask is None else call.mask if isinstance(call.mask, list) else [call.mask]
         lengths = None if call.lengths is None else [call.lengths] * len(arrays)
-        run = call.saved = executor.forward(arrays, call.training, plan, masks, lengths)
+        run = call.saved = executor.forward(arrays, call.training, plan, masks, lengths, resets=call.resets)
         outputs = [run.values[slot] for slot in executor.output_slots]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
