@@ -9,6 +9,7 @@
 #include "bindings/gil.h"
 #include "bindings/loss_args.h"
 #include "dispatch/select.h"
+#include "layers/dropout.h"
 #include "layers/elementwise.h"
 #include "layers/embedding.h"
 #include "layers/losses.h"
@@ -166,6 +167,27 @@ py::tuple bound_mean_squared_error(const FloatArray& pred, const FloatArray& tar
   return py::make_tuple(loss, gradient);
 }
 
+void check_rate(double rate) {
+  if (!(rate >= 0 && rate <= 1)) throw py::value_error("rate: expected 0 to 1, got " + std::to_string(rate));
+}
+
+FloatArray bound_dropout(std::uint64_t key, double rate, const FloatArray& x) {
+  check_rate(rate);
+  FloatArray y = array_like(x);
+  float* out = y.mutable_data();
+  const double work = static_cast<double>(x.size()) * kTranscendentalWork;
+  without_gil(work, [&] { dropout(kernels(), key, rate, x.size(), x.data(), out); });
+  return y;
+}
+
+FloatArray bound_dropout_mask(std::uint64_t key, double rate, const std::vector<py::ssize_t>& shape) {
+  check_rate(rate);
+  FloatArray mask(shape);
+  float* out = mask.mutable_data();
+  without_gil(static_cast<double>(mask.size()) * kTranscendentalWork, [&] { dropout(kernels(), key, rate, mask.size(), nullptr, out); });
+  return mask;
+}
+
 }  // namespace
 
 void register_layers(py::module_& m) {
@@ -174,6 +196,9 @@ void register_layers(py::module_& m) {
         "Any shape, softmax over the last axis; out may be x.");
   m.def("activation_backward", &bound_activation_backward, py::arg("name"), py::arg("x").noconvert(), py::arg("y").noconvert(),
         py::arg("dy").noconvert(), "dx. x may be None except for gelu, gelu_tanh and silu; those need no y.");
+  m.def("dropout", &bound_dropout, py::arg("key"), py::arg("rate"), py::arg("x").noconvert(),
+        "x times a mask that key determines: 0 with probability rate, else 1 / (1 - rate). Of a gradient: the way back.");
+  m.def("dropout_mask", &bound_dropout_mask, py::arg("key"), py::arg("rate"), py::arg("shape"), "The mask itself.");
   m.def("embedding_forward", &bound_embedding_forward, py::arg("table").noconvert(), py::arg("ids").noconvert(),
         "table (V, E)[ids], ids of any shape, int32 or int64.");
   m.def("embedding_backward", &bound_embedding_backward, py::arg("ids").noconvert(), py::arg("dy").noconvert(),

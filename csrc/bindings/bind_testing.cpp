@@ -40,6 +40,25 @@ void matmul(const std::string& isa, const FloatArray& a, const FloatArray& b, co
   else k.gemm(g);
 }
 
+// Elements [begin, end) of a random mask, or of x times it, in an array like `frame`, whose other elements stay.
+FloatArray random_mask(const std::string& isa, std::uint64_t key, const std::vector<std::uint32_t>& stream, std::int64_t begin,
+                       std::int64_t end, std::uint32_t threshold, float below, float above, const OptionalFloatArray& x,
+                       FloatArray frame) {
+  if (stream.size() != 3) throw py::value_error("stream: expected 3 numbers");
+  RandomMaskArgs a{};
+  a.key = key;
+  std::copy(stream.begin(), stream.end(), a.stream);
+  a.begin = begin;
+  a.end = end;
+  a.threshold = threshold;
+  a.below = below;
+  a.above = above;
+  if (x) a.x = x->data();
+  a.y = frame.mutable_data();
+  kernels_for(isa).random_mask(a);
+  return frame;
+}
+
 // c (N,) = a (K,) b (K, N) and, beside it, d (M, N) = x (M, L) w (L, N) + bias: gemm_row for some panels at a time, `times` over,
 // then gemm_finish. The sums' scratch starts as NaN.
 void matmul_beside(const std::string& isa, const FloatArray& a, const FloatArray& b, const FloatArray& x, const FloatArray& w,
@@ -123,6 +142,8 @@ void register_testing(py::module_& testing) {
               py::arg("c").noconvert(), py::arg("accumulate") = false, py::arg("blocked") = true);
   testing.def("matmul_beside", &matmul_beside, py::arg("isa"), py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("x").noconvert(),
               py::arg("w").noconvert(), py::arg("bias").noconvert(), py::arg("c").noconvert(), py::arg("d").noconvert(), py::arg("times"));
+  testing.def("random_mask", &random_mask, py::arg("isa"), py::arg("key"), py::arg("stream"), py::arg("begin"), py::arg("end"),
+              py::arg("threshold"), py::arg("below"), py::arg("above"), py::arg("x").noconvert(), py::arg("frame").noconvert());
   testing.def("beside_rows", [](const std::string& isa) { return kernels_for(isa).beside_rows; });
   testing.def("lanes", [](const std::string& isa) { return kernels_for(isa).lanes; });
   testing.def("poison_buffers", &poison_buffers, py::arg("on"), "Fill scratch memory with NaN before each use.");

@@ -33,5 +33,17 @@ struct AdamArgs {
   float epsilon;
 };
 
+// Elements [begin, end) of a random mask: `below` with probability threshold / 2^32, else `above`. Element i is a function of
+// key, stream and i alone (kernels/random-inl.h).
+struct RandomMaskArgs {
+  std::uint64_t key;
+  std::uint32_t stream[3];
+  std::int64_t begin, end;  // end <= 2^34
+  std::uint32_t threshold;
+  float below, above;
+  const float* x;  // times the mask; or null for the mask itself
+  float* y;        // element i to y[i]; may be x
+};
+
 // What KernelTable::math evaluates: for tests and benchmarks of simd/math-inl.h.
 enum class MathFunction : int { kTanh, kSigmoidOfHalf, kSigmoid, kExp, kExpm1, kLog, kLog1pUnit, kSoftplus, kNormalCdf, kCount };

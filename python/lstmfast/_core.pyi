@@ -168,6 +168,12 @@ def dense_forward(
 def embedding_backward(ids: NDArray[Any], dy: _Floats, dtable: _Floats, accumulate: bool = False) -> None:
     """Adds the rows of dy up into dtable (V, E), or overwrites it."""
 
+def dropout(key: int, rate: float, x: _Floats) -> _Floats:
+    """x times a mask that key determines: 0 with probability rate, else 1 / (1 - rate). Of a gradient: the way back."""
+
+def dropout_mask(key: int, rate: float, shape: Sequence[int]) -> _Floats:
+    """The mask itself."""
+
 def embedding_forward(table: _Floats, ids: NDArray[Any]) -> _Floats:
     """table (V, E)[ids], ids of any shape, int32 or int64."""
 

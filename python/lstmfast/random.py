@@ -11,6 +11,7 @@ import numpy as np
 __all__ = [
     "SeedGenerator",
     "check_seed",
+    "draw_key",
     "generator",
     "global_generator",
     "make_default_seed",
@@ -63,6 +64,11 @@ def set_random_seed(seed: int) -> None:
     python_random.seed(seed)
     np.random.seed(seed)
     _global = np.random.default_rng(seed)
+
+
+def draw_key(rng: np.random.Generator) -> int:
+    """64 random bits: the key from which the kernels make a mask, as often as it is needed (Philox, Salmon et al. 2011)."""
+    return int(rng.integers(0, 2**64, dtype=np.uint64))
 
 
 def make_default_seed() -> int:

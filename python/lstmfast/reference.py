@@ -50,6 +50,31 @@ def embedding_backward(ids: Any, dy: Any, vocabulary: int) -> Array:
     return d_table
 
 
+# --- Random masks
+
+
+def philox(key: int, counter: Any) -> Array:
+    """Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011): four 32-bit words for a 64-bit key and each counter (N, 4)."""
+    c = np.asarray(counter, np.uint64).reshape(-1, 4).T
+    k0, k1, low = key & 0xFFFFFFFF, key >> 32, np.uint64(0xFFFFFFFF)
+    shift = np.uint64(32)
+    for _ in range(10):
+        x, y = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        c = np.stack(
+            [y >> shift ^ c[1] ^ np.uint64(k0), y & low, x >> shift ^ c[3] ^ np.uint64(k1), x & low]
+        )
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return c.T
+
+
+def random_bits(key: int, stream: Any, n: int) -> Array:
+    """The first n 32-bit numbers of a stream (three numbers): element i is word ``i % 64 // 16`` of block ``i // 64 * 16 + i % 16``."""
+    i = np.arange(n)
+    block = i // 64 * 16 + i % 16
+    counter = np.column_stack([block, *(np.full(n, s) for s in stream)])
+    return philox(key, counter)[i, i % 64 // 16]
+
+
 # --- Sequences: the loop over time, written once for every cell
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _core
+from ..random import draw_key
 from .base import Layer
 from .call import Call
 
@@ -18,9 +20,7 @@ Array = npt.NDArray[Any]
 
 def dropout_mask(rng: np.random.Generator, shape: tuple[int, ...], rate: float) -> Array:
     """0 with probability `rate`, else ``1 / (1 - rate)``, so that the mean stays (float32)."""
-    if rate >= 1:
-        return np.zeros(shape, np.float32)
-    return (rng.random(shape, np.float32) >= np.float32(rate)) * np.float32(1 / (1 - rate))
+    return _core.dropout_mask(draw_key(rng), rate, shape)
 
 
 class Dropout(Layer):
@@ -78,15 +78,20 @@ class Dropout(Layer):
     def forward(self, x: Array, call: Call) -> Array:
         if not call.training or self.rate == 0:
             return x
-        shape = x.shape
-        if self.noise_shape is not None:
-            shape = tuple(n if m is None else m for n, m in zip(x.shape, self.noise_shape, strict=True))
-        mask = dropout_mask(self._generator or call.rng, shape, self.rate)
-        call.saved = mask
+        rng = self._generator or call.rng
+        if self.noise_shape is None:  # the key is all that the way back needs
+            key = call.saved = draw_key(rng)
+            return _core.dropout(key, self.rate, np.ascontiguousarray(x))
+        shape = tuple(n if m is None else m for n, m in zip(x.shape, self.noise_shape, strict=True))
+        mask = call.saved = dropout_mask(rng, shape, self.rate)
         return x * mask
 
     def backward(self, dy: Array, call: Call) -> Array:
-        return dy if call.saved is None else dy * call.saved
+        if call.saved is None:
+            return dy
+        if isinstance(call.saved, int):
+            return _core.dropout(call.saved, self.rate, np.ascontiguousarray(dy, np.float32))
+        return dy * call.saved
 
     def frozen(self) -> None:
         return None

@@ -332,7 +332,8 @@ class Model(Trainer, Layer):
         timed = [a for a, i in self._with_integers(arrays) if a.ndim >= 3 or (i and a.ndim == 2)]
         if not timed:
             raise ValueError("resets needs an input with a time axis")
-        return [checked_resets(resets, a) for a in timed][0]
+        checked = [checked_resets(resets, a) for a in timed]
+        return checked[0]
 
     def _with_integers(self, arrays: list[Array]) -> Any:
         return zip(arrays, self.executor.integer_inputs, strict=True)
