@@ -96,6 +96,8 @@ VARIANTS = {
     "resets": {"resets": True, "return_sequences": True},
     "resets_backwards_last": {"resets": True, "go_backwards": True},
     "resets_mask_lengths": {"resets": True, "mask": True, "lengths": True, "return_sequences": True},
+    "zoneout": {"zoneout": "random", "return_sequences": True, "resets": True},
+    "zoneout_shares": {"zoneout": "shares", "mask": True},
     "shared_recurrent_mask": {"recurrent_mask": "shared", "return_sequences": True},
     "recurrent_mask_by_gate": {"recurrent_mask": "gate", "return_sequences": True},
     "input_mask_by_gate": {"input_mask": True, "recurrent_mask": "gate", "return_sequences": True},
@@ -119,6 +121,10 @@ def test_sequence(cell, variant, rng):
     initial = tuple(rng.standard_normal((n_batch, n)) for n in (outputs, units)[:n_states])
     if options.get("mask"):
         options["mask"] = np.array([[1, 1, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
+    if options.get("zoneout") == "random":
+        options["zoneout"] = [(rng.random((n_time, n_batch, n)) < 0.4) * 1.0 for n in (outputs, units)[:n_states]]
+    elif options.get("zoneout") == "shares":
+        options["zoneout"] = [0.3, 0.1][:n_states]
     if options.get("resets"):
         options["resets"] = np.array([[1, 0, 0, 1], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]], bool)
     if options.get("lengths"):

@@ -2,12 +2,14 @@
 // The frozen model and its streams.
 #include <pybind11/stl.h>
 
+#include <array>
 #include <memory>
 #include <vector>
 
 #include "bindings/activation_names.h"
 #include "bindings/array_args.h"
 #include "bindings/gil.h"
+#include "bindings/zoneout_args.h"
 #include "dispatch/select.h"
 #include "engine/program.h"
 #include "engine/stream.h"
@@ -340,22 +342,24 @@ void register_engine(py::module_& m) {
       .def(
           "recurrent",
           [](Program& p, const std::string& name, Slots in, Slots out, const CellArrays& cell, bool sequences, bool backwards,
-             bool zero_masked) {
-            p.add(std::make_unique<RecurrentOperation>(std::move(in), std::move(out), name, pack_cell(cell),
-                                                       RecurrentOperation::Options{sequences, backwards, zero_masked}));
+             bool zero_masked, const std::array<float, 2>& zoneout) {
+            auto weights = pack_cell(cell);
+            const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(weights->cell, zoneout)};
+            p.add(std::make_unique<RecurrentOperation>(std::move(in), std::move(out), name, std::move(weights), options));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("cell"), py::arg("return_sequences"), py::arg("go_backwards"),
-          py::arg("zero_output_for_mask"))
+          py::arg("zero_output_for_mask"), py::arg("zoneout"))
       .def(
           "bidirectional",
           [](Program& p, const std::string& name, Slots in, Slots out, const CellArrays& forward, const CellArrays& backward,
-             const std::string& merge, bool sequences, bool backwards, bool zero_masked) {
-            p.add(std::make_unique<BidirectionalOperation>(std::move(in), std::move(out), name, pack_cell(forward), pack_cell(backward),
-                                                           RecurrentOperation::Options{sequences, backwards, zero_masked},
+             const std::string& merge, bool sequences, bool backwards, bool zero_masked, const std::array<float, 2>& zoneout) {
+            auto one = pack_cell(forward), two = pack_cell(backward);
+            const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(one->cell, zoneout)};
+            p.add(std::make_unique<BidirectionalOperation>(std::move(in), std::move(out), name, std::move(one), std::move(two), options,
                                                            merge_named(merge)));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("forward"), py::arg("backward"), py::arg("merge"),
-          py::arg("return_sequences"), py::arg("go_backwards"), py::arg("zero_output_for_mask"))
+          py::arg("return_sequences"), py::arg("go_backwards"), py::arg("zero_output_for_mask"), py::arg("zoneout"))
       .def("dense", &add_dense, py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("kernel").noconvert(),
            py::arg("bias").noconvert(), py::arg("activation"))
       .def(

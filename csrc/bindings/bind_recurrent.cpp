@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <pybind11/stl.h>
 
+#include <array>
 #include <memory>
 #include <vector>
 
 #include "bindings/activation_names.h"
 #include "bindings/array_args.h"
 #include "bindings/gil.h"
+#include "bindings/zoneout_args.h"
 #include "dispatch/select.h"
 #include "recurrent/sequence.h"
 
@@ -80,7 +82,8 @@ std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, Floa
 py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const OptionalStates& initial_state, std::optional<MaskArray> mask,
                   std::optional<LengthArray> lengths, OptionalFloatArray recurrent_mask, OptionalFloatArray input_mask,
                   bool return_sequences, bool go_backwards, bool zero_output_for_mask, bool save, const OptionalFloatArray& result,
-                  std::optional<MaskArray> resets) {
+                  std::optional<MaskArray> resets, const std::array<float, 2>& zoneout, std::optional<std::uint64_t> zoneout_key,
+                  int first_step) {
   const RecurrentWeights& w = bound.weights;
   check_shape(x, "x", {-1, -1, w.inputs});
   const py::ssize_t batch = x.shape(0), time = x.shape(1);
@@ -122,6 +125,11 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
     check_shape(*resets, "resets", {batch, time});
     s.resets = reinterpret_cast<const std::uint8_t*>(resets->data());
   }
+  s.zoneout = checked_zoneout(w.cell, zoneout);
+  s.zoneout.random = zoneout_key.has_value();
+  s.zoneout.key = zoneout_key.value_or(0);
+  s.zoneout.first_step = first_step;
+  if (s.zoneout.any() && recurrent_mask) throw py::value_error("zoneout: not together with recurrent_mask");
   if (input_mask) {
     check_shape(*input_mask, "input_mask", {batch, w.cell.gates, w.inputs});
     s.input_mask = input_mask->data();
@@ -219,7 +227,8 @@ void register_recurrent(py::module_& m) {
         py::arg("mask").noconvert() = py::none(), py::arg("lengths").noconvert() = py::none(),
         py::arg("recurrent_mask").noconvert() = py::none(), py::arg("input_mask").noconvert() = py::none(),
         py::arg("return_sequences") = false, py::arg("go_backwards") = false, py::arg("zero_output_for_mask") = false,
-        py::arg("save") = false, py::arg("out").noconvert() = py::none(), py::arg("resets").noconvert() = py::none());
+        py::arg("save") = false, py::arg("out").noconvert() = py::none(), py::arg("resets").noconvert() = py::none(),
+        py::arg("zoneout") = std::array<float, 2>{0.0f, 0.0f}, py::arg("zoneout_key") = py::none(), py::arg("first_step") = 0);
   m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
         py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(), py::arg("accumulate") = false,
         py::arg("needs_dx") = true, py::arg("dextra").noconvert() = py::tuple());

@@ -9,7 +9,7 @@
 #include "engine/tensor.h"
 #include "layers/dense.h"
 #include "memory/arena.h"
-#include "recurrent/recurrent_weights.h"
+#include "recurrent/sequence.h"
 
 namespace lstmfast {
 
@@ -60,6 +60,7 @@ class RecurrentOperation final : public Operation {
  public:
   struct Options {
     bool sequences = false, backwards = false, zero_masked = false;
+    Zoneout zoneout;
   };
   // inputs: x, then initial states if there are any; outputs: y, then the final states if they are wanted.
   RecurrentOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::unique_ptr<RecurrentWeights> w, Options o)

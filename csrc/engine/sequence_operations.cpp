@@ -24,6 +24,7 @@ Sequence sequence_of(const Tensor& x, const RecurrentOperation::Options& o) {
   s.lengths = x.lengths;
   s.reversed = o.backwards;
   s.zero_masked = o.zero_masked;
+  s.zoneout = o.zoneout;
   return s;
 }
 

@@ -20,7 +20,7 @@ namespace {
 // B, one of A, one of the row's A.
 template <int NV>
 constexpr int beside_vectors() {
-  constexpr bool kManyRegisters = kAccumulators > 16;
+  [[maybe_unused]] constexpr bool kManyRegisters = kAccumulators > 16;
   return NV % 2 == 0 ? 2 : 1;
 }
 // k of the row for one of the tile, so that both come to their ends together where their depths are alike.

@@ -20,9 +20,15 @@ LSTMFAST_INLINE const float* unit_state_before(const CellBackwardArgs& a, int pa
 
 // h = n + z*(h_prev - n), to the unit's state, the product's row and the output.
 LSTMFAST_INLINE void mix_state(const CellForwardArgs& a, int panel, int row, int unit, F32 z, F32 n) {
-  const F32 h = fma(z, sub(load(unit_state(a, panel, row, unit)), n), n);
+  const F32 h = zoned_hidden(a, row, unit, fma(z, sub(load(unit_state(a, panel, row, unit)), n), n));
   store(a.c_out + panel * a.c_out_panel_stride + static_cast<std::int64_t>(a.c_out_row[row]) * kLanes, h);
   store_hidden(a, row, unit, h);
+}
+
+// What of dh passes the step by: the part that z lets through, and what zoneout keeps, which is there already.
+LSTMFAST_INLINE void pass_by(const CellBackwardArgs& a, int row, int unit, F32 dh, F32 z) {
+  float* out = a.dh + a.batch_row[row] * a.dh_ld + unit;
+  store(out, a.zone_h ? fma(dh, z, load(out)) : mul(dh, z));
 }
 
 template <class Act>
@@ -66,7 +72,7 @@ inline void gru_backward_with(const CellBackwardArgs& a) {
       store(gates + kLanes, mul(mul(dh, sub(load(unit_state_before(a, p, row, unit)), n)), act.gate_slope(z)));
       store(gates + 2 * kLanes, mul(mul(dn, h_part), act.gate_slope(r)));
       store(gates + 3 * kLanes, mul(dn, r));
-      store(a.dh + a.batch_row[row] * a.dh_ld + unit, mul(dh, z));
+      pass_by(a, row, unit, dh, z);
     }
   }
 }
@@ -122,7 +128,7 @@ void gru_reset_before_backward(const CellBackwardArgs& a) {
       const F32 dh = load_hidden_gradient(a, row, unit);
       store(gates, mul(mul(dh, sub(set1(1.0f), z)), act.state_slope(n)));
       store(gates + kLanes, mul(mul(dh, sub(load(unit_state_before(a, p, row, unit)), n)), act.gate_slope(z)));
-      store(a.dh + a.batch_row[row] * a.dh_ld + unit, mul(dh, z));
+      pass_by(a, row, unit, dh, z);
     }
   }
 }

@@ -98,6 +98,8 @@ struct CellForwardArgs {
   const float* recurrent_mask;
   int copies;
   std::int64_t copy_stride;
+  const float *zone_h, *zone_c;  // zoneout: the share of the value before that h and c keep, [row][zone_ld] from unit 0 on; or null
+  std::int64_t zone_ld;
   int unit;               // first unit of the first panel
   int units;              // H
   int vectors;            // simple_rnn: vectors a panel
@@ -135,6 +137,8 @@ struct CellBackwardArgs {
   std::int64_t reset_ld;
   const float* mask;
   std::int64_t mask_stride;
+  const float *zone_h, *zone_c;  // as in the forward step; dh gets what passes the step by
+  std::int64_t zone_ld;
   int unit, units, vectors;
   const float* peephole;                         // as in the forward step, not scaled
   const float *norm, *plain_norm, *norm_scales;  // as in the forward step; not scaled

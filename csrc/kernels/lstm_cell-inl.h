@@ -41,12 +41,24 @@ LSTMFAST_INLINE void store_hidden(const CellForwardArgs& a, int row, int unit, F
   for (int k = 0; k < a.copies; ++k) store(out + k * a.copy_stride, mul(h, load(mask + k * a.copy_stride)));
 }
 
-// The gradient that reaches h: from the layer above and from the next step.
+// Zoneout's mixture; exact where `keep` is 0 or 1.
+LSTMFAST_INLINE F32 zoned(F32 keep, F32 before, F32 now) { return fma(keep, before, mul(sub(set1(1.0f), keep), now)); }
+LSTMFAST_INLINE F32 zoned_hidden(const CellForwardArgs& a, int row, int unit, F32 h) {
+  return a.zone_h ? zoned(load(a.zone_h + row * a.zone_ld + unit), load(a.h_in[row] + unit), h) : h;
+}
+
+// The gradient that reaches h: from the layer above and from the next step. With zoneout its part that passes the step by is
+// left in a.dh, and the rest returned.
 LSTMFAST_INLINE F32 load_hidden_gradient(const CellBackwardArgs& a, int row, int unit) {
   F32 dh = load(a.dh + a.batch_row[row] * a.dh_ld + unit);
   if (a.dy) {
     const int n = unit_lanes(a.units, unit);
     dh = add(dh, n == kLanes ? load(a.dy[row] + unit) : load_n(a.dy[row] + unit, n));
+  }
+  if (a.zone_h) {
+    const F32 keep = load(a.zone_h + row * a.zone_ld + unit);
+    store(a.dh + a.batch_row[row] * a.dh_ld + unit, mul(keep, dh));
+    dh = mul(sub(set1(1.0f), keep), dh);
   }
   return dh;
 }
@@ -72,14 +84,15 @@ inline void lstm_forward_with(const CellForwardArgs& a) {
       const F32 c = fma(f, before, mul(i, g));
       if constexpr (kPeephole) z_o = fma(load(a.peephole + 3 * unit + 2 * kLanes), c, z_o);
       const F32 o = act.gate(z_o);
-      store(a.c_out + p * a.c_out_panel_stride + static_cast<std::int64_t>(a.c_out_row[r]) * kLanes, c);
+      const F32 c_out = a.zone_c ? zoned(load(a.zone_c + r * a.zone_ld + unit), before, c) : c;
+      store(a.c_out + p * a.c_out_panel_stride + static_cast<std::int64_t>(a.c_out_row[r]) * kLanes, c_out);
       if (a.keep_gates) {
         store(z, i);
         store(z + kLanes, f);
         store(z + 2 * kLanes, g);
         store(z + 3 * kLanes, o);
       }
-      store_hidden(a, r, unit, mul(o, act.state(c)));
+      store_hidden(a, r, unit, zoned_hidden(a, r, unit, mul(o, act.state(c))));
     }
   }
 }
@@ -105,17 +118,27 @@ inline void lstm_backward_with(const CellBackwardArgs& a) {
       float* dc_row = a.dc + a.batch_row[r] * a.dc_ld + unit;
       const F32 i = load(gates), f = load(gates + kLanes), g = load(gates + 2 * kLanes), o = load(gates + 3 * kLanes);
       const F32 dh = load_hidden_gradient(a, r, unit);
-      const F32 tanh_c = act.state(load(a.c + p * a.c_panel_stride + static_cast<std::int64_t>(a.c_row[r]) * kLanes));
+      const F32 before = load(c_prev);
+      // With zoneout h was made of c before it was mixed with the one before.
+      const F32 c =
+          a.zone_c ? fma(f, before, mul(i, g)) : load(a.c + p * a.c_panel_stride + static_cast<std::int64_t>(a.c_row[r]) * kLanes);
+      const F32 tanh_c = act.state(c);
       const F32 dz_o = mul(mul(dh, tanh_c), act.gate_slope(o));
-      F32 dc = fma(mul(dh, o), act.state_slope(tanh_c), load(dc_row));
+      F32 dc_out = load(dc_row), passing = zero();
+      if (a.zone_c) {
+        const F32 keep = load(a.zone_c + r * a.zone_ld + unit);
+        passing = mul(keep, dc_out);
+        dc_out = mul(sub(set1(1.0f), keep), dc_out);
+      }
+      F32 dc = fma(mul(dh, o), act.state_slope(tanh_c), dc_out);
       if constexpr (kPeephole) dc = fma(dz_o, load(a.peephole + 3 * unit + 2 * kLanes), dc);
       const F32 dz_i = mul(mul(dc, g), act.gate_slope(i));
-      const F32 dz_f = mul(mul(dc, load(c_prev)), act.gate_slope(f));
+      const F32 dz_f = mul(mul(dc, before), act.gate_slope(f));
       store(gates, dz_i);
       store(gates + kLanes, dz_f);
       store(gates + 2 * kLanes, mul(mul(dc, i), act.state_slope(g)));
       store(gates + 3 * kLanes, dz_o);
-      F32 through = mul(dc, f);
+      F32 through = a.zone_c ? fma(dc, f, passing) : mul(dc, f);
       if constexpr (kPeephole) through = fma(dz_i, load(a.peephole + 3 * unit), fma(dz_f, load(a.peephole + 3 * unit + kLanes), through));
       store(dc_row, through);
     }

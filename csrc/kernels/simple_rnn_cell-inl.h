@@ -15,7 +15,7 @@ void simple_rnn_forward(const CellForwardArgs& a) {
         if (unit >= a.units) break;
         const F32 h = activate(a.activation, load(z + v * kLanes));
         if (a.keep_gates) store(z + v * kLanes, h);
-        store_hidden(a, r, unit, h);
+        store_hidden(a, r, unit, zoned_hidden(a, r, unit, h));
       }
     }
 }

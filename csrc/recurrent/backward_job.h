@@ -33,7 +33,7 @@ struct BackwardJob {
 
 // Scratch of one thread.
 struct BackwardMemory {
-  Buffer scratch;
+  Buffer scratch, zone;
   std::vector<const float*> pointers;
   std::vector<int> ints;
 };
@@ -59,6 +59,7 @@ class BackwardSteps {
   const Sequence& s_;
   BackwardMemory& m_;
   bool idle_ = false;
+  bool carries_hidden_ = false;  // a share of the gradient of h passes a step by
   int group_ = 0, id_ = 0, parties_ = 1, unit_begin_ = 0, unit_end_ = 0, column_begin_ = 0, column_end_ = 0;
   Range rows_{};
 };

@@ -5,6 +5,7 @@
 #include "gemm/gemm.h"
 #include "recurrent/backward_job.h"
 #include "recurrent/planning.h"
+#include "recurrent/zoneout.h"
 
 namespace lstmfast {
 namespace {
@@ -37,6 +38,7 @@ BackwardSteps::BackwardSteps(const BackwardJob& job, const Team& team, BackwardM
   column_begin_ = static_cast<int>(columns.begin);
   column_end_ = static_cast<int>(columns.end);
   rows_ = split(s_.batch, share.row_groups, group_);
+  carries_hidden_ = job.w.cell.carries_hidden || s_.zoneout.any();
 }
 
 void BackwardSteps::run() {
@@ -109,6 +111,12 @@ void BackwardSteps::run() {
     c.norm_gradient = j_.d_norm;
     c.norm_gradient_ld = j_.norm_ld;
     c.kept = m_.scratch.data();
+    if (s_.zoneout.any()) {
+      zoneout_shares(w.kernels, s_, batch_row, n, step, unit_begin_, unit_end_, j_.ld, m_.zone.data());
+      c.zone_h = m_.zone.data();
+      c.zone_c = m_.zone.data() + batch * j_.ld;
+      c.zone_ld = j_.ld;
+    }
     if (w.cell.projection) unproject(batch_row, index, dy, output_rows, n);
     if (c.panels > 0) (w.kernels.*w.cell.backward)(c);
     meet();
@@ -127,7 +135,7 @@ void BackwardSteps::run() {
     g.c_row = batch_row;
     g.ldc = j_.hidden_ld;
     g.limit -= first_column_panel * g.limit_panel;
-    g.load_mask = w.cell.carries_hidden ? ~0u : 0u;
+    g.load_mask = carries_hidden_ ? ~0u : 0u;
     if (w.cell.reset_backward) {
       reset_gradients(g, c, hidden_rows, n);
       meet();
@@ -189,7 +197,6 @@ void BackwardSteps::state_gradients(GemmArgs g, const int* batch_row, int n) {
   if (!j_.tape.recurrent_mask) return gemm_blocked(j_.w.kernels, g);
   const RecurrentWeights& w = j_.w;
   const int copies = s_.recurrent_masks, products = copies > 1 && w.cell.reset_backward ? copies - 1 : copies;
-  const bool carried = w.cell.carries_hidden;
   float* product = m_.scratch.data();  // [row][hidden_ld], this thread's columns
   float* const dh = j_.dh;
   g.c = product + column_begin_;
@@ -203,7 +210,7 @@ void BackwardSteps::state_gradients(GemmArgs g, const int* batch_row, int n) {
       const float* mask = j_.tape.recurrent_mask.data() + (static_cast<std::int64_t>(batch_row[r]) * copies + k) * j_.hidden_ld;
       const float* from = product + r * j_.hidden_ld;
       float* to = dh + batch_row[r] * j_.hidden_ld;
-      for (int u = column_begin_; u < column_begin_ + n_columns(); ++u) to[u] = (k || carried ? to[u] : 0.0f) + mask[u] * from[u];
+      for (int u = column_begin_; u < column_begin_ + n_columns(); ++u) to[u] = (k || carries_hidden_ ? to[u] : 0.0f) + mask[u] * from[u];
     }
   }
 }

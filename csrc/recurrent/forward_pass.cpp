@@ -9,6 +9,7 @@
 #include "dispatch/cpu_features.h"
 #include "gemm/gemm.h"
 #include "recurrent/planning.h"
+#include "recurrent/zoneout.h"
 
 namespace lstmfast {
 ForwardPass::ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y, float* const final_state[2], SequenceTape* tape,
@@ -58,6 +59,7 @@ void ForwardPass::carve(Carver& memory) {
     m.h_in = memory.take<const float*>(batch);
     m.h_out = memory.take<float*>(batch);
     m.y_out = memory.take<float*>(batch);
+    if (s_.zoneout.any()) m.zone = memory.take<float>(2 * state);
     if (staged) m.staged_out = memory.take<float*>(batch);
     if (w_.cell.projection) m.h_slot = memory.take<int>(batch);
     if (beside_) {
@@ -120,6 +122,7 @@ class ForwardWorker {
       if (beside_) begin_beside(end);
       for (int t = step; t < end; ++t) {
         const int n = address_rows(t);
+        if (s_.zoneout.any() && (s_.zoneout.random || t == 0)) draw_zoneout(t, s_.zoneout.random ? n : n_rows_);
         if (n > 0) one_step(n);
         meet();
       }
@@ -182,7 +185,18 @@ class ForwardWorker {
     cell_.peephole = w_.peephole.data();
     cell_.norm = w_.norm.data();
     cell_.norm_scales = j_.tape_ ? j_.tape_->norm_scales.data() : nullptr;
+    if (s_.zoneout.any()) {
+      cell_.zone_h = m_.zone;
+      cell_.zone_c = m_.zone + s_.batch * j_.ld_;
+      cell_.zone_ld = j_.ld_;
+    }
     if (w_.cell.projection) start_projection();
+  }
+
+  // Of the first n rows at this step; without randomness once for all steps.
+  void draw_zoneout(int step, int n) {
+    const std::int64_t begin = unit_begin(), end = static_cast<std::int64_t>(first_panel_ + panels_) * w_.panel_units();
+    zoneout_shares(w_.kernels, s_, s_.zoneout.random ? m_.batch_row : m_.rows, n, step, begin, end, j_.ld_, m_.zone);
   }
 
   void start_projection() {

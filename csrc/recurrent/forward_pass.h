@@ -35,6 +35,7 @@ class ForwardPass {
     const float **x_rows, **masked_rows, **h_in;
     float **h_out, **y_out, **staged_out;
     float* masked;
+    float* zone;                         // [state][B][ld]: see zoneout_shares
     float *beside_sums, *beside_inputs;  // of the input product that advances beside the steps
     int* h_slot;                         // row of `hidden_` that a projection writes
     int *x_index, *x_batch_row, *rows, *batch_row, *index, *c_in, *c_out, *last, *last_step;

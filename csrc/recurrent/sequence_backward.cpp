@@ -67,6 +67,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
     const int sharing = &m == &memory[0] ? 1 : threads;
     m.pointers.resize(std::max(BackwardSteps::pointers_needed(s.batch), BackwardProducts::pointers_needed(w)));
     m.ints.resize(BackwardSteps::ints_needed(s.batch));
+    if (s.zoneout.any()) m.zone = Buffer(static_cast<std::size_t>(2 * s.batch * ld));
     m.scratch = Buffer(std::max(BackwardSteps::scratch_needed(w, tape), BackwardProducts::scratch_needed(w, tape, sharing)));
   }
   const BackwardJob job{w,

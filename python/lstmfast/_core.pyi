@@ -212,6 +212,9 @@ def recurrent_forward(
     save: bool = False,
     out: _Floats | None = None,
     resets: NDArray[np.bool] | None = None,
+    zoneout: tuple[float, float] = (0.0, 0.0),
+    zoneout_key: int | None = None,
+    first_step: int = 0,
 ) -> tuple[_Floats, tuple[_Floats, ...], RecurrentTape | None]: ...
 def release_memory() -> int:
     """Give recycled scratch memory back to the system; returns the bytes."""

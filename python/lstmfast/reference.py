@@ -96,6 +96,7 @@ class Tape:
     return_sequences: bool
     extra: States
     resets: Array
+    keeps: list[Array]
     steps: list[Any]
 
 
@@ -117,6 +118,7 @@ def recurrent_forward(
     go_backwards: bool = False,
     zero_output_for_mask: bool = False,
     resets: Any = None,
+    zoneout: Any = None,
     extra: Any = (),
 ) -> tuple[Array, States, Tape]:
     """A sequence: ``z_t = x_t W + (h_{t-1} * recurrent_mask) U + b``, then the cell's equations.
@@ -136,6 +138,8 @@ def recurrent_forward(
     go_backwards : walk from the last step to the first; ``y[:, s]`` belongs to ``x[:, T-1-s]`` (Keras)
     resets : (B, T) bool or None. Where it is True the states are the initial ones again before that step (of those that
         exist, masked or not).
+    zoneout : shares of the states before that the new ones keep (Krueger et al. 2016), one for each state, of shapes
+        that broadcast to (T, B, H) in the order of processing: random zeros and ones in training, the rate in inference
     extra : the weights that the cell has beside these three, of the shapes that its `extra_shapes` gives
 
     Returns
@@ -174,6 +178,10 @@ def recurrent_forward(
     extra = tuple(_f64(e) for e in extra)
     anew = np.zeros_like(exists) if resets is None else exists & np.asarray(resets, dtype=bool)
     initial = states
+    keeps = [
+        np.broadcast_to(0.0 if zoneout is None else _f64(zoneout[k]), (n_time, *state.shape))
+        for k, state in enumerate(states)
+    ]
     order = list(range(n_time - 1, -1, -1) if go_backwards else range(n_time))
     y = np.zeros((n_batch, n_time, outputs))
     steps = []
@@ -183,6 +191,7 @@ def recurrent_forward(
         new, kept = spec.step(
             z_x[:, t], h_used, u_by_gate, h_bias, states, activation, recurrent_activation, *extra
         )
+        new = tuple(keep[s] * b + (1 - keep[s]) * a for keep, a, b in zip(keeps, new, states, strict=True))
         states = tuple(np.where(active[:, t, None], a, b) for a, b in zip(new, states, strict=True))
         y[:, s] = np.where(shown[:, t, None], states[0], 0.0)
         steps.append(kept)
@@ -202,6 +211,7 @@ def recurrent_forward(
         return_sequences,
         extra,
         anew,
+        keeps,
         steps,
     )
     return (y if return_sequences else np.where(last_shown[:, None], states[0], 0.0)), states, tape
@@ -240,7 +250,8 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
         if dy is not None and tape.return_sequences:
             d[0] = d[0] + np.where(tape.shown[:, t, None], dy[:, s], 0.0)
         active = tape.active[:, t, None]
-        d_new = tuple(np.where(active, g, 0.0) for g in d)
+        d_mixed = [np.where(active, g, 0.0) for g in d]
+        d_new = tuple((1 - keep[s]) * g for keep, g in zip(tape.keeps, d_mixed, strict=True))
         dz[:, t], dh_used, direct, du_step, dbias_step, *dextra_step = spec.step_backward(
             tape.steps[s], d_new, u_by_gate, *tape.activations, *tape.extra
         )
@@ -249,7 +260,8 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
         for total, part in zip(dextra, dextra_step, strict=True):
             total += part
         through = [(dh_used * tape.recurrent_mask).sum(axis=1), *(0.0 for _ in direct[1:])]
-        d = [np.where(active, 0.0, g) + a + b for g, a, b in zip(d, through, direct, strict=True)]
+        kept = [keep[s] * g for keep, g in zip(tape.keeps, d_mixed, strict=True)]
+        d = [np.where(active, 0.0, g) + a + b + c for g, a, b, c in zip(d, through, direct, kept, strict=True)]
         anew = tape.resets[:, t, None]
         d_initial = [total + np.where(anew, g, 0.0) for total, g in zip(d_initial, d, strict=True)]
         d = [np.where(anew, 0.0, g) for g in d]

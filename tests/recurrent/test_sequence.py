@@ -29,7 +29,15 @@ MODES = [
     "masked_lengths",
     "resets",
     "masked_resets_lengths",
+    "zoneout",
+    "zoneout_shares",
+    "masked_zoneout",
 ]
+
+
+def zones(cell):
+    """Whether zoneout is there for the cell."""
+    return not any(variant in cell for variant in ("peephole", "layer_norm", "projection"))
 
 
 def output_size(cell, units):
@@ -57,6 +65,8 @@ class Case:
         self.mask = rng.random((b, t)) > 0.4 if mode.startswith("masked") else None
         self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode.endswith("lengths") else None
         self.resets = rng.random((b, t)) > 0.7 if "resets" in mode else None
+        self.zoneout = ((0.4, 0.3) if "zoneout" in mode and zones(cell) else (0.0, 0.0))
+        self.zoneout_key = None if mode == "zoneout_shares" else int(rng.integers(2**62))
         self.recurrent_mask = (
             (rng.random((b, p)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
         )
@@ -91,8 +101,11 @@ class Case:
             "go_backwards": self.backwards,
         }
 
+    def native_options(self, sequences=True):
+        return {**self.options(sequences), "zoneout": self.zoneout, "zoneout_key": self.zoneout_key}
+
     def forward(self, weights, save=False, sequences=True):
-        return _core.recurrent_forward(weights, self.x, **self.options(sequences), save=save)
+        return _core.recurrent_forward(weights, self.x, **self.native_options(sequences), save=save)
 
     def backward(self, weights, tape, accumulate_on=None):
         grads = [np.full_like(a, np.nan) for a in (self.kernel, self.recurrent_kernel)]
@@ -106,6 +119,28 @@ class Case:
         )
         return dx, *dinitial, *grads, *extra
 
+    def keeps(self):
+        """Shares that zoneout keeps, for the reference: (T, B, H) for each state, drawn as the kernels draw them."""
+        if not any(self.zoneout):
+            return None
+        if self.zoneout_key is None:
+            return self.zoneout
+        b, t, _ = self.x.shape
+        return [
+            np.array(
+                [
+                    [
+                        reference.random_bits(self.zoneout_key, (k, row, step), state.shape[1])
+                        < int(np.float32(self.zoneout[k]) * 2.0**32)
+                        for row in range(b)
+                    ]
+                    for step in range(t)
+                ],
+                float,
+            )
+            for k, state in enumerate(self.states)
+        ]
+
     def reference(self, sequences=True, **activations):
         return reference.recurrent_forward(
             self.cell,
@@ -115,6 +150,7 @@ class Case:
             self.x,
             **self.options(sequences),
             **activations,
+            zoneout=self.keeps(),
             extra=self.extra,
         )
 
@@ -136,11 +172,17 @@ COMBINED = [
 CASES = [(cell, shape) for cell in CELLS for shape in (SHAPES[1::3] if cell in COMBINED else SHAPES)]
 
 
+def needs_zoneout(cell, mode):
+    if "zoneout" in mode and not zones(cell):
+        pytest.skip("this cell has no zoneout")
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("cell", "shape"), CASES, ids=str)
 def test_against_the_reference(cell, shape, mode, isa, rng, poisoned):
     # A normalized sum does not change with the size of its only term: what epsilon leaves of that gradient is the small
     # difference of terms around 0.1.
+    needs_zoneout(cell, mode)
     floor = 0.1 if "layer_norm" in cell and 1 in (shape[2], output_size(cell, shape[3])) else 1e-3
     for backwards in (False, True):
         case = Case(rng, cell, shape, mode, backwards)
@@ -160,6 +202,7 @@ def test_against_the_reference(cell, shape, mode, isa, rng, poisoned):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_bits_do_not_depend_on_threads(cell, mode, isa, rng):
+    needs_zoneout(cell, mode)
     # Large enough that a team is worth waking; B = 2 splits units, B = 40 splits rows.
     for shape in [(2, 60, 70, 200), (40, 30, 20, 96)]:
         case = Case(rng, cell, shape, mode)
@@ -219,6 +262,7 @@ def test_padding_changes_nothing_and_is_never_read(cell, isa, team, rng):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_saving_for_the_backward_pass_changes_no_bit(cell, mode, isa, rng):
+    needs_zoneout(cell, mode)
     case = Case(rng, cell, (6, 33, 20, 40), mode)
     weights = case.weights(isa)
     kept, not_kept = case.forward(weights, save=True), case.forward(weights)
@@ -305,7 +349,7 @@ def test_reads_stay_inside_the_arrays(isa, rng, guarded):
         weights = case.weights(isa)
         y, _, tape = case.forward(weights, save=True)
         out = guarded(np.full_like(y, np.nan))
-        assert _core.recurrent_forward(weights, case.x, **case.options(), out=out)[0] is out
+        assert _core.recurrent_forward(weights, case.x, **case.native_options(), out=out)[0] is out
         assert np.array_equal(out, y)
         grads = [guarded(np.full_like(a, np.nan)) for a in (case.kernel, case.recurrent_kernel, case.bias)]
         _core.recurrent_backward(weights, tape, case.dy, None, *grads, False, True)
