@@ -122,7 +122,9 @@ def test_sequence(cell, variant, rng):
     if options.get("mask"):
         options["mask"] = np.array([[1, 1, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
     if options.get("zoneout") == "random":
-        options["zoneout"] = [(rng.random((n_time, n_batch, n)) < 0.4) * 1.0 for n in (outputs, units)[:n_states]]
+        options["zoneout"] = [
+            (rng.random((n_time, n_batch, n)) < 0.4) * 1.0 for n in (outputs, units)[:n_states]
+        ]
     elif options.get("zoneout") == "shares":
         options["zoneout"] = [0.3, 0.1][:n_states]
     if options.get("resets"):

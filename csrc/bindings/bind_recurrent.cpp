@@ -30,7 +30,7 @@ struct BoundRecurrentWeights {
 struct BoundTape {
   std::unique_ptr<SequenceTape> tape;
   FloatArray x;
-  std::vector<OptionalFloatArray> initial;
+  std::vector<OptionalFloatArray> initial, carried;
   std::optional<MaskArray> mask;
   std::optional<LengthArray> lengths;
   std::optional<MaskArray> resets;
@@ -79,11 +79,28 @@ std::unique_ptr<BoundRecurrentWeights> new_weights(const std::string& cell, Floa
                                                  extra_data, static_cast<int>(outputs))});
 }
 
+// Checks states that are given and puts their data into `to`.
+std::vector<OptionalFloatArray> take_states(const RecurrentWeights& w, const OptionalStates& given, const char* name, py::ssize_t batch,
+                                            const float** to) {
+  std::vector<OptionalFloatArray> taken(2);
+  if (!given) return taken;
+  const std::size_t n_states = static_cast<std::size_t>(w.cell.states);
+  if (given->size() != n_states)
+    throw py::value_error(std::string(name) + ": expected " + std::to_string(n_states) + " arrays, got " + std::to_string(given->size()));
+  for (std::size_t k = 0; k < n_states; ++k) {
+    taken[k] = (*given)[k];
+    if (!taken[k]) continue;
+    check_shape(*taken[k], name, {batch, k == 0 ? w.outputs : w.units});
+    to[k] = taken[k]->data();
+  }
+  return taken;
+}
+
 py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const OptionalStates& initial_state, std::optional<MaskArray> mask,
                   std::optional<LengthArray> lengths, OptionalFloatArray recurrent_mask, OptionalFloatArray input_mask,
                   bool return_sequences, bool go_backwards, bool zero_output_for_mask, bool save, const OptionalFloatArray& result,
                   std::optional<MaskArray> resets, const std::array<float, 2>& zoneout, std::optional<std::uint64_t> zoneout_key,
-                  int first_step) {
+                  int first_step, const OptionalStates& carried_state) {
   const RecurrentWeights& w = bound.weights;
   check_shape(x, "x", {-1, -1, w.inputs});
   const py::ssize_t batch = x.shape(0), time = x.shape(1);
@@ -97,18 +114,10 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   s.reversed = go_backwards;
   s.zero_masked = zero_output_for_mask;
   const std::size_t n_states = static_cast<std::size_t>(w.cell.states);
-  std::vector<OptionalFloatArray> initial(2);
-  if (initial_state) {
-    if (initial_state->size() != n_states)
-      throw py::value_error("initial_state: expected " + std::to_string(n_states) + " arrays, got " +
-                            std::to_string(initial_state->size()));
-    for (std::size_t k = 0; k < n_states; ++k) {
-      initial[k] = (*initial_state)[k];
-      if (!initial[k]) continue;
-      check_shape(*initial[k], "initial_state", {batch, k == 0 ? w.outputs : w.units});
-      s.initial[k] = initial[k]->data();
-    }
-  }
+  std::vector<OptionalFloatArray> initial = take_states(w, initial_state, "initial_state", batch, s.initial);
+  std::vector<OptionalFloatArray> carried = take_states(w, carried_state, "carried_state", batch, s.carried);
+  for (std::size_t k = 0; carried_state && k < n_states; ++k)
+    if (!carried[k]) throw py::value_error("carried_state: expected arrays, got None");
   if (mask) {
     check_shape(*mask, "mask", {batch, time});
     s.mask = reinterpret_cast<const std::uint8_t*>(mask->data());
@@ -157,7 +166,7 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   without_gil(flops, [&] { tape = sequence_forward(w, s, out, final_state, save); });
   py::object kept = py::none();
   if (save)
-    kept = py::cast(std::unique_ptr<BoundTape>(new BoundTape{std::move(tape), std::move(x), std::move(initial), std::move(mask),
+    kept = py::cast(std::unique_ptr<BoundTape>(new BoundTape{std::move(tape), std::move(x), std::move(initial), std::move(carried), std::move(mask),
                                                              std::move(lengths), std::move(resets), std::move(input_mask),
                                                              std::move(recurrent_mask)}));
   return py::make_tuple(y ? py::object(*y) : py::object(h), py::tuple(states), kept);
@@ -200,18 +209,24 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
     dx = new_array({s.batch, s.time, w.inputs});
     g.dx = dx->mutable_data();
   }
-  py::list dinitial;
-  for (std::size_t k = 0; k < n_states; ++k) {
+  py::list dinitial, dcarried;
+  const auto state_gradient = [&](py::list& list, std::size_t k) {
     FloatArray d = new_array({s.batch, k == 0 ? w.outputs : w.units});
-    g.dinitial[k] = d.mutable_data();
-    dinitial.append(d);
+    list.append(d);
+    return d.mutable_data();
+  };
+  const bool carried = s.carried[0];
+  for (std::size_t k = 0; k < n_states; ++k) {
+    g.dinitial[k] = state_gradient(dinitial, k);
+    if (carried) g.dcarried[k] = state_gradient(dcarried, k);
   }
   {
     const py::gil_scoped_release release;
     sequence_backward(w, *kept.tape, g);
     kept.tape.reset();
   }
-  return py::make_tuple(dx ? py::object(*dx) : py::object(py::none()), py::tuple(dinitial));
+  return py::make_tuple(dx ? py::object(*dx) : py::object(py::none()), py::tuple(dinitial),
+                        carried ? py::object(py::tuple(dcarried)) : py::object(py::none()));
 }
 
 }  // namespace
@@ -228,7 +243,8 @@ void register_recurrent(py::module_& m) {
         py::arg("recurrent_mask").noconvert() = py::none(), py::arg("input_mask").noconvert() = py::none(),
         py::arg("return_sequences") = false, py::arg("go_backwards") = false, py::arg("zero_output_for_mask") = false,
         py::arg("save") = false, py::arg("out").noconvert() = py::none(), py::arg("resets").noconvert() = py::none(),
-        py::arg("zoneout") = std::array<float, 2>{0.0f, 0.0f}, py::arg("zoneout_key") = py::none(), py::arg("first_step") = 0);
+        py::arg("zoneout") = std::array<float, 2>{0.0f, 0.0f}, py::arg("zoneout_key") = py::none(), py::arg("first_step") = 0,
+        py::arg("carried_state").noconvert() = py::none());
   m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
         py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(), py::arg("accumulate") = false,
         py::arg("needs_dx") = true, py::arg("dextra").noconvert() = py::tuple());

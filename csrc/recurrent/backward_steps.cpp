@@ -89,7 +89,7 @@ void BackwardSteps::run() {
     c.gates_panel_stride = plane;
     c.gates = j_.tape.gates.data() + first_panel * plane;
     c.gates_row = index;
-    c.c_panel_stride = j_.tape.pairs * w.kernels.lanes;
+    c.c_panel_stride = j_.tape.planes * w.kernels.lanes;
     c.c = j_.tape.unit_state.data() + first_panel * c.c_panel_stride;
     c.c_row = index;
     c.c_prev_row = before;

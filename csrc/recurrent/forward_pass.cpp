@@ -29,7 +29,7 @@ ForwardPass::ForwardPass(const RecurrentWeights& w, const Sequence& s, float* y,
       chunk_(std::min(chunk_steps(w, s, threads, beside_), pipeline.x || pipeline.y ? kPipelineSteps : s.time)),
       window_(beside_ ? 2 * chunk_ : chunk_),
       planes_(tape ? tape->pairs : static_cast<std::int64_t>(window_) * s.batch),
-      unit_state_planes_(tape ? tape->pairs : s.batch) {}
+      unit_state_planes_(tape ? tape->planes : s.batch) {}
 
 void ForwardPass::carve(Carver& memory) {
   const auto size = [](auto n) { return static_cast<std::size_t>(n); };
@@ -80,6 +80,7 @@ void ForwardPass::prepare() {
     const std::int64_t all = static_cast<std::int64_t>(s_.batch) * hidden_ld_;
     for (std::int64_t i = 0; i < all; ++i) initial_hidden_[i] *= recurrent_mask_[i];
   }
+  if (s_.carried[0]) place_carried();
   if (order_) {
     std::iota(order_, order_ + s_.batch, 0);
     if (s_.lengths)  // ties by row: the order that a stable sort gives, without its memory
@@ -87,6 +88,24 @@ void ForwardPass::prepare() {
                 [&](int a, int b) { return s_.lengths[a] != s_.lengths[b] ? s_.lengths[a] > s_.lengths[b] : a < b; });
   }
   for (int i = 0; i < threads_; ++i) new (meetings_ + i) Barrier;
+}
+
+// The carried states where a step would have left them.
+void ForwardPass::place_carried() {
+  const int copies = s_.recurrent_masks;
+  float* const h = hidden_ + first_slot() * hidden_ld_;
+  for (int k = 0; k < copies; ++k) pad_rows(s_.carried[0], s_.batch, w_.outputs, copy_ld_, hidden_ld_, h + k * copy_ld_);
+  if (s_.recurrent_mask)
+    for (std::int64_t i = 0; i < s_.batch * hidden_ld_; ++i) h[i] *= recurrent_mask_[i];
+  if (!w_.cell.keeps_unit_state) return;
+  const int lanes = w_.kernels.lanes;
+  const float* c = s_.carried[w_.cell.states - 1];
+  for (int row = 0; row < s_.batch; ++row, c += w_.units)
+    for (int u = 0; u < w_.padded_units(); u += lanes) {
+      float* to = unit_state_ + (u / lanes * unit_state_planes_ + (tape_ ? first_slot() : 0) + row) * lanes;
+      const int n = std::clamp(w_.units - u, 0, lanes);
+      std::fill(std::copy_n(c + u, n, to), to + lanes, 0.0f);
+    }
 }
 
 // One thread's part of the pass.
@@ -152,7 +171,11 @@ class ForwardWorker {
 
   // What is the same for all steps.
   void start() {
-    for (int r = 0; r < n_rows_; ++r) m_.last[m_.rows[r]] = -1;
+    for (int r = 0; r < n_rows_; ++r) {
+      const int row = m_.rows[r];
+      m_.last[row] = s_.carried[0] ? static_cast<int>(j_.first_slot()) + row : -1;
+      m_.last_step[row] = s_.carried[0] ? kCarried : kInitial;
+    }
     const double mine = static_cast<double>(w_.recurrent.bytes()) * panels_ / w_.panels();
     turns_ = !w_.cell.layer_norm && mine > 0.75 * static_cast<double>(cache_sizes().l2);
     input_ = product(w_.input, 0);
@@ -287,7 +310,10 @@ class ForwardWorker {
     int n = 0;
     for (int r = 0; r < n_rows_; ++r) {
       const int row = m_.rows[r];
-      if (s_.resets && s_.reset(row, step)) m_.last[row] = -1;
+      if (s_.resets && s_.reset(row, step)) {
+        m_.last[row] = -1;
+        m_.last_step[row] = kInitial;
+      }
       if (s_.ragged() && !s_.valid(row, step)) {
         if (j_.y_) repeat_output(row, step);
         continue;
@@ -393,13 +419,17 @@ class ForwardWorker {
     backwards_ = !backwards_;
   }
 
+  // The h that a row has before its first step, or after a reset before the next: (B, P), or null for zeros.
+  const float* given_hidden(int row) const { return m_.last_step[row] == kCarried ? s_.carried[0] : s_.initial[0]; }
+
   // The output of an excluded step: 0, or h as it is.
   void repeat_output(int row, int step) {
     const int begin = hidden_begin(), n = hidden_end() - begin;
     float* const y = j_.y_ + begin;
-    const float* h = m_.last[row] >= 0 ? y + s_.output_row(row, m_.last_step[row]) * j_.output_ld_
-                     : s_.initial[0]   ? s_.initial[0] + static_cast<std::int64_t>(row) * w_.outputs + begin
-                                       : nullptr;
+    const float* const given = given_hidden(row);
+    const float* h = m_.last_step[row] >= 0 ? y + s_.output_row(row, m_.last_step[row]) * j_.output_ld_
+                     : given                ? given + static_cast<std::int64_t>(row) * w_.outputs + begin
+                                            : nullptr;
     float* out = y + s_.output_row(row, step) * j_.output_ld_;
     if (!h || s_.zero_output(row, step)) std::fill_n(out, n, 0.0f);
     else std::memcpy(out, h, static_cast<std::size_t>(n) * sizeof(float));
@@ -412,8 +442,9 @@ class ForwardWorker {
       const int row = m_.rows[r];
       float* h = j_.final_state_[0] + static_cast<std::int64_t>(row) * w_.outputs;
       const int last = m_.last[row];
-      if (last < 0) {
-        if (s_.initial[0]) std::copy_n(s_.initial[0] + static_cast<std::int64_t>(row) * w_.outputs + begin, end - begin, h + begin);
+      if (m_.last_step[row] < 0) {
+        const float* const given = given_hidden(row);
+        if (given) std::copy_n(given + static_cast<std::int64_t>(row) * w_.outputs + begin, end - begin, h + begin);
         else std::fill(h + begin, h + end, 0.0f);
       } else if (!j_.recurrent_mask_) {
         std::copy_n(j_.hidden_ + last * j_.hidden_ld_ + begin, end - begin, h + begin);
@@ -429,6 +460,8 @@ class ForwardWorker {
       }
     }
   }
+
+  static constexpr int kInitial = -1, kCarried = -2;  // of last_step
 
   const ForwardPass& j_;
   const RecurrentWeights& w_;

@@ -31,6 +31,10 @@ class ForwardPass {
 
  private:
   friend class ForwardWorker;
+  // The row of `hidden` (and, with a tape, the plane of `unit_state`) of the first row's carried state.
+  std::int64_t first_slot() const { return tape_ ? tape_->pairs : s_.batch; }
+  void place_carried();
+
   struct ThreadMemory {
     const float **x_rows, **masked_rows, **h_in;
     float **h_out, **y_out, **staged_out;
@@ -38,7 +42,9 @@ class ForwardPass {
     float* zone;                         // [state][B][ld]: see zoneout_shares
     float *beside_sums, *beside_inputs;  // of the input product that advances beside the steps
     int* h_slot;                         // row of `hidden_` that a projection writes
-    int *x_index, *x_batch_row, *rows, *batch_row, *index, *c_in, *c_out, *last, *last_step;
+    int *x_index, *x_batch_row, *rows, *batch_row, *index, *c_in, *c_out;
+    int* last;       // by row: where its h is, -1 for the initial one
+    int* last_step;  // by row: the step that made it, or that none did
   };
 
   const RecurrentWeights& w_;

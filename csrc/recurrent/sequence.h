@@ -28,6 +28,7 @@ struct Sequence {
   int time = 0, batch = 0;
   const float* x = nullptr;               // (B, T, I)
   const float* initial[2] = {};           // h (B, P), c (B, H), or null for zeros
+  const float* carried[2] = {};           // likewise: the states to begin with, where a reset leads to others; or null: the initial ones
   const std::uint8_t* mask = nullptr;     // (B, T), or null
   const std::int32_t* lengths = nullptr;  // (B,), or null
   const std::uint8_t* resets = nullptr;   // (B, T): the state is the initial one again before this step; or null
@@ -62,14 +63,15 @@ struct Sequence {
 struct SequenceTape {
   Sequence sequence;
   std::int64_t pairs = 0;
+  std::int64_t planes = 0;            // pairs, and behind them the carried states of each row where there are some
   std::vector<std::int32_t> pair_of;  // [step][row], -1 where excluded; empty when every step is valid
   std::int64_t units_ld = 0;          // floats a row of c, and of what there is a unit
   std::int64_t outputs_ld = 0;        // floats a row of h: units_ld unless h is projected
   Buffer gates;                       // [panel][pair][gates_width]; becomes dG
-  Buffer unit_state;                  // [panel][pair][VL]: LSTM c, GRU h
+  Buffer unit_state;                  // [panel][plane][VL]: LSTM c, GRU h
   Buffer staged;                      // [pair][units_ld]: r*h where the reset gate comes before the product; h unprojected
   Buffer norm_scales;                 // [pair][2], for the cell with layer normalization: 1/sqrt(variance) of x's and h's sums
-  Buffer hidden;                      // [pair][recurrent_masks][outputs_ld]: h as the recurrent product saw it
+  Buffer hidden;                      // [plane][recurrent_masks][outputs_ld]: h as the recurrent product saw it
   Buffer initial_hidden;              // (B, recurrent_masks, outputs_ld), likewise; zero-padded, as are the next two
   Buffer initial_unit_state;          // (B, units_ld)
   Buffer recurrent_mask;              // (B, recurrent_masks, outputs_ld)
@@ -94,6 +96,7 @@ struct SequenceGradients {
   bool accumulate = false;      // add to the gradients of weights instead of overwriting them
   float* dx = nullptr;          // (B, T, I), or null
   float* dinitial[2] = {};      // like the initial states
+  float* dcarried[2] = {};      // like the carried states
 };
 
 // Uses the tape up: its gates become gate gradients.

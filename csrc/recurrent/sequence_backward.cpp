@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Back-propagation through time.
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "recurrent/backward_job.h"
@@ -43,6 +44,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   const std::size_t pairs = static_cast<std::size_t>(tape.pairs);
   std::vector<const float*> x_rows(pairs), hidden_rows(pairs), staged_rows(w.two_stages() ? pairs : 0);
   std::vector<std::int32_t> dx_rows(pairs), before(pairs), last(static_cast<std::size_t>(s.batch), -1);
+  if (s.carried[0]) std::iota(last.begin(), last.end(), static_cast<std::int32_t>(tape.pairs));
   for (int step = 0; step < s.time; ++step)
     for (int row = 0; row < s.batch; ++row) {
       if (s.resets && s.reset(row, step)) last[static_cast<std::size_t>(row)] = -1;
@@ -95,15 +97,18 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
     BackwardProducts(job, team, m).run();
   });
 
-  const auto put_initial = [&](float* out, const float* d, const float* d_reset, int n, std::int64_t stride) {
-    if (!out) return;
-    for (int row = 0; row < s.batch; ++row, out += n, d += stride) {
-      std::copy_n(d, n, out);
-      for (int i = 0; i < n && d_reset; ++i) out[i] += d_reset[row * stride + i];
-    }
+  // What reaches a row's beginning is of the carried states where there are some, else of the initial ones, as resets' is.
+  const auto put = [&](float* out, const float* d, int n, std::int64_t stride, bool add) {
+    for (int row = 0; row < s.batch && out && d; ++row, out += n, d += stride)
+      for (int i = 0; i < n; ++i) out[i] = (add ? out[i] : 0.0f) + d[i];
   };
-  put_initial(grads.dinitial[0], dh.data(), d_initial[0].data(), w.outputs, outputs_ld);
-  put_initial(grads.dinitial[1], dc.data(), d_initial[1].data(), w.units, ld);
+  for (int k = 0; k < w.cell.states; ++k) {
+    const int n = k == 0 ? w.outputs : w.units;
+    const std::int64_t stride = k == 0 ? outputs_ld : ld;
+    if (grads.dinitial[k]) std::fill_n(grads.dinitial[k], static_cast<std::int64_t>(s.batch) * n, 0.0f);
+    put(s.carried[0] ? grads.dcarried[k] : grads.dinitial[k], (k == 0 ? dh : dc).data(), n, stride, false);
+    put(grads.dinitial[k], d_initial[k].data(), n, stride, true);
+  }
 }
 
 }  // namespace lstmfast

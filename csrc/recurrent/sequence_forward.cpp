@@ -21,14 +21,15 @@ std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence
       for (int row = 0; row < s.batch; ++row) tape->pair_of[size(step) * size(s.batch) + size(row)] = s.valid(row, step) ? n++ : -1;
     tape->pairs = n;
   }
+  tape->planes = tape->pairs + (s.carried[0] ? s.batch : 0);
   tape->gates = Buffer(size(tape->pairs * w.panels() * w.gates_width()));
   if (w.cell.keeps_unit_state) {
-    tape->unit_state = Buffer(size(tape->pairs * w.padded_units()));
+    tape->unit_state = Buffer(size(tape->planes * w.padded_units()));
     tape->initial_unit_state = Buffer(size(s.batch * ld));
   }
   if (w.cell.layer_norm) tape->norm_scales = Buffer(size(tape->pairs * 2));
   if (w.two_stages()) tape->staged = Buffer(size(tape->pairs * ld));
-  tape->hidden = Buffer(size(tape->pairs * hidden_ld));
+  tape->hidden = Buffer(size(tape->planes * hidden_ld));
   tape->initial_hidden = Buffer(size(s.batch * hidden_ld));
   if (s.recurrent_mask) tape->recurrent_mask = Buffer(size(s.batch * hidden_ld));
   return tape;

@@ -197,7 +197,7 @@ def recurrent_backward(
     accumulate: bool = False,
     needs_dx: bool = True,
     dextra: Sequence[_Floats] = (),
-) -> tuple[_Floats | None, tuple[_Floats, ...]]: ...
+) -> tuple[_Floats | None, tuple[_Floats, ...], tuple[_Floats, ...] | None]: ...
 def recurrent_forward(
     weights: RecurrentWeights,
     x: _Floats,
@@ -215,6 +215,7 @@ def recurrent_forward(
     zoneout: tuple[float, float] = (0.0, 0.0),
     zoneout_key: int | None = None,
     first_step: int = 0,
+    carried_state: Sequence[_Floats] | None = None,
 ) -> tuple[_Floats, tuple[_Floats, ...], RecurrentTape | None]: ...
 def release_memory() -> int:
     """Give recycled scratch memory back to the system; returns the bytes."""

@@ -60,9 +60,7 @@ def philox(key: int, counter: Any) -> Array:
     shift = np.uint64(32)
     for _ in range(10):
         x, y = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
-        c = np.stack(
-            [y >> shift ^ c[1] ^ np.uint64(k0), y & low, x >> shift ^ c[3] ^ np.uint64(k1), x & low]
-        )
+        c = np.stack([y >> shift ^ c[1] ^ np.uint64(k0), y & low, x >> shift ^ c[3] ^ np.uint64(k1), x & low])
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return c.T
 
@@ -261,7 +259,9 @@ def recurrent_backward(tape: Tape, dy: Any, dstates: Any = None) -> Any:
             total += part
         through = [(dh_used * tape.recurrent_mask).sum(axis=1), *(0.0 for _ in direct[1:])]
         kept = [keep[s] * g for keep, g in zip(tape.keeps, d_mixed, strict=True)]
-        d = [np.where(active, 0.0, g) + a + b + c for g, a, b, c in zip(d, through, direct, kept, strict=True)]
+        d = [
+            np.where(active, 0.0, g) + a + b + c for g, a, b, c in zip(d, through, direct, kept, strict=True)
+        ]
         anew = tape.resets[:, t, None]
         d_initial = [total + np.where(anew, g, 0.0) for total, g in zip(d_initial, d, strict=True)]
         d = [np.where(anew, 0.0, g) for g in d]

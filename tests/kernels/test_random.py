@@ -27,7 +27,9 @@ def test_reference_philox(counter, key, want):
 
 
 @pytest.mark.parametrize("times_x", [False, True])
-@pytest.mark.parametrize("span", [(0, 1), (0, 64), (3, 17), (63, 65), (0, 100), (64, 321), (130, 131), (5, 5)])
+@pytest.mark.parametrize(
+    "span", [(0, 1), (0, 64), (3, 17), (63, 65), (0, 100), (64, 321), (130, 131), (5, 5)]
+)
 def test_masks(isa, span, times_x, rng):
     begin, end = span
     key, stream, threshold = 0x0123456789ABCDEF, (7, 0, 123456), 1 << 31

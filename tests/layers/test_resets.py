@@ -82,7 +82,9 @@ def test_resets_reach_every_recurrent_layer_of_a_model(rng):
     inner = Sequential([Input((None, 6)), layers.LSTM(5, return_sequences=True)], name="inner")
     inputs = Input((None, 4))
     h = layers.GRU(6, return_sequences=True)(inputs)
-    model = Model(inputs, layers.Dense(2)(layers.Bidirectional(layers.SimpleRNN(4, return_sequences=True))(inner(h))))
+    model = Model(
+        inputs, layers.Dense(2)(layers.Bidirectional(layers.SimpleRNN(4, return_sequences=True))(inner(h)))
+    )
     x = rng.standard_normal((3, 16, 4)).astype("float32")
     resets = np.zeros((3, 16), bool)
     resets[:, 6] = True

@@ -65,7 +65,7 @@ class Case:
         self.mask = rng.random((b, t)) > 0.4 if mode.startswith("masked") else None
         self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode.endswith("lengths") else None
         self.resets = rng.random((b, t)) > 0.7 if "resets" in mode else None
-        self.zoneout = ((0.4, 0.3) if "zoneout" in mode and zones(cell) else (0.0, 0.0))
+        self.zoneout = (0.4, 0.3) if "zoneout" in mode and zones(cell) else (0.0, 0.0)
         self.zoneout_key = None if mode == "zoneout_shares" else int(rng.integers(2**62))
         self.recurrent_mask = (
             (rng.random((b, p)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
@@ -104,6 +104,18 @@ class Case:
     def native_options(self, sequences=True):
         return {**self.options(sequences), "zoneout": self.zoneout, "zoneout_key": self.zoneout_key}
 
+    def part(self, begin, end):
+        """x and options for these steps of the processing alone."""
+        t = self.x.shape[1]
+        here = slice(t - end, t - begin) if self.backwards else slice(begin, end)
+        options = {**self.native_options(), "first_step": begin}
+        for name in ("mask", "resets"):
+            if options[name] is not None:
+                options[name] = np.ascontiguousarray(options[name][:, here])
+        if self.lengths is not None:
+            options["lengths"] = np.clip(self.lengths - here.start, 0, end - begin).astype(np.int32)
+        return np.ascontiguousarray(self.x[:, here]), options
+
     def forward(self, weights, save=False, sequences=True):
         return _core.recurrent_forward(weights, self.x, **self.native_options(sequences), save=save)
 
@@ -114,7 +126,7 @@ class Case:
         extra = [np.full_like(a, np.nan) for a in self.extra]
         if accumulate_on is not None:
             grads, extra = ([np.full_like(g, accumulate_on) for g in some] for some in (grads, extra))
-        dx, dinitial = _core.recurrent_backward(
+        dx, dinitial, _ = _core.recurrent_backward(
             weights, tape, self.dy, self.dstates, *grads, accumulate_on is not None, True, extra
         )
         return dx, *dinitial, *grads, *extra
@@ -169,20 +181,24 @@ def close(got, want, tolerance=1e-5, floor=1e-3):
 COMBINED = [
     cell for cell in CELLS if cell.count("_") > 1 and "projection" in cell and cell.startswith("lstm")
 ]
-CASES = [(cell, shape) for cell in CELLS for shape in (SHAPES[1::3] if cell in COMBINED else SHAPES)]
 
 
-def needs_zoneout(cell, mode):
-    if "zoneout" in mode and not zones(cell):
-        pytest.skip("this cell has no zoneout")
+def with_modes(cells, modes=MODES):
+    """(cell, mode) where the cell has it."""
+    return [(cell, mode) for cell in cells for mode in modes if "zoneout" not in mode or zones(cell)]
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("cell", "shape"), CASES, ids=str)
+CASES = [
+    (cell, mode, shape)
+    for cell, mode in with_modes(CELLS)
+    for shape in (SHAPES[1::3] if cell in COMBINED else SHAPES)
+]
+
+
+@pytest.mark.parametrize(("cell", "mode", "shape"), CASES, ids=str)
 def test_against_the_reference(cell, shape, mode, isa, rng, poisoned):
     # A normalized sum does not change with the size of its only term: what epsilon leaves of that gradient is the small
     # difference of terms around 0.1.
-    needs_zoneout(cell, mode)
     floor = 0.1 if "layer_norm" in cell and 1 in (shape[2], output_size(cell, shape[3])) else 1e-3
     for backwards in (False, True):
         case = Case(rng, cell, shape, mode, backwards)
@@ -199,10 +215,8 @@ def test_against_the_reference(cell, shape, mode, isa, rng, poisoned):
                 close(got, want, floor=floor)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "mode"), with_modes(CELLS))
 def test_bits_do_not_depend_on_threads(cell, mode, isa, rng):
-    needs_zoneout(cell, mode)
     # Large enough that a team is worth waking; B = 2 splits units, B = 40 splits rows.
     for shape in [(2, 60, 70, 200), (40, 30, 20, 96)]:
         case = Case(rng, cell, shape, mode)
@@ -238,6 +252,48 @@ def test_two_halves_give_the_whole(cell, isa, team, rng):
         assert all(np.array_equal(a, b) for a, b in zip(states, final, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("cell", "mode"),
+    with_modes(CELLS, ["resets", "masked_resets_lengths", "recurrent_mask", "gate_masks", "zoneout"]),
+)
+def test_carried_states_go_on_and_resets_lead_back(cell, mode, isa, rng, poisoned):
+    """A second part that carries the first one's states: the same bits as the whole, and its gradients."""
+    cut = 9
+    for backwards in (False, True):
+        case = Case(rng, cell, (5, 21, 6, 19), mode, backwards)
+        weights = case.weights(isa)
+        whole, final, tape = case.forward(weights, save=True)
+        (x1, options1), (x2, options2) = case.part(0, cut), case.part(cut, 21)
+        y1, states, tape1 = _core.recurrent_forward(weights, x1, save=True, **options1)
+        y2, states2, tape2 = _core.recurrent_forward(weights, x2, save=True, **options2, carried_state=states)
+        not_kept = _core.recurrent_forward(weights, x2, **options2, carried_state=states)
+        assert np.array_equal(np.concatenate([y1, y2], axis=1), whole)
+        assert np.array_equal(not_kept[0], y2)
+        for a, b, c in zip(states2, final, not_kept[1], strict=True):
+            assert np.array_equal(a, b) and np.array_equal(a, c)
+        options2["return_sequences"] = False
+        last = _core.recurrent_forward(weights, x2, **options2, carried_state=states)
+        assert np.array_equal(last[0], final[0])
+
+        want = case.backward(weights, tape)
+        n_weights = 3 + len(case.extra)
+        grads = [np.zeros_like(g) for g in want[-n_weights:]]
+        dy = [np.ascontiguousarray(d) for d in np.split(case.dy, [cut], axis=1)]
+        dx2, dinitial2, dcarried = _core.recurrent_backward(
+            weights, tape2, dy[1], case.dstates, *grads[:3], True, True, grads[3:]
+        )
+        dx1, dinitial1, none = _core.recurrent_backward(
+            weights, tape1, dy[0], dcarried, *grads[:3], True, True, grads[3:]
+        )
+        assert none is None
+        parts = [dx2, dx1] if backwards else [dx1, dx2]
+        close(np.concatenate(parts, axis=1), want[0])
+        for a, b, w in zip(dinitial1, dinitial2, want[1:-n_weights], strict=True):
+            close(a + b, w)
+        for a, b in zip(grads, want[-n_weights:], strict=True):
+            close(a, b)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_padding_changes_nothing_and_is_never_read(cell, isa, team, rng):
     case = Case(rng, cell, (9, 40, 30, 50), "lengths")
@@ -259,10 +315,8 @@ def test_padding_changes_nothing_and_is_never_read(cell, isa, team, rng):
     assert all(np.array_equal(a, b) for a, b in zip(states, states_again, strict=True))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "mode"), with_modes(CELLS))
 def test_saving_for_the_backward_pass_changes_no_bit(cell, mode, isa, rng):
-    needs_zoneout(cell, mode)
     case = Case(rng, cell, (6, 33, 20, 40), mode)
     weights = case.weights(isa)
     kept, not_kept = case.forward(weights, save=True), case.forward(weights)

@@ -377,7 +377,7 @@ class RecurrentLayer(Layer):
         drecurrent = self.recurrent_kernel.grad_out()[0]
         dbias = None if self.bias is None else self.bias.grad_out()[0]
         dextra = [v.grad_out()[0] for v in self._extra]
-        dx, call.d_initial_state = _core.recurrent_backward(
+        dx, call.d_initial_state, _ = _core.recurrent_backward(
             weights, tape, dy, dstates, dkernel, drecurrent, dbias, accumulate, call.needs_dx, dextra
         )
         if dx is not None and x_mask is not None:
