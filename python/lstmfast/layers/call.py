@@ -32,6 +32,9 @@ class Call:
     lengths : (B,) int32 array or None
         Number of valid steps in each right-padded row.
     initial_state : tuple of (B, H) arrays or None
+        For a model inside another: a list with one for each of its steps.
+    final_state : tuple of (B, H) arrays or None
+        Set by `forward` of recurrent layers that are not stateful: truncated back-propagation goes on from it.
     rng : numpy.random.Generator
         Source of random numbers in training.
     defer_activation : bool
@@ -50,6 +53,7 @@ class Call:
         "_rng",
         "d_initial_state",
         "defer_activation",
+        "final_state",
         "initial_state",
         "lengths",
         "mask",
@@ -84,6 +88,7 @@ class Call:
         self.output_mask: Any = None
         self.penalty = 0.0
         self.d_initial_state: Any = None
+        self.final_state: Any = None
 
     @property
     def rng(self) -> np.random.Generator:

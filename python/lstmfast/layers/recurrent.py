@@ -334,6 +334,8 @@ class RecurrentLayer(Layer):
         )
         if self.stateful:
             self.states = [state.copy() for state in states]
+        else:
+            call.final_state = states
         if self.zero_output_for_mask and call.mask is not None and not self.return_sequences:
             y = np.where(self._last_step(call.mask, call.lengths), y, np.float32(0))
         if call.save:

@@ -190,6 +190,7 @@ class Executor:
         lengths: list[Any] | None = None,
         defer: frozenset[int] | tuple[int, ...] = (),
         rng: np.random.Generator | None = None,
+        states: list[Any] | None = None,
     ) -> Run:
         """Run all steps.
 
@@ -204,6 +205,8 @@ class Executor:
         defer : collection of int
             Steps that leave their activation to the loss.
         rng : numpy.random.Generator, optional
+        states : list, optional
+            One for each step, from `final_states`: where recurrent layers begin instead of their initial states.
         """
         run = Run(self.slots, plan)
         values = run.values
@@ -222,6 +225,8 @@ class Executor:
                 call.save, call.needs_dx = plan.runs[index], plan.needs_dx[index]
             if index in defer:
                 call.defer_activation = True
+            if states is not None:
+                call.initial_state = states[index]
             self._run_step(run, step, call, track_masks, lengths is not None)
             if plan is not None:
                 run.calls.append(call)
@@ -238,7 +243,7 @@ class Executor:
             x = values[step.inputs[0]]
         if step.converts:
             x = [_float32(a) for a in x] if step.takes_list else _float32(x)
-        if step.initial_state is not None:
+        if step.initial_state is not None and call.initial_state is None:
             call.initial_state = tuple(values[s] if isinstance(s, int) else s for s in step.initial_state)
         if track_masks:
             masks = run.masks
@@ -276,6 +281,18 @@ class Executor:
                     run.lengths[slot] = n
             else:
                 run.lengths[step.outputs[0]] = lengths
+
+    def final_states(self, run: Run) -> list[Any]:
+        """Where each step's recurrent layer ended, for `forward`; None for other layers and stateful ones.
+
+        For a model inside this one: the list of its steps' states.
+        """
+        found: list[Any] = []
+        for step, call in zip(self.steps, run.calls, strict=True):
+            assert call is not None
+            nested = step.layer.executor.final_states(call.saved) if step.nested else call.final_state  # type: ignore[attr-defined]
+            found.append(nested)
+        return found
 
     @staticmethod
     def _penalize(run: Run, layer: Layer, outputs: tuple[int, ...]) -> None:

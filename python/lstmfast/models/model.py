@@ -160,12 +160,14 @@ class Model(Trainer, Layer):
                 return layer
         raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in layers]}.")
 
-    def reset_states(self) -> None:
-        """Set the states of all stateful layers to zero."""
+    def reset_state(self) -> None:
+        """Set the states of all stateful layers to zero, of those in models inside too."""
         for layer in self.layers:
             reset = getattr(layer, "reset_state", None) or getattr(layer, "reset_states", None)
             if reset is not None:
                 reset()
+
+    reset_states = reset_state
 
     # --- calls
 
@@ -355,7 +357,9 @@ class Model(Trainer, Layer):
         plan = executor.gradient_plan(call.needs_dx) if call.save else None
         masks = None if call.mask is None else call.mask if isinstance(call.mask, list) else [call.mask]
         lengths = None if call.lengths is None else [call.lengths] * len(arrays)
-        run = call.saved = executor.forward(arrays, call.training, plan, masks, lengths)
+        run = call.saved = executor.forward(
+            arrays, call.training, plan, masks, lengths, states=call.initial_state
+        )
         outputs = [run.values[slot] for slot in executor.output_slots]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 

@@ -81,7 +81,9 @@ class Objective:
         self._several = sum(o.loss is not None for o in self.outputs) > 1
         self.named_metrics = self._named_metrics(len(names) > 1)
         self.loss_total = 0.0
-        self.samples = 0
+        self.samples = 0.0
+        #: What part of its samples' steps a batch holds: below 1 for windows of truncated back-propagation.
+        self.share = 1.0
 
     def _named_metrics(self, prefixed: bool) -> list[tuple[str, Any]]:
         """(name in logs, metric), with Keras's rules where names meet."""
@@ -114,7 +116,10 @@ class Objective:
         samples = 0
         for output, y, weight in zip(self.outputs, ys, weights, strict=True):
             dy: Any = None
-            if y is not None:
+            if y is None:
+                if output.loss is not None:
+                    raise ValueError(f"{self._what(output)} is missing: the output has a loss")
+            else:
                 pred = run.values[output.slot]
                 samples = samples or len(pred)
                 mask = _mask_of(run, output.slot, pred)
@@ -127,7 +132,7 @@ class Objective:
                         value, dy = loss.value_and_grad(y, pred, weight, mask)
                     value = float(value) if np.ndim(value) == 0 else float(np.sum(value))
                     if self._several:
-                        output.total += value * len(pred)
+                        output.total += value * len(pred) * self.share
                     if output.weight != 1.0:
                         value *= output.weight
                         dy = dy * np.float32(output.weight)
@@ -137,7 +142,7 @@ class Objective:
                 for metric in output.weighted_metrics:
                     metric.update(y, pred, weight, mask)
             dys.append(dy if gradients else None)
-        self._batch = samples
+        self._batch = samples * self.share
         return total, dys
 
     def add(self, loss: float) -> None:
@@ -149,7 +154,7 @@ class Objective:
 
     def reset(self) -> None:
         """Forget all batches."""
-        self.loss_total, self.samples = 0.0, 0
+        self.loss_total, self.samples, self.share = 0.0, 0.0, 1.0
         for output in self.outputs:
             output.total = 0.0
         for _, metric in self.named_metrics:
@@ -177,13 +182,16 @@ class Objective:
         values = [logs[name] for name in order]
         return values[0] if len(values) == 1 else values
 
+    def _what(self, output: _Output) -> str:
+        """How errors call an output's targets."""
+        return f"y[{output.name!r}]" if len(self.outputs) > 1 else "y"
+
     def check_targets(self, ys: list[Any], output_shapes: list[Any]) -> None:
         """Raise a ValueError or TypeError if targets of a data set will not do."""
-        several = len(self.outputs) > 1
         for output, y, shape in zip(self.outputs, ys, output_shapes, strict=True):
             if output.loss is None:
                 continue
-            what = f"y[{output.name!r}]" if several else "y"
+            what = self._what(output)
             if y is None:
                 raise ValueError(f"{what} is missing: the output has a loss")
             output.loss.check_targets(y, shape, what)
