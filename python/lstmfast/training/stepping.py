@@ -169,7 +169,10 @@ def _culprit(model: Any, batch: DataSet) -> str:
             )
     for variable in model.variables:
         if not _finite(variable.value):
-            return f"input and target are finite, the weight {variable.path!r} is not"
+            return (
+                f"input and target are finite, the weight {variable.path!r} is not; if the step before made it so, "
+                "its input held infinity or its gradients overflowed"
+            )
     return "input, target and weights are finite, the loss itself is not"
 
 

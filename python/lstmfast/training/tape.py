@@ -79,10 +79,10 @@ class Tape:
         slots = model.executor.output_slots
         if isinstance(dy, dict):
             structure = model.output
-            given = [
-                dy.get(name)
-                for name in (sorted(structure) if isinstance(structure, dict) else model.output_names)
-            ]
+            names = sorted(structure) if isinstance(structure, dict) else model.output_names
+            if not set(dy) <= set(names):
+                raise ValueError(f"dy is a dict with keys {list(dy)}, the model's outputs are {names}")
+            given = [dy.get(name) for name in names]
         elif len(slots) == 1:
             given = flatten(dy) if isinstance(dy, (list, tuple)) and len(dy) == 1 and np.ndim(dy[0]) else [dy]
         elif isinstance(dy, (list, tuple)) and len(dy) == len(slots):
