@@ -30,6 +30,13 @@ class _Output:
     metrics: list[Any]
     weighted_metrics: list[Any]
     total: float = 0.0  # of the loss over samples, for the log of several outputs
+    windows: list[tuple[Any, ...]] = field(default_factory=list)  # of a batch, until `finish_windows`
+
+    def update_metrics(self, y: Array, pred: Array, weight: Any, mask: Any) -> None:
+        for metric in self.metrics:
+            metric.update(y, pred, None, mask)
+        for metric in self.weighted_metrics:
+            metric.update(y, pred, weight, mask)
 
 
 @dataclass
@@ -137,10 +144,11 @@ class Objective:
                         value *= output.weight
                         dy = dy * np.float32(output.weight)
                     total += value
-                for metric in output.metrics:
-                    metric.update(y, pred, None, mask)
-                for metric in output.weighted_metrics:
-                    metric.update(y, pred, weight, mask)
+                if output.metrics or output.weighted_metrics:
+                    if self.share == 1.0:
+                        output.update_metrics(y, pred, weight, mask)
+                    else:
+                        output.windows.append((y, pred, weight, mask))
             dys.append(dy if gradients else None)
         self._batch = samples * self.share
         return total, dys
@@ -150,6 +158,21 @@ class Objective:
         self.loss_total += loss * self._batch
         self.samples += self._batch
 
+    def finish_windows(self) -> None:
+        """After a batch that came in windows along time (`share` below 1): metrics see it as a whole."""
+        self.share = 1.0
+        for output in self.outputs:
+            windows, output.windows = output.windows, []
+            if windows:
+                y, pred, weight, mask = zip(*windows, strict=True)
+                whole_weight = weight[0]
+                if whole_weight is not None and whole_weight.ndim > 1:
+                    whole_weight = np.concatenate(weight, axis=1)
+                whole_mask = None if mask[0] is None else np.concatenate(mask, axis=1)
+                output.update_metrics(
+                    np.concatenate(y, axis=1), np.concatenate(pred, axis=1), whole_weight, whole_mask
+                )
+
     # --- logs
 
     def reset(self) -> None:
@@ -157,6 +180,7 @@ class Objective:
         self.loss_total, self.samples, self.share = 0.0, 0.0, 1.0
         for output in self.outputs:
             output.total = 0.0
+            output.windows.clear()
         for _, metric in self.named_metrics:
             metric.reset_state()
 

@@ -79,6 +79,7 @@ class TruncatedStep:
             step(batch)
             return
         states: list[Any] | None = None
+        objective = step.objective
         try:
             for start in range(0, time, self.steps):
                 window = self._window(batch, start, min(time, start + self.steps), time)
@@ -89,10 +90,11 @@ class TruncatedStep:
                 if start == 0:
                     _check_states(executor, states)
                 if _counts(run, executor.output_slots):
-                    step.objective.share = (min(time, start + self.steps) - start) / time
+                    objective.share = (min(time, start + self.steps) - start) / time
                     step.learn(window, run)
+            objective.finish_windows()
         finally:
-            step.objective.share = 1.0
+            objective.share = 1.0
 
     def _timed(self, batch: DataSet) -> list[bool]:
         """Which inputs have a time axis: those of rank 3 and more, and sequences of ids."""
