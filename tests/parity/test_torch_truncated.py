@@ -40,7 +40,8 @@ def detached(state):
 
 @pytest.mark.parametrize("kind", ["LSTM", "SimpleRNN"])
 @pytest.mark.parametrize(("time", "steps"), [(12, 4), (13, 5), (7, 1), (9, 9)])
-def test_gradients_of_every_window(kind, time, steps, rng):
+@pytest.mark.parametrize("stateful", [False, True])
+def test_gradients_of_every_window(kind, time, steps, stateful, rng):
     """Each window's gradients, and the weights after plain SGD on them (of one bias: the second stays 0)."""
     torch.manual_seed(1)
     net = Net(kind)
@@ -50,8 +51,9 @@ def test_gradients_of_every_window(kind, time, steps, rng):
     x = rng.standard_normal((8, time, 3)).astype(np.float32)
     y = rng.standard_normal((8, time, 2)).astype(np.float32)
     cell = getattr(layers, kind)
+    options = {"return_sequences": True, "stateful": stateful}
     model = Sequential(
-        [Input((None, 3)), cell(6, return_sequences=True), cell(5, return_sequences=True), layers.Dense(2)]
+        [Input(batch_shape=(4, None, 3)), cell(6, **options), cell(5, **options), layers.Dense(2)]
     )
     model.set_weights(net.keras_weights())
     model.compile(lf.optimizers.SGD(0.2), "mse")
@@ -61,11 +63,11 @@ def test_gradients_of_every_window(kind, time, steps, rng):
     )
     model.fit(x, y, batch_size=4, epochs=2, shuffle=False, tbptt=steps, verbose=0, callbacks=[hook])
 
-    theirs = []
+    theirs, states = [], (None, None)
     parameters = [p for p in net.parameters() if p.requires_grad]
     for _ in range(2):
         for at in (0, 4):
-            states = (None, None)
+            states = states if stateful else (None, None)
             for start in range(0, time, steps):
                 window = slice(start, start + steps)
                 out, states = net(torch.from_numpy(x[at : at + 4, window]), states)
