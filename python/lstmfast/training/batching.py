@@ -66,24 +66,26 @@ class DataSet:
             for k in range(count):
                 yield self.part(k * size, min(n, (k + 1) * size))
             return
-        lists = self._lists()
-        buffers: list[list[Any]] = [
-            [None if a is None else np.empty((min(size, n), *a.shape[1:]), a.dtype) for a in group]
-            for group in lists
+        size = min(size, n)
+        whole = self._made(
+            [
+                [None if a is None else np.empty((size, *a.shape[1:]), a.dtype) for a in group]
+                for group in self._lists()
+            ]
+        )
+        pairs = [
+            (a, buffer)
+            for group, buffers in zip(self._lists(), whole._lists(), strict=True)
+            for a, buffer in zip(group, buffers, strict=True)
+            if a is not None
         ]
         for k in range(count):
             chosen = order[k * size : (k + 1) * size]
             m = len(chosen)
             # mode="clip" lets take write straight into `out`; nothing is clipped, `order` is a permutation.
-            yield self._made(
-                [
-                    [
-                        None if a is None else np.take(a, chosen, axis=0, out=b[:m], mode="clip")
-                        for a, b in zip(group, buffer, strict=True)
-                    ]
-                    for group, buffer in zip(lists, buffers, strict=True)
-                ]
-            )
+            for a, buffer in pairs:
+                a.take(chosen, 0, buffer if m == size else buffer[:m], "clip")
+            yield whole if m == size else whole.part(0, m)
 
 
 def batch_size_for(model: Model, batch_size: Any, n: int) -> int:
