@@ -6,10 +6,13 @@ from __future__ import annotations
 import gc
 import threading
 import traceback
+import warnings
 import weakref
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import lstmfast as lf
 from lstmfast import Input, Model, Sequential, layers
@@ -75,6 +78,22 @@ class Bare:
 
     def __getitem__(self, index):
         return parts()[index]
+
+
+class See(layers.Layer):
+    """Keeps what passes in training."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.seen = []
+
+    def forward(self, x, call):
+        if call.training:
+            self.seen.append(x)
+        return x
+
+    def backward(self, dy, call):
+        return dy
 
 
 def same(a, b):
@@ -156,6 +175,27 @@ def test_a_generator_that_ends_ends_the_training():
     with pytest.warns(RuntimeWarning, match="ran out of data"):
         history = model.fit(iter(parts()), epochs=3, verbose=0)
     assert history.epoch == [0] and len(history.history["loss"]) == 1
+
+
+def test_validation_data():
+    """Each validation begins anew, but a generator goes on; where it has ended there is no val_loss."""
+    model = network()
+    expected = None
+    for data, options in (
+        ((X[:16], Y[:16]), {"validation_batch_size": 8}),
+        (Reloadable(parts()), {"validation_steps": 2}),
+        (Pieces(), {"validation_steps": 2}),
+        (iter(parts()[:2] * 3), {"validation_steps": 2}),
+    ):
+        model = network()
+        found = model.fit(
+            X, Y, epochs=3, batch_size=8, shuffle=False, verbose=0, validation_data=data, **options
+        )
+        expected = expected or found.history
+        assert found.history == expected
+    with pytest.warns(RuntimeWarning, match="ran out of data"):
+        history = network().fit(X, Y, epochs=2, verbose=0, validation_data=iter(parts())).history
+    assert len(history["loss"]) == 2 and len(history["val_loss"]) == 1
 
 
 def test_nothing_is_read_that_is_not_needed():
@@ -359,6 +399,50 @@ def test_a_model_is_built_by_its_first_batch():
     assert model.input_shape == (None, 6, 3)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 6), st.integers(1, 7), st.integers(1, 5), st.sampled_from(["arrays", "loader", "pieces"])
+)
+def test_batches_of_any_numbers(available, limit, epochs, kind):
+    """Which batches each epoch takes, against the rule written out: on from the last epoch, a new start at the end."""
+    x = np.arange(2.0 * available, dtype=np.float32).reshape(-1, 1)
+    batches = [(x[i : i + 2], x[i : i + 2]) for i in range(0, len(x), 2)]
+    expected, at = [], 0
+    for _ in range(epochs):
+        end = min(at + limit, available)
+        expected.append(list(range(at, end)))
+        at = 0 if end == available else end
+    see = See()
+    model = Sequential([Input((1,)), see, layers.Dense(1)])
+    model.compile(lf.optimizers.SGD(0.0), "mse")
+    taken = []
+    note = lf.callbacks.LambdaCallback(
+        on_epoch_begin=lambda *_: taken.append([]),
+        on_train_batch_end=lambda *_: taken[-1].append(int(see.seen[-1][0, 0]) // 2),
+    )
+
+    class Numbered(PyDataset):
+        def __len__(self):
+            return available
+
+        def __getitem__(self, index):
+            return batches[index]
+
+    data = {"arrays": (x, x), "loader": (Reloadable(batches), None), "pieces": (Numbered(), None)}[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(
+            *data,
+            batch_size=2,
+            epochs=epochs,
+            steps_per_epoch=limit,
+            shuffle=False,
+            verbose=0,
+            callbacks=[note],
+        )
+    assert taken == expected
+
+
 # --- arrays of other libraries, duck typed
 
 
@@ -429,22 +513,6 @@ def test_torch_tensors_and_loaders(reference):
 
 
 # --- arrays in memory are not copied
-
-
-class See(layers.Layer):
-    """Keeps what passes in training."""
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.seen = []
-
-    def forward(self, x, call):
-        if call.training:
-            self.seen.append(x)
-        return x
-
-    def backward(self, dy, call):
-        return dy
 
 
 def test_batches_in_order_are_views_and_shuffled_ones_share_one_buffer():

@@ -199,6 +199,17 @@ def test_it_learns_what_needs_the_state():
     assert model.evaluate(x, y, verbose=0) < 0.05 * y.var()
 
 
+def test_a_seed_decides_at_any_number_of_threads():
+    results = []
+    for threads in (1, 2, 2):
+        lf.set_num_threads(threads)
+        model = network(dropout=0.2, recurrent_dropout=0.2)
+        history = model.fit(X, Y, batch_size=6, epochs=2, tbptt=3, verbose=0).history
+        results.append((model, history))
+    for model, history in results[1:]:
+        assert equal(model, results[0][0]) and history == results[0][1]
+
+
 # --- what is refused
 
 

@@ -116,6 +116,8 @@ class TrainStep:
                 finally:
                     guard.release()
         except BaseException:
+            for variable in self.trainable:  # an optimizer that failed may have changed some already
+                variable.touch()
             self._forget()
             raise
         for variable in self.others:

@@ -91,6 +91,7 @@ class Trainer(Fitting):
         self.stop_evaluating = False
         batches.restart()
         hooks.on_test_begin()
+        number = -1
         for number, batch in enumerate(batches.epoch()):
             if begins:
                 hooks.on_test_batch_begin(number)
@@ -99,7 +100,7 @@ class Trainer(Fitting):
                 hooks.on_test_batch_end(number, objective.logs())
             if self.stop_evaluating:
                 break
-        logs: dict[str, Any] = objective.logs()
+        logs: dict[str, Any] = objective.logs() if number >= 0 else {}  # a generator may have ended
         hooks.on_test_end(logs)
         return logs
 
