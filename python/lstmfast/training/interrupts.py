@@ -32,7 +32,10 @@ class InterruptGuard:
             previous = signal.getsignal(signal.SIGINT)
             if callable(previous):  # not ignored, not the system's default, not set from C
                 self._previous = previous
-                signal.signal(signal.SIGINT, self._handle)
+                try:
+                    signal.signal(signal.SIGINT, self._handle)
+                except ValueError:  # the main thread of a subinterpreter
+                    self._previous = None
         return self
 
     def __exit__(self, *_: object) -> None:
