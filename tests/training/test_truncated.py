@@ -157,6 +157,18 @@ def test_ids_several_inputs_and_outputs_and_a_model_inside():
         assert a[name] == pytest.approx(b[name], rel=1e-5)
 
 
+def test_a_model_inside_that_is_not_trained_hands_its_state_on():
+    def build(**window):
+        lf.utils.set_random_seed(6)
+        inner = Sequential([Input((None, 3)), layers.LSTM(4, return_sequences=True)])
+        inner.trainable = False
+        model = Sequential([Input((None, 3)), inner, layers.GRU(3, return_sequences=True), layers.Dense(2)])
+        model.compile(lf.optimizers.SGD(0.0), "mse")
+        return model.fit(X, Y, **OPTIONS, **window).history["loss"][0]
+
+    assert build(tbptt=3) == pytest.approx(build(), rel=1e-6)
+
+
 def test_states_do_not_leak_into_the_next_batch():
     twice, once = network(lf.optimizers.SGD(0.0)), network(lf.optimizers.SGD(0.0))
     x, y = np.concatenate([X[:6], X[:6]]), np.concatenate([Y[:6], Y[:6]])

@@ -70,7 +70,7 @@ class Callback:
         self.on_batch_end(batch, logs=logs)
 
     def on_gradients(self, batch: int, gradients: list[Any], logs: Logs | None = None) -> Any:
-        """Between the backward pass and the optimizer's step of `fit`.
+        """Between the backward pass and the optimizer's step of `fit`; with `tbptt`, for each window of a batch.
 
         Parameters
         ----------

@@ -46,7 +46,7 @@ class GradientPlan(NamedTuple):
 
 
 class Run:
-    """One forward pass: arrays, masks and lengths by slot, and the call of every step that kept something."""
+    """One forward pass: arrays, masks and lengths by slot, and the call of every step."""
 
     __slots__ = ("calls", "lengths", "masks", "penalties", "penalty", "plan", "values")
 
@@ -228,9 +228,8 @@ class Executor:
             if states is not None:
                 call.initial_state = states[index]
             self._run_step(run, step, call, track_masks, lengths is not None)
-            if plan is not None:
-                run.calls.append(call)
-            else:
+            run.calls.append(call)
+            if plan is None:
                 for slot in step.frees:
                     values[slot] = None
         return run

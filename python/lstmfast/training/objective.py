@@ -137,7 +137,7 @@ class Objective:
                         value, dy, pred = fused.value_grad_and_pred(y, pred, weight, mask)
                     else:
                         value, dy = loss.value_and_grad(y, pred, weight, mask)
-                    value = float(value) if np.ndim(value) == 0 else float(np.sum(value))
+                    value = float(value.sum() if isinstance(value, np.ndarray) else value)
                     if self._several:
                         output.total += value * len(pred) * self.share
                     if output.weight != 1.0:

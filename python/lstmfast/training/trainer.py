@@ -46,7 +46,7 @@ class Trainer(Fitting):
         x, y, batch_size, verbose, sample_weight, callbacks, lengths
             As in `fit`.
         steps : int, optional
-            End after this many batches.
+            End after this many batches; needed for a generator without end.
         return_dict : bool
             A dict by names rather than a list.
 
@@ -149,9 +149,9 @@ class Trainer(Fitting):
         Parameters
         ----------
         x, batch_size, verbose, callbacks, lengths
-            As in `fit`.
+            As in `fit`; of batches that `x` gives, only inputs and lengths count.
         steps : int, optional
-            End after this many batches.
+            End after this many batches; needed for a generator without end.
 
         Returns
         -------
