@@ -188,6 +188,40 @@ def test_gradients_of_inputs_and_states(given):
             assert gradient[index] == pytest.approx((a - 8 * b + 8 * c - d) / 0.12, abs=2e-4)
 
 
+@pytest.mark.parametrize("build", [tagger, "nested"])
+def test_states_from_tape_to_tape_are_truncated_training(build):
+    def made():
+        lf.utils.set_random_seed(3)
+        model = tagger()
+        if build == "nested":
+            inner = Sequential([Input((None, 3)), layers.GRU(3, return_sequences=True)])
+            after = layers.LSTM(5, return_sequences=True)
+            model = Sequential([Input((None, 3)), inner, after, layers.Dense(2)])
+        model.compile("adam", "mse")
+        return model
+
+    fitted, by_hand = made(), made()
+    fitted.fit(X, STEPS, batch_size=10, tbptt=4, shuffle=False, verbose=0)
+    for rows in (slice(0, 10), slice(10, 20)):
+        states = None
+        for window in (slice(0, 4), slice(4, 6)):
+            out, tape = by_hand.forward(X[rows, window], training=True, states=states)
+            grads, _, _ = tape.backward(MSE().value_and_grad(STEPS[rows, window], out)[1])
+            by_hand.apply_gradients(grads)
+            states = tape.states
+    for a, b in zip(fitted.get_weights(), by_hand.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    whole = by_hand(X)
+    first, tape = by_hand.forward(X[:, :4])
+    second, _ = by_hand.forward(X[:, 4:], states=tape.states)
+    np.testing.assert_array_equal(np.concatenate([first, second], axis=1), whole)
+    for wrong in ([], tape.states[:1], tuple(tape.states)):
+        with pytest.raises(ValueError, match="states must be"):
+            by_hand.forward(X, states=wrong)
+    with pytest.raises(ValueError, match=r"states of layer .* must have shapes"):
+        by_hand.forward(X[:3], states=tape.states)
+
+
 def test_ids_have_no_gradient():
     model = embedded()
     y, tape = model.forward(IDS)

@@ -14,7 +14,7 @@ from ..layers.arrays import checked_lengths, checked_mask
 from ..layers.base import Layer
 from ..layers.call import Call
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
-from ..training.tape import Tape
+from ..training.tape import Tape, checked_states
 from ..training.trainer import Trainer
 from ..variables import Variable
 from . import config as _config
@@ -261,13 +261,17 @@ class Model(Trainer, Layer):
         )
         return self.pack_outputs([run.values[slot] for slot in self.executor.output_slots])
 
-    def forward(self, x: Any, training: bool = False, lengths: Any = None, mask: Any = None) -> Any:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, x: Any, training: bool = False, lengths: Any = None, mask: Any = None, states: Any = None
+    ) -> Any:
         """Outputs, and a tape for `Tape.backward`.
 
         Parameters
         ----------
         x, training, lengths, mask
             As in calling the model.
+        states : list, optional
+            `Tape.states` of an earlier call: the recurrent layers go on from there.
 
         Returns
         -------
@@ -283,12 +287,18 @@ class Model(Trainer, Layer):
         >>> grads, dx, dstates = tape.backward(np.ones_like(y))
         >>> [g.shape for g in grads], dx.shape
         ([(4, 12), (3, 12), (12,)], (2, 5, 4))
+        >>> y, tape = model.forward(np.ones((2, 5, 4)), training=True, states=tape.states)  # steps 5 to 9
         """
         arrays = self._standardize(x)
         executor = self.executor
         plan = executor.gradient_plan(of_inputs=True)
         run = executor.forward(
-            arrays, training, plan, self.masks_of(mask, arrays), self.lengths_of(lengths, arrays)
+            arrays,
+            training,
+            plan,
+            self.masks_of(mask, arrays),
+            self.lengths_of(lengths, arrays),
+            states=None if states is None else checked_states(executor, states, len(arrays[0])),
         )
         y = self.pack_outputs([run.values[slot] for slot in executor.output_slots])
         return y, Tape(self, run)
