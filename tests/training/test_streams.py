@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import lstmfast as lf
 from lstmfast import Input, Model, Sequential, layers
+from lstmfast.training import prefetch
 from lstmfast.utils import PyDataset
 
 X = np.random.default_rng(0).standard_normal((40, 6, 3)).astype(np.float32)
@@ -287,6 +288,37 @@ def test_an_error_in_training_ends_the_thread_and_lets_go_of_the_generator():
     assert no_threads() and closed == [True]
     network().fit(source(), steps_per_epoch=2, verbose=0)
     assert no_threads() and closed == [True] * 2
+
+
+def test_a_generator_that_waits_forever_does_not_hold_up_an_error(monkeypatch):
+    monkeypatch.setattr(prefetch, "_PATIENCE", 0.1)
+    release = threading.Event()
+
+    def waiting():
+        yield parts()[0]
+        release.wait()
+
+    class Stop(lf.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        network().fit(waiting(), verbose=0, callbacks=[Stop()])
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name == "lstmfast-prefetch":
+            thread.join()
+
+
+def test_a_stateful_model_from_a_stream():
+    lf.utils.set_random_seed(0)
+    model = Sequential([Input(batch_shape=(8, 6, 3)), layers.LSTM(4, stateful=True), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    history = model.fit(Reloadable(parts()), epochs=2, verbose=0, validation_data=(X[:16], Y[:16])).history
+    assert len(history["val_loss"]) == 2
+    with pytest.raises(ValueError, match="batch") as caught:
+        model.fit(Reloadable([*parts()[:2], (X[:5], Y[:5])]), verbose=0)
+    assert "epoch 1, batch 3" in caught.value.__notes__[0]
 
 
 def test_batches_are_freed():

@@ -168,10 +168,10 @@ class Fitting(Compiled):
                 batch_size = batch_size_for(self, batch_size, len(data))
                 batches = ArrayBatches(data, batch_size, shuffle, limit)
             if isinstance(validation, DataSet):
-                size = positive_int(validation_batch_size, "validation_batch_size", batch_size or 32)
-                validation = ArrayBatches(
-                    validation, batch_size_for(self, size, len(validation)), limit=validation_steps
-                )
+                if validation_batch_size is not None:
+                    batch_size = positive_int(validation_batch_size, "validation_batch_size")
+                size = batch_size_for(self, batch_size, len(validation))
+                validation = ArrayBatches(validation, size, limit=validation_steps)
             hooks = self._callback_list(callbacks, verbose, epochs, batches.steps, history=True)
             guard = stack.enter_context(InterruptGuard())
             step = TrainStep(

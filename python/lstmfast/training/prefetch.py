@@ -12,6 +12,7 @@ __all__ = ["Ahead"]
 
 T = TypeVar("T")
 _END = object()
+_PATIENCE = 10.0  # seconds
 
 
 class Ahead(Generic[T]):
@@ -66,12 +67,15 @@ class Ahead(Generic[T]):
         return item  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Wait for what was asked for, end the thread, let go of the iterator."""
+        """Wait for what was asked for, end the thread, let go of the iterator.
+
+        An iterator that gives nothing for many seconds (it may wait for what will never come) is left to its thread.
+        """
         thread, self._thread = self._thread, None
         self._items = None
         if thread is not None:
             self._requests.put(False)
-            thread.join()
+            thread.join(_PATIENCE)
 
 
 def _serve(items: Iterator[Any], requests: SimpleQueue[bool], answers: SimpleQueue[Any]) -> None:
