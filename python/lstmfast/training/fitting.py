@@ -11,7 +11,6 @@ import numpy as np
 
 from .batching import DataSet, batch_size_for, positive_int, prepare, split, with_class_weights
 from .compiling import Compiled
-from .interrupts import InterruptGuard
 from .stepping import TrainStep
 from .streams import ArrayBatches, Batches, StreamBatches, is_stream
 from .truncated import TruncatedStep, check_model
@@ -127,6 +126,8 @@ class Fitting(Compiled):
         >>> len(history.history["loss"]), int(model.optimizer.iterations)
         (2, 24)
         """
+        from .interrupts import InterruptGuard
+
         self._need_compiled()
         if batch_size is not None:
             positive_int(batch_size, "batch_size")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .batching import DataSet
-from .interrupts import InterruptGuard
 from .objective import Objective
 
 if TYPE_CHECKING:
     from ..models.executor import GradientPlan, Run
     from ..variables import Variable
+    from .interrupts import InterruptGuard
 
 __all__ = ["TrainStep"]
 

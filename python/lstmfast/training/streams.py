@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from .. import random
 from .batching import DataSet, prepare, with_class_weights
 from .convert import is_array_like
-from .prefetch import Ahead
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -84,7 +83,7 @@ class Batches:
 
     def _let_go(self) -> None:
         rest, self._rest = self._rest, None
-        if isinstance(rest, Ahead):
+        if rest is not None:
             rest.close()
 
     def epoch(self) -> Iterator[DataSet]:
@@ -234,7 +233,11 @@ class StreamBatches(Batches):
         raw, first = self._raw, self.first
         self._raw = self.first = None
         items = self._batches(raw if raw is not None else self._begin(), first)
-        return Ahead(items) if self._threaded else items
+        if not self._threaded:
+            return items
+        from .prefetch import Ahead  # here, as importing queue and threading takes a millisecond
+
+        return Ahead(items)
 
     def restart(self) -> None:
         if self._once is None and self.first is None:
