@@ -303,3 +303,12 @@ def test_moving_averages_take_over_at_the_end():
         average = [0.5 * a + 0.5 * w for a, w in zip(average, weights, strict=True)]
     for a, b in zip(model.get_weights(), average, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_moving_averages_of_no_step_are_not_taken():
+    model = network(lf.optimizers.SGD(0.1, use_ema=True))
+    before = model.get_weights()
+    skip = lf.callbacks.LambdaCallback(on_gradients=lambda *_: False)
+    model.fit(X, Y, callbacks=[skip], **OPTIONS)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -195,7 +195,7 @@ class Fitting(Compiled):
                 hooks.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
-            if epochs > 0:
+            if int(self.optimizer.iterations):  # else there are no averages yet
                 self.optimizer.finalize_variable_values(step.trainable)
             hooks.on_train_end(logs)
         return hooks.history  # type: ignore[no-any-return]
