@@ -39,9 +39,8 @@ class InterruptGuard:
         return self
 
     def __exit__(self, *_: object) -> None:
-        previous, self._previous = self._previous, None
-        if previous is not None:
-            signal.signal(signal.SIGINT, previous)
+        if self._previous is not None:  # kept: a Ctrl-C on this very line still finds it
+            signal.signal(signal.SIGINT, self._previous)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.busy:
