@@ -224,6 +224,7 @@ def test_a_step_of_the_optimizer_is_whole():
     np.testing.assert_array_equal(model(X), Sequential(model.layers)(X))
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
 def test_ctrl_c_at_any_time():
     """Signals at random times: weights are finite, packed copies current, and training goes on."""
     model = network()
@@ -273,6 +274,7 @@ def test_an_ignored_ctrl_c_stays_ignored():
         signal.signal(signal.SIGINT, old)
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
 def test_ctrl_c_while_a_generator_is_slow():
     main = threading.main_thread().ident
 
