@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 __all__ = ["Callback", "CallbackList", "History", "LambdaCallback"]
 
 Logs = dict[str, Any]
@@ -66,6 +68,38 @@ class Callback:
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a step of training; `logs` holds the metrics of the epoch so far."""
         self.on_batch_end(batch, logs=logs)
+
+    def on_gradients(self, batch: int, gradients: list[Any], logs: Logs | None = None) -> Any:
+        """Between the backward pass and the optimizer's step of `fit`; with `tbptt`, for each window of a batch.
+
+        Parameters
+        ----------
+        batch : int
+        gradients : list of numpy.ndarray or None
+            In the order of ``model.trainable_variables``, regularizers included, before the optimizer clips
+            them; None for a variable that no loss depends on. Changes in place count. The arrays are used
+            again for the next step: copy what is to be kept.
+        logs : dict
+            ``{"loss": ...}`` of this batch.
+
+        Returns
+        -------
+        None, list or False
+            None: go on with `gradients`. A list of arrays of the same shapes (or None: leave the variable as
+            it is): take these. False: leave the optimizer's step out; callbacks behind are not asked.
+
+        Examples
+        --------
+        Steps with the mean gradient of two batches:
+
+        >>> from lstmfast.callbacks import Callback
+        >>> class EveryOther(Callback):
+        ...     def on_gradients(self, batch, gradients, logs=None):
+        ...         if batch % 2 == 0:
+        ...             self.kept = [g.copy() for g in gradients]
+        ...             return False
+        ...         return [(a + b) / 2 for a, b in zip(self.kept, gradients)]
+        """
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before a batch of evaluation."""
@@ -278,6 +312,25 @@ class CallbackList(Callback):
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_train_batch_end"):
             hook(batch, logs)
+
+    def on_gradients(self, batch: int, gradients: list[Any], logs: Logs | None = None) -> Any:
+        count = len(gradients)
+        for hook in self._of("on_gradients"):
+            given = hook(batch, gradients, logs)
+            if given is None:
+                continue
+            if isinstance(given, (bool, np.bool_)) and not given:
+                return False
+            if not isinstance(given, (list, tuple)) or len(given) != count:
+                got = f"one of {len(given)}" if isinstance(given, (list, tuple)) else repr(given)
+                raise ValueError(
+                    f"on_gradients must return None, False, or a list of {count} arrays, one for each trainable "
+                    f"variable; got {got}"
+                )
+            gradients = list(given)
+        if len(gradients) != count:
+            raise ValueError(f"on_gradients must leave {count} arrays in the list, it has {len(gradients)}")
+        return gradients
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_test_batch_begin"):

@@ -339,11 +339,16 @@ class Bidirectional(Layer):
 
     def _run_directions(self, x: Array, call: Call) -> tuple[Any, Any]:
         """What the two layers give for `x`, each in its own order of steps; keeps their calls in `saved`."""
-        initial = (None, None) if call.initial_state is None else self._halves(call.initial_state)
+        initial, carried = (
+            (None, None) if given is None else self._halves(given)
+            for given in (call.initial_state, call.carried_state)
+        )
         resets = call.resets
         backward_resets = None if resets is None else np.pad(resets[:, 1:], ((0, 0), (0, 1)))
         results, calls, penalties = [], [], []
-        for layer, state, anew in zip(self._directions, initial, (resets, backward_resets), strict=True):
+        for layer, state, carry, anew in zip(
+            self._directions, initial, carried, (resets, backward_resets), strict=True
+        ):
             inner = Call(
                 call.training,
                 call.save,
@@ -354,6 +359,7 @@ class Bidirectional(Layer):
                 call.rng if call.training else None,
                 resets=anew,
             )
+            inner.carried_state = carry
             result = layer.forward(x, inner)
             results.append(result)
             calls.append(inner)
@@ -407,7 +413,7 @@ class Bidirectional(Layer):
                 d_initial += [None] * layer.n_states
                 continue
             part = layer.backward(dy if self.return_state else dy[0], inner)
-            d_initial += inner.d_initial_state or [None] * layer.n_states
+            d_initial += inner.d_carried_state or inner.d_initial_state or [None] * layer.n_states
             dx = part if dx is None or part is None else dx + part
         if any(d is not None for d in d_initial):
             made = next(d for d in d_initial if d is not None)

@@ -34,6 +34,11 @@ class Call:
     initial_state : tuple of (B, H) arrays or None
     resets : (B, T) bool array or None
         Where the states of recurrent layers are the initial ones again before a step.
+    carried_state : tuple of (B, H) arrays or None
+        Where recurrent layers begin, if it is not their initial state: it is there that resets lead. For a model inside
+        another: a list with one for each of its steps.
+    final_state : tuple of (B, H) arrays or None
+        Set by `forward` of recurrent layers that are not stateful: truncated back-propagation carries it on.
     rng : numpy.random.Generator
         Source of random numbers in training.
     defer_activation : bool
@@ -44,14 +49,17 @@ class Call:
         A mask that `forward` made on its way: spares a call of `compute_mask`.
     penalty : float
         Of activity regularizers of layers inside this one, set by `forward`; a model adds it to the loss.
-    d_initial_state : tuple of arrays or None
+    d_initial_state, d_carried_state : tuple of arrays or None
         Set by `backward` of recurrent layers.
     """
 
     __slots__ = (
         "_rng",
+        "carried_state",
+        "d_carried_state",
         "d_initial_state",
         "defer_activation",
+        "final_state",
         "initial_state",
         "lengths",
         "mask",
@@ -88,7 +96,10 @@ class Call:
         self.saved: Any = None
         self.output_mask: Any = None
         self.penalty = 0.0
+        self.carried_state: Any = None
         self.d_initial_state: Any = None
+        self.d_carried_state: Any = None
+        self.final_state: Any = None
 
     @property
     def rng(self) -> np.random.Generator:

@@ -311,14 +311,15 @@ class RecurrentLayer(Layer):
 
     def forward(self, x: Array, call: Call) -> Any:
         initial = call.initial_state
-        if initial is None and self.stateful and self.states is not None:
+        carried = call.carried_state
+        if initial is None and carried is None and self.stateful and self.states is not None:
             if len(x) != len(self.states[0]):
                 raise ValueError(
                     "If an RNN is stateful, the batch size of the input sequences must be the same as the "
                     f"batch size of the initial state. Expected batch size: {len(self.states[0])}. Received "
                     f"batch size: {len(x)}"
                 )
-            initial = tuple(self.states)
+            carried = tuple(self.states)
         x = np.ascontiguousarray(x)
         weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
         x_mask = recurrent_mask = gate_mask = None
@@ -341,9 +342,12 @@ class RecurrentLayer(Layer):
             self.zero_output_for_mask,
             call.save,
             resets=call.resets,
+            carried_state=carried,
         )
         if self.stateful:
             self.states = [state.copy() for state in states]
+        else:
+            call.final_state = states
         if self.zero_output_for_mask and call.mask is not None and not self.return_sequences:
             y = np.where(self._last_step(call.mask, call.lengths), y, np.float32(0))
         if call.save:
@@ -377,7 +381,7 @@ class RecurrentLayer(Layer):
         drecurrent = self.recurrent_kernel.grad_out()[0]
         dbias = None if self.bias is None else self.bias.grad_out()[0]
         dextra = [v.grad_out()[0] for v in self._extra]
-        dx, call.d_initial_state, _ = _core.recurrent_backward(
+        dx, call.d_initial_state, call.d_carried_state = _core.recurrent_backward(
             weights, tape, dy, dstates, dkernel, drecurrent, dbias, accumulate, call.needs_dx, dextra
         )
         if dx is not None and x_mask is not None:

@@ -88,7 +88,10 @@ class Loss:
             Of a shape that `y_pred`'s begins with.
         gradient : ndarray, of the shape of `y_pred`
         """
-        raise NotImplementedError(f"{type(self).__name__} does not implement call_and_grad()")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement call_and_grad(y_true, y_pred), which returns the value of "
+            "each sample and the gradient of their sum with respect to y_pred"
+        )
 
     def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
         """The value of each sample, without weights and reduction."""
@@ -145,7 +148,10 @@ class Loss:
         self, y_true: Any, pred: Array, values: Any, grad: Any, sample_weight: Any, mask: Any
     ) -> tuple[Any, Array]:
         """Weights and reduction for what `call_and_grad` gave."""
-        values, grad = np.asarray(values, np.float32), np.asarray(grad, np.float32)
+        try:
+            values, grad = np.asarray(values, np.float32), np.asarray(grad, np.float32)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"loss {self.name!r}: value and gradient must be numbers: {error}") from None
         if grad.shape != pred.shape or values.shape != pred.shape[: values.ndim]:
             raise ValueError(
                 f"loss {self.name!r}: expected values of a shape that {pred.shape} begins with and a "

@@ -3,37 +3,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..utils.naming import object_name
-from .arrays import Array
+from .arrays import Array, numeric
 from .base import Loss
 
 __all__ = ["FunctionLoss"]
 
 
 class FunctionLoss(Loss):
-    """A plain function ``f(y_true, y_pred) -> (values, gradient)`` as a loss.
+    """A plain function ``f(y_true, y_pred) -> (value, gradient)`` as a loss; `compile` makes one of a function.
+
+    `y_pred` is what the model's output gives, float32 (B, ...); `y_true` the targets as the caller gave them
+    (in `fit`: float32, or int64 for integers, with a last axis of length 1 where the output has one). Both
+    are read-only. The gradient has the shape of `y_pred`.
+
+    - **A value for each element**: of a shape that `y_pred`'s begins with, such as (B,) or (B, T). The
+      gradient is that of their plain sum: each element's own, not divided by their number. `reduction`,
+      sample weights and masks apply to both, as for every loss: by default the loss is
+      ``sum(weight * value) / count``, where steps that a mask or `lengths` excludes have weight 0 and do not
+      count.
+    - **One number**: the loss itself, and its own gradient. `reduction` does not apply; sample weights, masks
+      and `lengths` on an output with time steps are refused, as nothing says which part of the number they
+      concern.
+
+    With several outputs each has a loss of its own, multiplied by its entry of `loss_weights`.
 
     Parameters
     ----------
     fn : callable
-        Gives either the value of each sample and the derivative of their sum by `y_pred` (weights and
-        `reduction` apply), or one number, the loss itself, and its derivative.
+        Or any object with such a ``__call__``.
     reduction, name, dtype
         As for `Loss`.
+
+    Raises
+    ------
+    TypeError
+        When it is used, if `fn` does not return a value and a gradient.
+    ValueError
+        If their shapes do not fit, or one number meets weights or a mask.
 
     Examples
     --------
     >>> import numpy as np
     >>> from lstmfast.losses import FunctionLoss
-    >>> def squared(y_true, y_pred):
+    >>> def squared(y_true, y_pred):  # a value for each sample
     ...     error = y_pred - y_true
-    ...     return (error**2).mean(), 2 * error / error.size
+    ...     return (error**2).sum(axis=-1), 2 * error
     >>> value, gradient = FunctionLoss(squared).value_and_grad(np.zeros((2, 1)), np.float32([[1], [3]]))
     >>> float(value), gradient.ravel().tolist()
     (5.0, [1.0, 3.0])
@@ -50,11 +71,17 @@ class FunctionLoss(Loss):
         self.fn = fn
 
     def call_and_grad(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
-        result = self.fn(y_true, y_pred)
-        if not isinstance(result, tuple) or len(result) != 2:
+        result = self.fn(_read_only(y_true), _read_only(y_pred))
+        if not isinstance(result, tuple) or len(result) != 2 or any(part is None for part in result):
+            got = (
+                f"a tuple of {len(result)}"
+                if isinstance(result, tuple) and len(result) != 2
+                else repr(result)
+            )
             raise TypeError(
-                f"loss function {self.name!r}: expected a tuple (value, gradient with respect to y_pred), "
-                f"got {type(result).__name__}"
+                f"loss function {self.name!r} must return a tuple (value, gradient with respect to y_pred): there "
+                "is no automatic differentiation. The value is one for each sample or time step, or one number; "
+                f"the gradient has the shape of y_pred, {np.shape(y_pred)}. Got {got[:200]}"
             )
         return result
 
@@ -69,10 +96,16 @@ class FunctionLoss(Loss):
         values, grad = self.call_and_grad(np.asarray(y_true), pred)
         if np.ndim(values) == 0 and (sample_weight is not None or mask is not None):
             raise ValueError(
-                f"loss function {self.name!r} gives one number: sample_weight and masks need one value for "
-                "each sample"
+                f"loss function {self.name!r} gives one number: sample_weight, masks and lengths need one value for "
+                "each sample or time step"
             )
         return self._weighted(y_true, pred, values, grad, sample_weight, mask)
+
+    def check_targets(
+        self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y"
+    ) -> None:
+        """Only that targets are numbers: what else they may be, NaN for missing ones say, `fn` knows."""
+        numeric(y_true, name)
 
     def get_config(self) -> dict[str, Any]:
         from ..saving.registry import serialize_keras_object
@@ -85,3 +118,10 @@ class FunctionLoss(Loss):
 
         fn = config["fn"]
         return cls(**{**config, "fn": fn if callable(fn) else deserialize_keras_object(fn)})
+
+
+def _read_only(array: Array) -> Array:
+    """The targets may be the caller's own, the predictions are needed by the backward pass."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

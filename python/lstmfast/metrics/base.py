@@ -147,7 +147,10 @@ class Mean(Metric):
                 self.total += float(whole) / inner
                 self.count += samples
             return
-        values, weights = weigh(values.astype(np.float64), np.asarray(sample_weight, np.float64))
+        weights = np.asarray(sample_weight, np.float64)
+        if not values.ndim:  # one number for the batch counts by all weights
+            values = np.broadcast_to(values, weights.shape)
+        values, weights = weigh(values.astype(np.float64), weights)
         inner = weights.size // len(weights) if weights.ndim and len(weights) else 1
         self.total += float((values * weights).sum()) / inner
         self.count += float(weights.sum()) / inner
@@ -183,7 +186,11 @@ class Sum(Metric):
 
 
 class MeanMetricWrapper(Mean):
-    """The mean of a function ``fn(y_true, y_pred, **kwargs)`` that gives a value for each sample.
+    """The mean of a function ``fn(y_true, y_pred, **kwargs)``; `compile` makes one of a function among `metrics`.
+
+    The function gives a value for each sample, (B,), or time step, (B, T); masks, `lengths` and (in
+    `weighted_metrics`) sample weights weigh them. Or it gives one number for the batch: then batches count
+    the same, whatever their size, or by the sum of their weights where there are some.
 
     Parameters
     ----------
@@ -216,6 +223,11 @@ class MeanMetricWrapper(Mean):
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
         if isinstance(values, tuple):  # a loss function (values, gradient)
             values = values[0]
+        if values is None or np.asarray(values).dtype.kind not in "fiub":
+            raise TypeError(
+                f"metric function {self.name!r} must return numbers, one for each sample or time step, or one for "
+                f"the batch; got {values!r:.200}"
+            )
         super().update_state(values, sample_weight)
 
     def update(self, y_true: Array, y_pred: Array, sample_weight: Any = None, mask: Any = None) -> None:

@@ -46,7 +46,7 @@ class GradientPlan(NamedTuple):
 
 
 class Run:
-    """One forward pass: arrays, masks and lengths by slot, and the call of every step that kept something."""
+    """One forward pass: arrays, masks and lengths by slot, and the call of every step."""
 
     __slots__ = ("calls", "lengths", "masks", "penalties", "penalty", "plan", "values")
 
@@ -191,6 +191,7 @@ class Executor:
         defer: frozenset[int] | tuple[int, ...] = (),
         rng: np.random.Generator | None = None,
         resets: Array | None = None,
+        states: list[Any] | None = None,
     ) -> Run:
         """Run all steps.
 
@@ -207,6 +208,8 @@ class Executor:
         rng : numpy.random.Generator, optional
         resets : (B, T) bool array, optional
             For all recurrent layers; ValueError if one has other time steps.
+        states : list, optional
+            One for each step, from `final_states`: where recurrent layers begin instead of their initial states.
         """
         run = Run(self.slots, plan)
         values = run.values
@@ -227,10 +230,11 @@ class Executor:
                 self._hand_resets(resets, step.layer, values[step.inputs[0]], call)
             if index in defer:
                 call.defer_activation = True
+            if states is not None:
+                call.carried_state = states[index]
             self._run_step(run, step, call, track_masks, lengths is not None)
-            if plan is not None:
-                run.calls.append(call)
-            else:
+            run.calls.append(call)
+            if plan is None:
                 for slot in step.frees:
                     values[slot] = None
         return run
@@ -293,6 +297,18 @@ class Executor:
                     run.lengths[slot] = n
             else:
                 run.lengths[step.outputs[0]] = lengths
+
+    def final_states(self, run: Run) -> list[Any]:
+        """Where each step's recurrent layer ended, for `forward`; None for other layers and stateful ones.
+
+        For a model inside this one: the list of its steps' states.
+        """
+        found: list[Any] = []
+        for step, call in zip(self.steps, run.calls, strict=True):
+            assert call is not None
+            nested = step.layer.executor.final_states(call.saved) if step.nested else call.final_state  # type: ignore[attr-defined]
+            found.append(nested)
+        return found
 
     @staticmethod
     def _penalize(run: Run, layer: Layer, outputs: tuple[int, ...]) -> None:

@@ -14,7 +14,7 @@ from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
 from ..layers.call import Call
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
-from ..training.tape import Tape
+from ..training.tape import Tape, checked_states
 from ..training.trainer import Trainer
 from ..variables import Variable
 from . import config as _config
@@ -161,12 +161,14 @@ class Model(Trainer, Layer):
                 return layer
         raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in layers]}.")
 
-    def reset_states(self) -> None:
-        """Set the states of all stateful layers to zero."""
+    def reset_state(self) -> None:
+        """Set the states of all stateful layers to zero, of those in models inside too."""
         for layer in self.layers:
             reset = getattr(layer, "reset_state", None) or getattr(layer, "reset_states", None)
             if reset is not None:
                 reset()
+
+    reset_states = reset_state
 
     # --- calls
 
@@ -269,7 +271,13 @@ class Model(Trainer, Layer):
         return self.pack_outputs([run.values[slot] for slot in self.executor.output_slots])
 
     def forward(  # type: ignore[override]
-        self, x: Any, training: bool = False, lengths: Any = None, mask: Any = None, resets: Any = None
+        self,
+        x: Any,
+        training: bool = False,
+        lengths: Any = None,
+        mask: Any = None,
+        states: Any = None,
+        resets: Any = None,
     ) -> Any:
         """Outputs, and a tape for `Tape.backward`.
 
@@ -277,6 +285,8 @@ class Model(Trainer, Layer):
         ----------
         x, training, lengths, mask, resets
             As in calling the model.
+        states : list, optional
+            `Tape.states` of an earlier call: the recurrent layers go on from there.
 
         Returns
         -------
@@ -292,6 +302,7 @@ class Model(Trainer, Layer):
         >>> grads, dx, dstates = tape.backward(np.ones_like(y))
         >>> [g.shape for g in grads], dx.shape
         ([(4, 12), (3, 12), (12,)], (2, 5, 4))
+        >>> y, tape = model.forward(np.ones((2, 5, 4)), training=True, states=tape.states)  # steps 5 to 9
         """
         arrays = self._standardize(x)
         executor = self.executor
@@ -303,6 +314,7 @@ class Model(Trainer, Layer):
             self.masks_of(mask, arrays),
             self.lengths_of(lengths, arrays),
             resets=self.resets_of(resets, arrays),
+            states=None if states is None else checked_states(executor, states, len(arrays[0])),
         )
         y = self.pack_outputs([run.values[slot] for slot in executor.output_slots])
         return y, Tape(self, run)
@@ -381,7 +393,9 @@ class Model(Trainer, Layer):
         plan = executor.gradient_plan(call.needs_dx) if call.save else None
         masks = None if call.mask is None else call.mask if isinstance(call.mask, list) else [call.mask]
         lengths = None if call.lengths is None else [call.lengths] * len(arrays)
-        run = call.saved = executor.forward(arrays, call.training, plan, masks, lengths, resets=call.resets)
+        run = call.saved = executor.forward(
+            arrays, call.training, plan, masks, lengths, resets=call.resets, states=call.carried_state
+        )
         outputs = [run.values[slot] for slot in executor.output_slots]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 

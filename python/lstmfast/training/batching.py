@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..symbolic import flatten
+from .convert import plain
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -51,15 +52,13 @@ class DataSet:
         """Samples start .. stop - 1, as views."""
         return self._made([[None if a is None else a[start:stop] for a in group] for group in self._lists()])
 
-    def batches(self, size: int, order: Array | None = None, limit: int | None = None) -> Iterator[DataSet]:
+    def batches(self, size: int, order: Array | None = None) -> Iterator[DataSet]:
         """Batches of `size` samples, the last one smaller; in the given order of samples.
 
         The arrays of a shuffled batch are overwritten by the next one.
         """
         n = len(self)
         count = math.ceil(n / size)
-        if limit is not None:
-            count = min(count, limit)
         if order is None:
             if count == 1 and size >= n:
                 yield self
@@ -67,24 +66,26 @@ class DataSet:
             for k in range(count):
                 yield self.part(k * size, min(n, (k + 1) * size))
             return
-        lists = self._lists()
-        buffers: list[list[Any]] = [
-            [None if a is None else np.empty((min(size, n), *a.shape[1:]), a.dtype) for a in group]
-            for group in lists
+        size = min(size, n)
+        whole = self._made(
+            [
+                [None if a is None else np.empty((size, *a.shape[1:]), a.dtype) for a in group]
+                for group in self._lists()
+            ]
+        )
+        pairs = [
+            (a, buffer)
+            for group, buffers in zip(self._lists(), whole._lists(), strict=True)
+            for a, buffer in zip(group, buffers, strict=True)
+            if a is not None
         ]
         for k in range(count):
             chosen = order[k * size : (k + 1) * size]
             m = len(chosen)
             # mode="clip" lets take write straight into `out`; nothing is clipped, `order` is a permutation.
-            yield self._made(
-                [
-                    [
-                        None if a is None else np.take(a, chosen, axis=0, out=b[:m], mode="clip")
-                        for a, b in zip(group, buffer, strict=True)
-                    ]
-                    for group, buffer in zip(lists, buffers, strict=True)
-                ]
-            )
+            for a, buffer in pairs:
+                a.take(chosen, 0, buffer if m == size else buffer[:m], "clip")
+            yield whole if m == size else whole.part(0, m)
 
 
 def batch_size_for(model: Model, batch_size: Any, n: int) -> int:
@@ -135,8 +136,12 @@ def prepare(
     """
     if x is None:
         raise ValueError("x is missing")
-    if not isinstance(x, (list, tuple, dict)) and not hasattr(x, "__array__"):
-        raise TypeError(f"x must be an array, or a list or dict of arrays; got {type(x).__name__}")
+    x, y, sample_weight, lengths = plain(x), plain(y), plain(sample_weight), plain(lengths)
+    if not isinstance(x, (list, tuple, dict, np.ndarray)):
+        raise TypeError(
+            "x must be an array, a list or dict of arrays, or give batches (a generator, an iterable, a "
+            f"PyDataset); got {type(x).__name__}"
+        )
     xs = model._standardize(x)
     executor = model.executor
     n = len(xs[0])

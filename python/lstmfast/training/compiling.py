@@ -59,10 +59,14 @@ class Compiled:
         ----------
         optimizer : str, dict or Optimizer
         loss : str, dict, Loss or function, or a list or dict (by output names) of them
-            A function gives ``(value, gradient)``.
+            A function ``loss(y_true, y_pred)`` in NumPy gives ``(value, gradient with respect to y_pred)``:
+            see `lstmfast.losses.FunctionLoss`, also for what weights and masks do. A class of your own
+            derives from `lstmfast.losses.Loss`.
         loss_weights : float, list or dict, optional
+            Each output's loss is multiplied by its own.
         metrics, weighted_metrics : list or dict, optional
-            The weighted ones take sample weights into account.
+            The weighted ones take sample weights into account. A function ``metric(y_true, y_pred)`` in NumPy
+            gives a value for each sample or step, or one number: see `lstmfast.metrics.MeanMetricWrapper`.
         run_eagerly, steps_per_execution, jit_compile, auto_scale_loss : optional
             Accepted for Keras's sake; they change nothing.
 

@@ -30,6 +30,13 @@ class _Output:
     metrics: list[Any]
     weighted_metrics: list[Any]
     total: float = 0.0  # of the loss over samples, for the log of several outputs
+    windows: list[tuple[Any, ...]] = field(default_factory=list)  # of a batch, until `finish_windows`
+
+    def update_metrics(self, y: Array, pred: Array, weight: Any, mask: Any) -> None:
+        for metric in self.metrics:
+            metric.update(y, pred, None, mask)
+        for metric in self.weighted_metrics:
+            metric.update(y, pred, weight, mask)
 
 
 @dataclass
@@ -81,7 +88,9 @@ class Objective:
         self._several = sum(o.loss is not None for o in self.outputs) > 1
         self.named_metrics = self._named_metrics(len(names) > 1)
         self.loss_total = 0.0
-        self.samples = 0
+        self.samples = 0.0
+        #: What part of its samples' steps a batch holds: below 1 for windows of truncated back-propagation.
+        self.share = 1.0
 
     def _named_metrics(self, prefixed: bool) -> list[tuple[str, Any]]:
         """(name in logs, metric), with Keras's rules where names meet."""
@@ -114,7 +123,10 @@ class Objective:
         samples = 0
         for output, y, weight in zip(self.outputs, ys, weights, strict=True):
             dy: Any = None
-            if y is not None:
+            if y is None:
+                if output.loss is not None:
+                    raise ValueError(f"{self._what(output)} is missing: the output has a loss")
+            else:
                 pred = run.values[output.slot]
                 samples = samples or len(pred)
                 mask = _mask_of(run, output.slot, pred)
@@ -125,19 +137,20 @@ class Objective:
                         value, dy, pred = fused.value_grad_and_pred(y, pred, weight, mask)
                     else:
                         value, dy = loss.value_and_grad(y, pred, weight, mask)
-                    value = float(value) if np.ndim(value) == 0 else float(np.sum(value))
+                    value = float(value.sum() if isinstance(value, np.ndarray) else value)
                     if self._several:
-                        output.total += value * len(pred)
+                        output.total += value * len(pred) * self.share
                     if output.weight != 1.0:
                         value *= output.weight
                         dy = dy * np.float32(output.weight)
                     total += value
-                for metric in output.metrics:
-                    metric.update(y, pred, None, mask)
-                for metric in output.weighted_metrics:
-                    metric.update(y, pred, weight, mask)
+                if output.metrics or output.weighted_metrics:
+                    if self.share == 1.0:
+                        output.update_metrics(y, pred, weight, mask)
+                    else:
+                        output.windows.append((y, pred, weight, mask))
             dys.append(dy if gradients else None)
-        self._batch = samples
+        self._batch = samples * self.share
         return total, dys
 
     def add(self, loss: float) -> None:
@@ -145,13 +158,29 @@ class Objective:
         self.loss_total += loss * self._batch
         self.samples += self._batch
 
+    def finish_windows(self) -> None:
+        """After a batch that came in windows along time (`share` below 1): metrics see it as a whole."""
+        self.share = 1.0
+        for output in self.outputs:
+            windows, output.windows = output.windows, []
+            if windows:
+                y, pred, weight, mask = zip(*windows, strict=True)
+                whole_weight = weight[0]
+                if whole_weight is not None and whole_weight.ndim > 1:
+                    whole_weight = np.concatenate(weight, axis=1)
+                whole_mask = None if mask[0] is None else np.concatenate(mask, axis=1)
+                output.update_metrics(
+                    np.concatenate(y, axis=1), np.concatenate(pred, axis=1), whole_weight, whole_mask
+                )
+
     # --- logs
 
     def reset(self) -> None:
         """Forget all batches."""
-        self.loss_total, self.samples = 0.0, 0
+        self.loss_total, self.samples, self.share = 0.0, 0.0, 1.0
         for output in self.outputs:
             output.total = 0.0
+            output.windows.clear()
         for _, metric in self.named_metrics:
             metric.reset_state()
 
@@ -177,13 +206,16 @@ class Objective:
         values = [logs[name] for name in order]
         return values[0] if len(values) == 1 else values
 
+    def _what(self, output: _Output) -> str:
+        """How errors call an output's targets."""
+        return f"y[{output.name!r}]" if len(self.outputs) > 1 else "y"
+
     def check_targets(self, ys: list[Any], output_shapes: list[Any]) -> None:
         """Raise a ValueError or TypeError if targets of a data set will not do."""
-        several = len(self.outputs) > 1
         for output, y, shape in zip(self.outputs, ys, output_shapes, strict=True):
             if output.loss is None:
                 continue
-            what = f"y[{output.name!r}]" if several else "y"
+            what = self._what(output)
             if y is None:
                 raise ValueError(f"{what} is missing: the output has a loss")
             output.loss.check_targets(y, shape, what)

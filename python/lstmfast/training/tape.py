@@ -11,10 +11,10 @@ import numpy.typing as npt
 from ..symbolic import flatten
 
 if TYPE_CHECKING:
-    from ..models.executor import Run
+    from ..models.executor import Executor, Run
     from ..models.model import Model
 
-__all__ = ["Tape"]
+__all__ = ["Tape", "checked_states"]
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +31,8 @@ class Tape:
     def __init__(self, model: Model, run: Run) -> None:
         self._model = model
         self._run: Run | None = run
+        #: Where the recurrent layers ended, for `Model.forward(states=)`: no gradient passes there.
+        self.states: list[Any] = model.executor.final_states(run)
 
     def backward(self, dy: Any) -> tuple[list[Array], Any, list[tuple[Array, ...]]]:
         """Gradients from those of the outputs.
@@ -70,7 +72,8 @@ class Tape:
                 grads.append(np.zeros(variable.shape, np.float32) if gradient is None else gradient.copy())
         finally:
             executor.clear_gradients(variables)
-        dstates = [c.d_initial_state for c in run.calls if c is not None and c.d_initial_state is not None]
+        dstates = [c.d_carried_state or c.d_initial_state for c in run.calls if c is not None]
+        dstates = [d for d in dstates if d is not None]
         return grads, dx[0] if len(dx) == 1 else dx, dstates
 
     def _checked(self, dy: Any) -> list[Array | None]:
@@ -79,10 +82,10 @@ class Tape:
         slots = model.executor.output_slots
         if isinstance(dy, dict):
             structure = model.output
-            given = [
-                dy.get(name)
-                for name in (sorted(structure) if isinstance(structure, dict) else model.output_names)
-            ]
+            names = sorted(structure) if isinstance(structure, dict) else model.output_names
+            if not set(dy) <= set(names):
+                raise ValueError(f"dy is a dict with keys {list(dy)}, the model's outputs are {names}")
+            given = [dy.get(name) for name in names]
         elif len(slots) == 1:
             given = flatten(dy) if isinstance(dy, (list, tuple)) and len(dy) == 1 and np.ndim(dy[0]) else [dy]
         elif isinstance(dy, (list, tuple)) and len(dy) == len(slots):
@@ -100,3 +103,25 @@ class Tape:
                 raise ValueError(f"dy must have the output's shape {expected}, got {array.shape}")
             checked.append(array)
         return checked
+
+
+def checked_states(executor: Executor, states: Any, batch: int) -> list[Any]:
+    """`Tape.states` of an earlier forward pass; ValueError if they do not fit this one."""
+    if not isinstance(states, list) or len(states) != len(executor.steps):
+        raise ValueError("states must be the `states` of a tape of this model")
+    checked: list[Any] = []
+    for step, state in zip(executor.steps, states, strict=True):
+        if state is None:
+            checked.append(None)
+        elif step.nested:
+            checked.append(checked_states(step.layer.executor, state, batch))  # type: ignore[attr-defined]
+        else:
+            expected = [(batch, size) for size in getattr(step.layer, "state_size", ())]
+            arrays = tuple(np.ascontiguousarray(a, np.float32) for a in state)
+            if [a.shape for a in arrays] != expected:
+                raise ValueError(
+                    f"states of layer {step.layer.name!r} must have shapes {expected}, got "
+                    f"{[a.shape for a in arrays]}"
+                )
+            checked.append(arrays)
+    return checked

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Helpers around models: sequences to arrays, labels to one-hot vectors, seeds and names."""
+"""Helpers around models: sequences to arrays, labels to one-hot vectors, data sets, seeds and names."""
 
 from ..random import set_random_seed
 from ..saving.registry import (
@@ -14,10 +14,12 @@ from ..saving.registry import (
 )
 from .arrays import normalize, to_categorical
 from .naming import clear_session
+from .py_dataset import PyDataset
 from .sequences import pad, pad_sequences
 
 __all__ = [
     "CustomObjectScope",
+    "PyDataset",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`fit`, and single steps of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .batching import DataSet, batch_size_for, positive_int, prepare, split, with_class_weights
+from .compiling import Compiled
+from .stepping import TrainStep
+from .streams import ArrayBatches, Batches, StreamBatches, is_stream
+from .truncated import TruncatedStep, check_model
+
+if TYPE_CHECKING:
+    from ..callbacks import CallbackList, History
+
+__all__ = ["Fitting", "refuse_beside_batches"]
+
+
+class Fitting(Compiled):
+    """The part of `Model` that trains."""
+
+    def fit(
+        self: Any,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+        lengths: Any = None,
+        tbptt: int | None = None,
+    ) -> History:
+        """Train for a number of epochs.
+
+        Parameters
+        ----------
+        x : array_like, or list or dict (by input names) of them; or what gives batches
+            Arrays may be NumPy's, tensors, pandas tables, anything with ``__array__`` or ``to_numpy``.
+            Batches come from a generator, a PyTorch `DataLoader` or any iterable, or from a
+            `lstmfast.utils.PyDataset` or any object with ``__getitem__`` and ``__len__``. A batch is ``(x,)``,
+            ``(x, y)``, ``(x, y, sample_weight)`` or ``(x, y, sample_weight, lengths)``. They are read one
+            ahead on a thread; what reads them must not use the model. A generator stays open for another
+            `fit`, unless nobody else holds it.
+        y : array_like, or list or dict (by output names) of them
+            Not with batches.
+        batch_size : int, optional
+            32 by default. Without meaning for batches.
+        epochs : int
+            Number of the last epoch.
+        verbose : {"auto", 0, 1, 2}
+            Nothing, a progress bar (also "auto"), or a line an epoch.
+        callbacks : list of Callback, optional
+        validation_split : float
+            Share of the samples, from the end, on which the model is evaluated after each epoch.
+        validation_data : tuple, or what gives batches, optional
+            (x, y), (x, y, sample_weight) or (x, y, sample_weight, lengths) in place of `validation_split`.
+        shuffle : bool
+            Draw a new order of the samples, or of the batches of a sequence, for each epoch, from the global
+            seed. Without meaning for generators and other iterables.
+        class_weight : dict of int to float, optional
+        sample_weight : array_like, optional
+            (N,), or (N, T) for outputs with time steps; or a list or dict of them.
+        initial_epoch : int
+        steps_per_epoch, validation_steps : int, optional
+            End an epoch, or a validation, after this many batches. The next epoch goes on behind them; the
+            next validation begins anew, but for a generator. Needed where there is no end.
+        validation_batch_size : int, optional
+        validation_freq : int or list of int
+            Every how many epochs, or in which, to validate.
+        lengths : (N,) int array, optional
+            Valid steps of right-padded rows. Steps behind do not count in the loss.
+        tbptt : int, optional
+            Truncated back-propagation through time (Williams and Peng 1990): a batch is cut into windows of
+            this many time steps, and the optimizer steps after each. States go from window to window, their
+            gradients do not; each batch begins with the initial states (those of stateful layers stay). The
+            outputs must have a time axis, along which y and sample weights are cut too. Windows in which no
+            step counts, by `lengths` or masks, are left out. Dropout draws new masks for each window; layers
+            that look along the time axis see the window alone. The logged loss is the mean over the windows
+            by their lengths. With `tbptt` not below the number of steps, this is plain back-propagation.
+
+        Returns
+        -------
+        History
+            Also in ``model.history``, where it holds the epochs done when a callback, an error or Ctrl-C ends
+            the training. Ctrl-C never cuts a step of the optimizer in two.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or the data will not do. Arguments, arrays and the first batch of a stream are
+            checked before the first step.
+
+        Warns
+        -----
+        RuntimeWarning
+            Once, if the loss of a batch is NaN or infinite, with the epoch, the batch, and whether the input
+            or the target is the cause; and if there are fewer batches than `steps_per_epoch`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lstmfast import Input, Sequential, layers
+        >>> def batches():
+        ...     rng = np.random.default_rng(0)
+        ...     while True:
+        ...         x = rng.standard_normal((8, 100, 1), np.float32)
+        ...         yield x, x.cumsum(axis=1)
+        >>> model = Sequential([Input((None, 1)), layers.LSTM(8, return_sequences=True), layers.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> history = model.fit(batches(), epochs=2, steps_per_epoch=3, tbptt=25, verbose=0)
+        >>> len(history.history["loss"]), int(model.optimizer.iterations)
+        (2, 24)
+        """
+        from .interrupts import InterruptGuard
+
+        self._need_compiled()
+        if batch_size is not None:
+            positive_int(batch_size, "batch_size")
+        epochs = _epochs(epochs, initial_epoch)
+        limit = None if steps_per_epoch is None else positive_int(steps_per_epoch, "steps_per_epoch")
+        if tbptt is not None:
+            tbptt = positive_int(tbptt, "tbptt")
+        if not 0 <= validation_split < 1:
+            raise ValueError(f"validation_split must be from 0 to 1 (exclusive), got {validation_split!r}")
+        if validation_steps is not None:
+            validation_steps = positive_int(validation_steps, "validation_steps")
+        with ExitStack() as stack:
+            data: DataSet | None = None
+            if is_stream(x):
+                refuse_beside_batches(x, y=y, sample_weight=sample_weight, lengths=lengths)
+                if validation_split and validation_data is None:
+                    raise ValueError(
+                        "validation_split needs arrays, and x gives batches: use validation_data"
+                    )
+                stream = StreamBatches(self, x, class_weight, shuffle, limit)
+                batches: Batches = stack.enter_context(closing(stream))
+                objective = self._objective_for(stream.first)
+            else:
+                data = prepare(self, x, y, sample_weight, None, lengths)
+                objective = self._objective_for(data)
+            validation = self._validation(stack, validation_data, validation_steps)
+            # A generator that nobody else holds ends with `batches`, even where this frame lives on in a traceback.
+            x = y = sample_weight = lengths = validation_data = None
+            if not objective.has_loss:
+                raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+            if tbptt is not None:
+                check_model(self.executor)
+            if validation is None and validation_split:
+                assert data is not None
+                data, validation = split(data, validation_split)
+            if data is not None:
+                if class_weight is not None:  # as in Keras, only in training
+                    data = with_class_weights(data, class_weight)
+                batch_size = batch_size_for(self, batch_size, len(data))
+                batches = ArrayBatches(data, batch_size, shuffle, limit)
+            if isinstance(validation, DataSet):
+                if validation_batch_size is not None:
+                    batch_size = positive_int(validation_batch_size, "validation_batch_size")
+                size = batch_size_for(self, batch_size, len(validation))
+                validation = ArrayBatches(validation, size, limit=validation_steps)
+            hooks = self._callback_list(callbacks, verbose, epochs, batches.steps, history=True)
+            guard = stack.enter_context(InterruptGuard())
+            step = TrainStep(
+                self, objective, hooks.on_gradients if hooks.wants("on_gradients") else None, guard
+            )
+            train: Any = step if tbptt is None else TruncatedStep(step, tbptt)
+            logs: dict[str, Any] = {}
+            self.stop_training = False
+            hooks.on_train_begin()
+            for epoch in range(initial_epoch, epochs):
+                objective.reset()
+                hooks.on_epoch_begin(epoch)
+                step.epoch = epoch
+                if not self._train_epoch(train, step, batches, hooks):
+                    break  # out of data
+                logs = objective.logs()
+                if validation is not None and _due(epoch, validation_freq):
+                    val_logs = self._evaluate(validation, hooks)
+                    logs.update({f"val_{name}": value for name, value in val_logs.items()})
+                hooks.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
+            if int(self.optimizer.iterations):  # else there are no averages yet
+                self.optimizer.finalize_variable_values(step.trainable)
+            hooks.on_train_end(logs)
+        return hooks.history  # type: ignore[no-any-return]
+
+    def _train_epoch(self: Any, train: Any, step: TrainStep, batches: Batches, hooks: CallbackList) -> int:
+        """Train with the batches of one epoch; returns how many there were."""
+        begins, ends = hooks.wants("on_train_batch_begin"), hooks.wants("on_train_batch_end")
+        objective = step.objective
+        number = step.number = 0
+        try:
+            for batch in batches.epoch():
+                if begins:
+                    hooks.on_train_batch_begin(number)
+                train(batch)
+                if ends:
+                    hooks.on_train_batch_end(number, objective.logs())
+                number += 1
+                step.number = number
+                if self.stop_training:
+                    break
+        except Exception as error:
+            if isinstance(batches, StreamBatches):
+                error.add_note(f"in epoch {step.epoch + 1}, batch {number + 1} (both counted from 1)")
+            raise
+        return number
+
+    def _validation(
+        self: Any, stack: ExitStack, given: Any, steps: int | None
+    ) -> DataSet | StreamBatches | None:
+        """`validation_data`, checked; what gives batches is closed with `stack`."""
+        if given is None:
+            return None
+        if is_stream(given):
+            stream = StreamBatches(self, given, limit=steps, what="validation_steps")
+            stack.enter_context(closing(stream))
+            self._objective_for(stream.first)
+            return stream
+        if not isinstance(given, (list, tuple)) or not 2 <= len(given) <= 4:
+            raise ValueError(
+                "validation_data must be a tuple (x, y), (x, y, sample_weight) or (x, y, sample_weight, "
+                "lengths), or give such batches"
+            )
+        x, y, sample_weight, lengths = (*given, None, None)[:4]
+        data = prepare(self, x, y, sample_weight, None, lengths)
+        self._objective_for(data)
+        return data
+
+    def train_on_batch(
+        self: Any,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+        lengths: Any = None,
+    ) -> Any:
+        """One step on one batch; returns its loss and metrics, as `evaluate` does."""
+        self._need_compiled()
+        data = prepare(self, x, y, sample_weight, class_weight, lengths)
+        objective = self._objective_for(data, one_batch=True)
+        if not objective.has_loss:
+            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        step = self._train
+        if step is None or step.objective is not objective or step.plan is not self.executor.gradient_plan():
+            step = self._train = TrainStep(self, objective)
+        objective.reset()
+        step(data)
+        logs = objective.logs()
+        return logs if return_dict else objective.flatten(logs)
+
+    def apply_gradients(self: Any, grads: Sequence[Any]) -> None:
+        """One step of the optimizer with gradients of ``trainable_variables`` (from `Tape.backward`).
+
+        With `forward`, a loop of one's own; it gives the same bits as `fit` on the same batches, but where
+        `fit` lets the loss take a softmax or sigmoid over, and without weight regularizers, which the loop
+        adds itself.
+
+        Raises
+        ------
+        ValueError
+            If the model is not compiled, or number or shapes of gradients do not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lstmfast import Input, Sequential, layers, losses
+        >>> model = Sequential([Input((None, 4)), layers.LSTM(3), layers.Dense(1)])
+        >>> model.compile("adam")
+        >>> loss = losses.MeanSquaredError()
+        >>> for _ in range(3):
+        ...     y, tape = model.forward(np.ones((2, 5, 4)), training=True)
+        ...     value, dy = loss.value_and_grad(np.zeros((2, 1)), y)
+        ...     grads, dx, dstates = tape.backward(dy)
+        ...     model.apply_gradients(grads)
+        """
+        if self.optimizer is None:
+            raise ValueError("You must call `compile()` before using the model.")
+        self.optimizer.apply(list(grads), self.trainable_variables)
+
+
+def refuse_beside_batches(x: Any, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(
+                f"When providing `x` as a {type(x).__name__}, `{name}` should not be passed: it is part of "
+                "each batch"
+            )
+
+
+def _epochs(epochs: Any, initial_epoch: Any) -> int:
+    for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
+    return int(epochs)
+
+
+def _due(epoch: int, frequency: Any) -> bool:
+    if isinstance(frequency, (int, np.integer)):
+        return (epoch + 1) % int(frequency) == 0
+    return (epoch + 1) in frequency
