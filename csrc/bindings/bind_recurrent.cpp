@@ -166,9 +166,9 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
   without_gil(flops, [&] { tape = sequence_forward(w, s, out, final_state, save); });
   py::object kept = py::none();
   if (save)
-    kept = py::cast(std::unique_ptr<BoundTape>(new BoundTape{std::move(tape), std::move(x), std::move(initial), std::move(carried), std::move(mask),
-                                                             std::move(lengths), std::move(resets), std::move(input_mask),
-                                                             std::move(recurrent_mask)}));
+    kept = py::cast(
+        std::unique_ptr<BoundTape>(new BoundTape{std::move(tape), std::move(x), std::move(initial), std::move(carried), std::move(mask),
+                                                 std::move(lengths), std::move(resets), std::move(input_mask), std::move(recurrent_mask)}));
   return py::make_tuple(y ? py::object(*y) : py::object(h), py::tuple(states), kept);
 }
 

@@ -42,8 +42,7 @@ void matmul(const std::string& isa, const FloatArray& a, const FloatArray& b, co
 
 // Elements [begin, end) of a random mask, or of x times it, in an array like `frame`, whose other elements stay.
 FloatArray random_mask(const std::string& isa, std::uint64_t key, const std::vector<std::uint32_t>& stream, std::int64_t begin,
-                       std::int64_t end, std::uint32_t threshold, float below, float above, const OptionalFloatArray& x,
-                       FloatArray frame) {
+                       std::int64_t end, std::uint32_t threshold, float below, float above, const OptionalFloatArray& x, FloatArray frame) {
   if (stream.size() != 3) throw py::value_error("stream: expected 3 numbers");
   RandomMaskArgs a{};
   a.key = key;

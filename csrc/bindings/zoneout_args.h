@@ -13,7 +13,8 @@ namespace lstmfast {
 inline Zoneout checked_zoneout(const CellSpec& cell, const std::array<float, 2>& rates) {
   Zoneout z;
   for (std::size_t k = 0; k < 2; ++k) {
-    if (!(rates[k] >= 0 && rates[k] < 1)) throw py::value_error("zoneout: expected rates from 0 to below 1, got " + std::to_string(rates[k]));
+    if (!(rates[k] >= 0 && rates[k] < 1))
+      throw py::value_error("zoneout: expected rates from 0 to below 1, got " + std::to_string(rates[k]));
     z.rate[k] = rates[k];
   }
   if (z.any() && (cell.peephole || cell.layer_norm || cell.projection))

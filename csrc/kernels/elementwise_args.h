@@ -45,5 +45,10 @@ struct RandomMaskArgs {
   float* y;        // element i to y[i]; may be x
 };
 
+constexpr std::uint32_t mask_threshold(double probability) {
+  const double scaled = probability * 0x1p32;
+  return scaled <= 0 ? 0 : scaled >= 0x1p32 - 1 ? 0xFFFFFFFFu : static_cast<std::uint32_t>(scaled);
+}
+
 // What KernelTable::math evaluates: for tests and benchmarks of simd/math-inl.h.
 enum class MathFunction : int { kTanh, kSigmoidOfHalf, kSigmoid, kExp, kExpm1, kLog, kLog1pUnit, kSoftplus, kNormalCdf, kCount };

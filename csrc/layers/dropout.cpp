@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "layers/dropout.h"
 
-#include <algorithm>
-
 #include "layers/work.h"
 #include "threading/parallel.h"
 
 namespace lstmfast {
 
-std::uint32_t probability_threshold(double p) { return static_cast<std::uint32_t>(std::clamp(p * 0x1p32, 0.0, 0x1p32 - 1)); }
-
 void dropout(const KernelTable& kernels, std::uint64_t key, double rate, std::int64_t n, const float* x, float* y) {
   constexpr std::int64_t kGroup = 64;  // elements that the generator makes at once
   RandomMaskArgs all{};
   all.key = key;
-  all.threshold = probability_threshold(rate);
+  all.threshold = mask_threshold(rate);
   all.above = rate < 1 ? static_cast<float>(1 / (1 - rate)) : 0.0f;
   all.x = x;
   all.y = y;

@@ -7,9 +7,6 @@
 
 namespace lstmfast {
 
-// The threshold of RandomMaskArgs for a probability.
-std::uint32_t probability_threshold(double p);
-
 // y = x * mask, the mask being 0 with probability `rate`, else 1 / (1 - rate); from null the mask itself. y may be x.
 void dropout(const KernelTable& kernels, std::uint64_t key, double rate, std::int64_t n, const float* x, float* y);
 

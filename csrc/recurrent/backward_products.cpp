@@ -193,7 +193,6 @@ void BackwardProducts::mask_inputs(Range f, std::int64_t pair, int gate, int dep
   }
 }
 
-
 void BackwardProducts::transpose(Range f, const float* const* rows, std::int64_t offset, int depth, float* out) {
   if (length(f) > 0) j_.w.kernels.transpose(rows, offset + f.begin, depth, static_cast<int>(length(f)), out, kPairBlockStride);
 }

@@ -27,7 +27,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   }
 
   if (s.resets) {
-    for (int k = 0; k < w.cell.states; ++k) {
+    for (int k = 0; k < std::min(w.cell.states, 2); ++k) {
       const std::int64_t n = s.batch * (k == 0 ? outputs_ld : ld);
       d_initial[k] = Buffer(static_cast<std::size_t>(n));
       std::fill_n(d_initial[k].data(), n, 0.0f);
@@ -102,7 +102,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
     for (int row = 0; row < s.batch && out && d; ++row, out += n, d += stride)
       for (int i = 0; i < n; ++i) out[i] = (add ? out[i] : 0.0f) + d[i];
   };
-  for (int k = 0; k < w.cell.states; ++k) {
+  for (int k = 0; k < std::min(w.cell.states, 2); ++k) {
     const int n = k == 0 ? w.outputs : w.units;
     const std::int64_t stride = k == 0 ? outputs_ld : ld;
     if (grads.dinitial[k]) std::fill_n(grads.dinitial[k], static_cast<std::int64_t>(s.batch) * n, 0.0f);

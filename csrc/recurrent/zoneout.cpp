@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "recurrent/zoneout.h"
 
-#include "layers/dropout.h"
-
 namespace lstmfast {
 
 void zoneout_shares(const KernelTable& kernels, const Sequence& s, const int* batch_row, int rows, int step, std::int64_t begin,
@@ -13,7 +11,7 @@ void zoneout_shares(const KernelTable& kernels, const Sequence& s, const int* ba
     a.key = z.key;
     a.begin = begin;
     a.end = end;
-    a.threshold = z.random ? probability_threshold(z.rate[state]) : 0;
+    a.threshold = z.random ? mask_threshold(z.rate[state]) : 0;
     a.below = 1.0f;
     a.above = z.random ? 0.0f : z.rate[state];
     for (int r = 0; r < rows; ++r) {

@@ -55,6 +55,7 @@ class Program:
         return_sequences: bool,
         go_backwards: bool,
         zero_output_for_mask: bool,
+        zoneout: tuple[float, float],
     ) -> None: ...
     def concatenate(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
     def dense(
@@ -84,6 +85,7 @@ class Program:
         return_sequences: bool,
         go_backwards: bool,
         zero_output_for_mask: bool,
+        zoneout: tuple[float, float],
     ) -> None: ...
     def run(
         self,

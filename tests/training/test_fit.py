@@ -416,3 +416,54 @@ def test_a_thousand_epochs_of_one_batch_are_quick():
     start = time.perf_counter()
     model.fit(x, y, epochs=1000, verbose=0)
     assert time.perf_counter() - start < 1.0
+
+
+def test_fit_and_friends_take_resets(rng):
+    """Two episodes in one row are learned as two rows are, in every method; windows of time carry them along."""
+    x = rng.standard_normal((8, 12, 3)).astype("float32")
+    y = x.cumsum(axis=1)[..., :2]
+    resets = np.zeros((8, 12), bool)
+    resets[:, 6] = True
+    model = Sequential([Input((None, 3)), layers.LSTM(5, return_sequences=True), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    whole = model.predict(x, resets=resets, verbose=0)
+    halves = np.concatenate([model.predict(part, verbose=0) for part in np.split(x, 2, axis=1)], axis=1)
+    np.testing.assert_array_equal(whole, halves)
+    by_hand = float(((whole - y) ** 2).mean())
+    for loss in (
+        model.evaluate(x, y, resets=resets, verbose=0),
+        model.test_on_batch(x, y, resets=resets),
+        model.train_on_batch(x, y, resets=resets),
+    ):
+        assert abs(loss - by_hand) < 1e-6 * max(1, by_hand)
+    weights = model.get_weights()
+    results = []
+    for given in (
+        {"x": x, "y": y, "resets": resets},
+        {"x": iter([(x, y, None, None, resets)])},
+        {"x": x, "y": y, "resets": resets, "tbptt": 12},
+    ):
+        model.set_weights(weights)
+        model.fit(**given, batch_size=None if "resets" not in given else 8, shuffle=False, verbose=0)
+        results.append(model.get_weights())
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+    model.fit(x, y, resets=resets, batch_size=3, tbptt=5, verbose=0)
+    with pytest.raises(ValueError, match="resets must have shape"):
+        model.fit(x, y, resets=resets[:, :5], verbose=0)
+
+
+def test_a_reset_behind_the_first_window_leads_to_the_initial_state(rng):
+    """With truncated back-propagation and with stateful layers: to zeros, not to the state that was carried in."""
+    x = rng.standard_normal((2, 6, 3)).astype("float32")
+    stateful = Sequential([Input((None, 3), batch_size=2), layers.GRU(4, stateful=True)])
+    stateful(x)
+    resets = np.zeros((2, 6), bool)
+    resets[:, 2] = True
+    plain = Sequential([Input((None, 3)), layers.GRU(4)])
+    plain.set_weights(stateful.get_weights())
+    np.testing.assert_array_equal(stateful(x, resets=resets), plain(x[:, 2:]))
+    _, tape = plain.forward(x)
+    y, _ = plain.forward(x, states=tape.states, resets=resets)
+    np.testing.assert_array_equal(y, plain(x[:, 2:]))

@@ -345,7 +345,7 @@ def test_batches_are_freed():
     ("x", "options", "error", "match"),
     [
         (lambda: iter([]), {}, ValueError, "no batch"),
-        (lambda: iter([(X, Y, None, None, None)]), {}, ValueError, "a batch must be"),
+        (lambda: iter([(X, Y, None, None, None, None)]), {}, ValueError, "a batch must be"),
         (lambda: iter([(X[..., :2], Y)]), {}, ValueError, "shape"),
         (lambda: iter([(X,)]), {}, ValueError, "y is missing"),
         (lambda: iter([(X, Y[:-1])]), {}, ValueError, "40 samples"),

@@ -430,6 +430,8 @@ class Bidirectional(Layer):
             )
         if self.stateful:
             raise ValueError(f"layer {self.name!r} cannot be frozen: it is stateful")
+        if self.forward_layer.frozen_options()["zoneout"] != self.backward_layer.frozen_options()["zoneout"]:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: its directions differ in zoneout")
         arguments = {
             "forward": self.forward_layer.frozen_cell(),
             "backward": self.backward_layer.frozen_cell(),

@@ -91,7 +91,8 @@ class Dropout(Layer):
             return dy
         if isinstance(call.saved, int):
             return _core.dropout(call.saved, self.rate, np.ascontiguousarray(dy, np.float32))
-        return dy * call.saved
+        mask: Array = call.saved
+        return dy * mask
 
     def frozen(self) -> None:
         return None

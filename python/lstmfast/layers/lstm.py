@@ -62,6 +62,19 @@ class LSTM(RecurrentLayer):
         ``h_t = o * a(LN(c_t))``, with gains and offsets of their own; epsilon 1e-3 as in Keras's
         LayerNormalization. Needs whole rows: threads share the batch, and a batch of one has one. Not with
         `peephole`. Not in Keras.
+    zoneout : float or pair of float
+        Share of c, and of h, that keeps its value from step to step: units drawn at random in training, that share of
+        each in inference (Krueger et al. 2016, "Zoneout: regularizing RNNs by randomly preserving hidden activations").
+        One number serves both; GRU and SimpleRNN take one, of h. Not with recurrent dropout, nor with the three
+        variants above. Not in Keras.
+    variational : bool
+        One dropout mask serves all gates ("tied weights", Gal and Ghahramani 2016, "A theoretically grounded application
+        of dropout in recurrent neural networks"); Keras draws one a gate where there is recurrent dropout, which takes
+        as many products as gates. Not in Keras.
+    remat : bool
+        Keep the states of every sqrt(T)-th step for the backward pass and compute the others again (Chen et al. 2016,
+        "Training deep nets with sublinear memory cost"): a third more work for a memory of sqrt(T) steps. Outputs have
+        the same bits, gradients may differ in the last. Not in Keras.
     **kwargs
         See `Layer`; also `zero_output_for_mask`.
 
@@ -160,14 +173,16 @@ class LSTM(RecurrentLayer):
             unroll=unroll,
             **kwargs,
         )
+        if any(self._zoneout) and (variants := list(self._variants())):
+            raise ValueError(f"zoneout is not supported together with {' and '.join(variants)}")
         if self.projection is not None:
             self.state_size[0] = self.projection
 
     @property
     def cell_name(self) -> str:  # type: ignore[override]
-        return "_".join(["lstm", *self._not_in_keras()])
+        return "_".join(["lstm", *self._variants()])
 
-    def _not_in_keras(self) -> dict[str, Any]:
+    def _variants(self) -> dict[str, Any]:
         """Arguments that make another cell of it, where they are not the default."""
         given = {"peephole": self.peephole, "layer_norm": self.layer_norm, "projection": self.projection}
         return {key: value for key, value in given.items() if value}
@@ -204,7 +219,7 @@ class LSTM(RecurrentLayer):
             "recurrent_activation": activations.serialize(self.recurrent_activation),
             "unit_forget_bias": self.unit_forget_bias,
             "seed": self.seed,
-            **self._not_in_keras(),
+            **self._variants(),
         }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core, activations, constraints, initializers, regularizers
+from ..random import draw_key
 from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
 from ..utils.naming import to_snake_case
@@ -21,6 +22,7 @@ from ..variables import Variable
 from .arrays import as_float32, checked_lengths, checked_mask, checked_resets
 from .base import Layer
 from .call import Call
+from .checkpointing import segmented_backward, segmented_forward
 from .dropout import dropout_mask
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
@@ -69,6 +71,9 @@ class RecurrentLayer(Layer):
         stateful: bool,
         unroll: bool,
         zero_output_for_mask: bool = False,
+        zoneout: Any = 0.0,
+        variational: bool = False,
+        remat: bool = False,
         **kwargs: Any,
     ) -> None:
         if not isinstance(units, (int, np.integer)) or isinstance(units, bool) or units <= 0:
@@ -106,6 +111,10 @@ class RecurrentLayer(Layer):
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful, self.unroll = bool(go_backwards), bool(stateful), bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
+        self.variational, self.remat = bool(variational), bool(remat)
+        self.zoneout, self._zoneout = _checked_zoneout(zoneout, self.n_states)
+        if any(self._zoneout) and self.recurrent_dropout:
+            raise ValueError("zoneout with recurrent_dropout is not supported: both act on h between steps")
         self._extra: list[Variable] = []
         self.states: list[Array] | None = None  # of a stateful layer, between calls
         self.state_size = [self.units] * self.n_states
@@ -322,14 +331,17 @@ class RecurrentLayer(Layer):
             carried = tuple(self.states)
         x = np.ascontiguousarray(x)
         weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
-        x_mask = recurrent_mask = gate_mask = None
+        x_mask = recurrent_mask = gate_mask = zoneout_key = None
+        if call.training and any(self._zoneout):
+            zoneout_key = draw_key(self._generator or call.rng)
         if call.training and (self.dropout or self.recurrent_dropout):
             x_mask, recurrent_mask = self._dropout_masks(x, call)
             if x_mask is not None and x_mask.ndim == 3:
                 x_mask, gate_mask = None, x_mask
             elif x_mask is not None:
                 x = x * x_mask[:, None]
-        y, states, tape = _core.recurrent_forward(
+        run = segmented_forward if self.remat and call.save else _core.recurrent_forward
+        y, states, tape = run(
             weights,
             x,
             initial,
@@ -342,6 +354,8 @@ class RecurrentLayer(Layer):
             self.zero_output_for_mask,
             call.save,
             resets=call.resets,
+            zoneout=self._zoneout,
+            zoneout_key=zoneout_key,
             carried_state=carried,
         )
         if self.stateful:
@@ -381,7 +395,8 @@ class RecurrentLayer(Layer):
         drecurrent = self.recurrent_kernel.grad_out()[0]
         dbias = None if self.bias is None else self.bias.grad_out()[0]
         dextra = [v.grad_out()[0] for v in self._extra]
-        dx, call.d_initial_state, call.d_carried_state = _core.recurrent_backward(
+        run = _core.recurrent_backward if isinstance(tape, _core.RecurrentTape) else segmented_backward
+        dx, call.d_initial_state, call.d_carried_state = run(
             weights, tape, dy, dstates, dkernel, drecurrent, dbias, accumulate, call.needs_dx, dextra
         )
         if dx is not None and x_mask is not None:
@@ -393,11 +408,13 @@ class RecurrentLayer(Layer):
     def _dropout_masks(self, x: Array, call: Call) -> tuple[Array | None, Array | None]:
         """Masks of x, (B, I) or (B, gates, I), and of h, (B, H) or (B, gates, H); or None.
 
-        As in Keras: with recurrent dropout each gate has masks of its own; a rate of 1 drops nothing.
+        As in Keras: with recurrent dropout each gate has masks of its own, if not `variational`; a rate of 1 drops
+        nothing.
         """
         rng = self._generator or call.rng
         batch, _, n = x.shape
-        lead = (batch, self.gates) if self.gates > 1 and self.recurrent_dropout else (batch,)
+        by_gate = self.gates > 1 and self.recurrent_dropout and not self.variational
+        lead = (batch, self.gates) if by_gate else (batch,)
         x_mask = dropout_mask(rng, (*lead, n), self.dropout) if 0 < self.dropout < 1 else None
         if not 0 < self.recurrent_dropout < 1:
             return x_mask, None
@@ -417,8 +434,9 @@ class RecurrentLayer(Layer):
             [v.numpy() for v in self._extra],
         )
 
-    def frozen_options(self) -> dict[str, bool]:
+    def frozen_options(self) -> dict[str, Any]:
         return {
+            "zoneout": self._zoneout,
             "return_sequences": self.return_sequences,
             "go_backwards": self.go_backwards,
             "zero_output_for_mask": self.zero_output_for_mask,
@@ -458,7 +476,13 @@ class RecurrentLayer(Layer):
             "bias_constraint": serialize_keras_object(self.bias_constraint),
             "dropout": self.dropout,
             "recurrent_dropout": self.recurrent_dropout,
+            **self._not_in_keras(),
         }
+
+    def _not_in_keras(self) -> dict[str, Any]:
+        """Arguments that Keras does not know, where they are not the default."""
+        given = {"zoneout": self.zoneout, "variational": self.variational, "remat": self.remat}
+        return {key: value for key, value in given.items() if value}
 
 
 def checked_use_cudnn(value: Any) -> Any:
@@ -469,6 +493,21 @@ def checked_use_cudnn(value: Any) -> Any:
             f"Received: use_cudnn={value}"
         )
     return value
+
+
+def _checked_zoneout(given: Any, n_states: int) -> tuple[Any, tuple[float, float]]:
+    """`zoneout` as it goes into the configuration, and the rates of h and c."""
+    pair = isinstance(given, (list, tuple))
+    rates = list(given) if pair else [given]
+    if pair and (n_states == 1 or len(rates) != 2):
+        expected = "a number" if n_states == 1 else "a number or a pair of numbers, of c and of h"
+        raise ValueError(f"Argument `zoneout` must be {expected}, got {given!r}")
+    for rate in rates:
+        number = isinstance(rate, (int, float, np.integer, np.floating)) and not isinstance(rate, bool)
+        if not number or not 0 <= rate < 1:
+            raise ValueError(f"Argument `zoneout` must be from 0 to below 1, got {given!r}")
+    of_h, of_c = float(rates[-1]), float(rates[0]) if n_states > 1 else 0.0
+    return ([float(r) for r in rates] if pair else float(given)), (of_h, of_c)
 
 
 def _native_activation(argument: str, function: Any) -> str:

@@ -50,7 +50,6 @@ _NOT_IN_KERAS: dict[str, Any] = {
     "layer_norm": False,
     "zoneout": 0.0,
     "variational": False,
-    "remat": False,
 }
 
 
@@ -102,7 +101,7 @@ def _for_keras(config: Any) -> Any:
                 raise ValueError(
                     f"Keras has no {key}={value!r}: this model can only be saved natively (.safetensors)"
                 )
-        else:
+        elif key != "remat" or "units" not in config:  # how gradients are computed is no part of the model
             result[key] = _for_keras(value)
     if "output_layers" in result and "layers" in result:
         by_name = {layer["name"]: layer for layer in result["layers"]}

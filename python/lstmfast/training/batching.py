@@ -31,22 +31,24 @@ class DataSet:
     xs : list of arrays, one for each input
     ys, weights : list of arrays or None, one for each output
     lengths : list of arrays or None, one for each input; or None
+    resets : (N, T) bool array or None
     """
 
     xs: list[Array]
     ys: list[Array | None]
     weights: list[Array | None]
     lengths: list[Any] | None
+    resets: Array | None = None
 
     def __len__(self) -> int:
         return len(self.xs[0])
 
     def _lists(self) -> list[list[Any]]:
-        return [self.xs, self.ys, self.weights, self.lengths or []]
+        return [self.xs, self.ys, self.weights, self.lengths or [], [self.resets]]
 
     def _made(self, lists: list[list[Any]]) -> DataSet:
-        xs, ys, weights, lengths = lists
-        return DataSet(xs, ys, weights, None if self.lengths is None else lengths)
+        xs, ys, weights, lengths, (resets,) = lists
+        return DataSet(xs, ys, weights, None if self.lengths is None else lengths, resets)
 
     def part(self, start: int, stop: int) -> DataSet:
         """Samples start .. stop - 1, as views."""
@@ -123,6 +125,7 @@ def prepare(
     sample_weight: Any = None,
     class_weight: Any = None,
     lengths: Any = None,
+    resets: Any = None,
 ) -> DataSet:
     """Everything that `fit` and `evaluate` were given as a `DataSet`, converted and checked.
 
@@ -149,7 +152,7 @@ def prepare(
         layer.check_values(xs[number])
     ys = _targets(model, y, n)
     weights = _sample_weights(model, sample_weight, n, ys)
-    data = DataSet(xs, ys, weights, model.lengths_of(lengths, xs))
+    data = DataSet(xs, ys, weights, model.lengths_of(lengths, xs), model.resets_of(plain(resets), xs))
     return data if class_weight is None else with_class_weights(data, class_weight)
 
 
@@ -159,7 +162,7 @@ def with_class_weights(data: DataSet, class_weight: Any) -> DataSet:
         raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
     if len(data.ys) != 1 or data.ys[0] is None:
         raise ValueError("`class_weight` is only supported for Models with a single output.")
-    return DataSet(data.xs, data.ys, [_class_weights(data.ys[0], class_weight)], data.lengths)
+    return DataSet(data.xs, data.ys, [_class_weights(data.ys[0], class_weight)], data.lengths, data.resets)
 
 
 def _targets(model: Model, y: Any, n: int) -> list[Array | None]:

@@ -44,6 +44,7 @@ class Fitting(Compiled):
         validation_freq: Any = 1,
         lengths: Any = None,
         tbptt: int | None = None,
+        resets: Any = None,
     ) -> History:
         """Train for a number of epochs.
 
@@ -53,9 +54,9 @@ class Fitting(Compiled):
             Arrays may be NumPy's, tensors, pandas tables, anything with ``__array__`` or ``to_numpy``.
             Batches come from a generator, a PyTorch `DataLoader` or any iterable, or from a
             `lstmfast.utils.PyDataset` or any object with ``__getitem__`` and ``__len__``. A batch is ``(x,)``,
-            ``(x, y)``, ``(x, y, sample_weight)`` or ``(x, y, sample_weight, lengths)``. They are read one
-            ahead on a thread; what reads them must not use the model. A generator stays open for another
-            `fit`, unless nobody else holds it.
+            ``(x, y)``, ``(x, y, sample_weight)``, ``(x, y, sample_weight, lengths)`` or the same with resets
+            behind (None for what is not there). They are read one ahead on a thread; what reads them must not
+            use the model. A generator stays open for another `fit`, unless nobody else holds it.
         y : array_like, or list or dict (by output names) of them
             Not with batches.
         batch_size : int, optional
@@ -68,7 +69,7 @@ class Fitting(Compiled):
         validation_split : float
             Share of the samples, from the end, on which the model is evaluated after each epoch.
         validation_data : tuple, or what gives batches, optional
-            (x, y), (x, y, sample_weight) or (x, y, sample_weight, lengths) in place of `validation_split`.
+            A batch as above, in place of `validation_split`.
         shuffle : bool
             Draw a new order of the samples, or of the batches of a sequence, for each epoch, from the global
             seed. Without meaning for generators and other iterables.
@@ -92,6 +93,9 @@ class Fitting(Compiled):
             step counts, by `lengths` or masks, are left out. Dropout draws new masks for each window; layers
             that look along the time axis see the window alone. The logged loss is the mean over the windows
             by their lengths. With `tbptt` not below the number of steps, this is plain back-propagation.
+        resets : (N, T) bool array, optional
+            Where it is True, all recurrent layers start from their initial states before that step: a new
+            episode begins in the sequence. No gradient crosses it.
 
         Returns
         -------
@@ -142,7 +146,7 @@ class Fitting(Compiled):
         with ExitStack() as stack:
             data: DataSet | None = None
             if is_stream(x):
-                refuse_beside_batches(x, y=y, sample_weight=sample_weight, lengths=lengths)
+                refuse_beside_batches(x, y=y, sample_weight=sample_weight, lengths=lengths, resets=resets)
                 if validation_split and validation_data is None:
                     raise ValueError(
                         "validation_split needs arrays, and x gives batches: use validation_data"
@@ -151,11 +155,11 @@ class Fitting(Compiled):
                 batches: Batches = stack.enter_context(closing(stream))
                 objective = self._objective_for(stream.first)
             else:
-                data = prepare(self, x, y, sample_weight, None, lengths)
+                data = prepare(self, x, y, sample_weight, None, lengths, resets)
                 objective = self._objective_for(data)
             validation = self._validation(stack, validation_data, validation_steps)
             # A generator that nobody else holds ends with `batches`, even where this frame lives on in a traceback.
-            x = y = sample_weight = lengths = validation_data = None
+            x = y = sample_weight = lengths = resets = validation_data = None
             if not objective.has_loss:
                 raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
             if tbptt is not None:
@@ -233,13 +237,13 @@ class Fitting(Compiled):
             stack.enter_context(closing(stream))
             self._objective_for(stream.first)
             return stream
-        if not isinstance(given, (list, tuple)) or not 2 <= len(given) <= 4:
+        if not isinstance(given, (list, tuple)) or not 2 <= len(given) <= 5:
             raise ValueError(
-                "validation_data must be a tuple (x, y), (x, y, sample_weight) or (x, y, sample_weight, "
-                "lengths), or give such batches"
+                "validation_data must be a tuple (x, y), (x, y, sample_weight), (x, y, sample_weight, lengths) or the "
+                "same with resets, or give such batches"
             )
-        x, y, sample_weight, lengths = (*given, None, None)[:4]
-        data = prepare(self, x, y, sample_weight, None, lengths)
+        x, y, sample_weight, lengths, resets = (*given, None, None, None)[:5]
+        data = prepare(self, x, y, sample_weight, None, lengths, resets)
         self._objective_for(data)
         return data
 
@@ -251,10 +255,11 @@ class Fitting(Compiled):
         class_weight: Any = None,
         return_dict: bool = False,
         lengths: Any = None,
+        resets: Any = None,
     ) -> Any:
         """One step on one batch; returns its loss and metrics, as `evaluate` does."""
         self._need_compiled()
-        data = prepare(self, x, y, sample_weight, class_weight, lengths)
+        data = prepare(self, x, y, sample_weight, class_weight, lengths, resets)
         objective = self._objective_for(data, one_batch=True)
         if not objective.has_loss:
             raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")

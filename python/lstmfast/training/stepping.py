@@ -86,7 +86,13 @@ class TrainStep:
     def forward(self, batch: DataSet, states: list[Any] | None = None) -> Run:
         """The forward pass; `states` as for `Executor.forward`."""
         return self.executor.forward(  # type: ignore[no-any-return]
-            batch.xs, True, self.plan, lengths=batch.lengths, defer=self.objective.deferred, states=states
+            batch.xs,
+            True,
+            self.plan,
+            lengths=batch.lengths,
+            defer=self.objective.deferred,
+            states=states,
+            resets=batch.resets,
         )
 
     def learn(self, batch: DataSet, run: Run) -> None:

@@ -147,7 +147,8 @@ class StreamBatches(Batches):
     model : Model
         Its inputs and outputs say how batches are checked.
     x : iterator, iterable, or object with ``__getitem__`` and ``__len__``
-        Gives x, (x,), (x, y), (x, y, sample_weight) or (x, y, sample_weight, lengths).
+        Gives x, (x,), (x, y), (x, y, sample_weight), (x, y, sample_weight, lengths) or
+        (x, y, sample_weight, lengths, resets).
     class_weight : dict, optional
     shuffle : bool
         Ask a sequence for its batches in a new order each epoch.
@@ -213,13 +214,14 @@ class StreamBatches(Batches):
     def _converted(self, given: Any) -> DataSet:
         if not isinstance(given, (tuple, list)):
             given = (given,)
-        if not 1 <= len(given) <= 4:
+        if not 1 <= len(given) <= 5:
             raise ValueError(
-                "a batch must be (x,), (x, y), (x, y, sample_weight) or (x, y, sample_weight, lengths), got "
+                "a batch must be (x,), (x, y), (x, y, sample_weight), (x, y, sample_weight, lengths) or the same with "
+                "resets, got "
                 f"a {type(given).__name__} of {len(given)}"
             )
-        x, y, sample_weight, lengths = (*given, None, None, None)[:4]
-        data = prepare(self._model, x, y, sample_weight, None, lengths)
+        x, y, sample_weight, lengths, resets = (*given, None, None, None, None)[:5]
+        data = prepare(self._model, x, y, sample_weight, None, lengths, resets)
         return data if self._class_weight is None else with_class_weights(data, self._class_weight)
 
     def _batches(self, raw: Iterator[Any], first: DataSet | None) -> Iterator[DataSet]:

@@ -38,12 +38,13 @@ class Trainer(Fitting):
         callbacks: Any = None,
         return_dict: bool = False,
         lengths: Any = None,
+        resets: Any = None,
     ) -> Any:
         """Loss and metrics on a data set.
 
         Parameters
         ----------
-        x, y, batch_size, verbose, sample_weight, callbacks, lengths
+        x, y, batch_size, verbose, sample_weight, callbacks, lengths, resets
             As in `fit`.
         steps : int, optional
             End after this many batches; needed for a generator without end.
@@ -58,7 +59,7 @@ class Trainer(Fitting):
         self._need_compiled()
         steps = None if steps is None else positive_int(steps, "steps")
         with ExitStack() as stack:
-            batches = self._batches(stack, x, y, sample_weight, batch_size, lengths, steps)
+            batches = self._batches(stack, x, y, sample_weight, batch_size, (lengths, resets), steps)
             x = y = None  # see `fit`
             first = batches.data if isinstance(batches, ArrayBatches) else batches.first
             objective = self._objective_for(first)
@@ -73,14 +74,14 @@ class Trainer(Fitting):
         y: Any,
         sample_weight: Any,
         batch_size: int | None,
-        lengths: Any,
+        extras: tuple[Any, Any],
         steps: int | None,
     ) -> ArrayBatches | StreamBatches:
-        """What `evaluate` and `predict` were given, as batches in order; closed with `stack`."""
+        """What `evaluate` and `predict` were given, as batches in order; closed with `stack`. `extras`: lengths, resets."""
         if is_stream(x):
-            refuse_beside_batches(x, y=y, sample_weight=sample_weight, lengths=lengths)
+            refuse_beside_batches(x, y=y, sample_weight=sample_weight, lengths=extras[0], resets=extras[1])
             return stack.enter_context(closing(StreamBatches(self, x, limit=steps, what="steps")))
-        data = prepare(self, x, y, sample_weight, None, lengths)
+        data = prepare(self, x, y, sample_weight, None, *extras)
         return ArrayBatches(data, batch_size_for(self, batch_size, len(data)), limit=steps)
 
     def _evaluate(self: Any, batches: Batches, hooks: CallbackList) -> dict[str, Any]:
@@ -111,7 +112,9 @@ class Trainer(Fitting):
         )
 
     def _test_step(self: Any, objective: Objective, batch: DataSet, penalty: float) -> None:
-        run = self.executor.forward(batch.xs, False, lengths=batch.lengths, defer=objective.deferred)
+        run = self.executor.forward(
+            batch.xs, False, lengths=batch.lengths, defer=objective.deferred, resets=batch.resets
+        )
         loss, _ = objective.compute(run, batch.ys, batch.weights, gradients=False)
         objective.add(loss + penalty)
 
@@ -122,10 +125,11 @@ class Trainer(Fitting):
         sample_weight: Any = None,
         return_dict: bool = False,
         lengths: Any = None,
+        resets: Any = None,
     ) -> Any:
         """Loss and metrics on one batch, as `evaluate` returns them."""
         self._need_compiled()
-        data = prepare(self, x, y, sample_weight, None, lengths)
+        data = prepare(self, x, y, sample_weight, None, lengths, resets)
         objective = self._objective_for(data, one_batch=True)
         penalty = self._weight_penalty()
         objective.reset()
@@ -143,13 +147,14 @@ class Trainer(Fitting):
         steps: int | None = None,
         callbacks: Any = None,
         lengths: Any = None,
+        resets: Any = None,
     ) -> Any:
         """Outputs for a data set, computed in batches.
 
         Parameters
         ----------
-        x, batch_size, verbose, callbacks, lengths
-            As in `fit`; of batches that `x` gives, only inputs and lengths count.
+        x, batch_size, verbose, callbacks, lengths, resets
+            As in `fit`; of batches that `x` gives, only inputs, lengths and resets count.
         steps : int, optional
             End after this many batches; needed for a generator without end.
 
@@ -160,7 +165,7 @@ class Trainer(Fitting):
         """
         steps = None if steps is None else positive_int(steps, "steps")
         with ExitStack() as stack:
-            batches = self._batches(stack, x, None, None, batch_size, lengths, steps)
+            batches = self._batches(stack, x, None, None, batch_size, (lengths, resets), steps)
             x = None  # see `fit`
             executor = self.executor
             hooks = self._callback_list(callbacks, verbose, 1, batches.steps)
@@ -171,7 +176,7 @@ class Trainer(Fitting):
             for number, batch in enumerate(batches.epoch()):
                 if begins:
                     hooks.on_predict_batch_begin(number)
-                run = executor.forward(batch.xs, False, lengths=batch.lengths)
+                run = executor.forward(batch.xs, False, lengths=batch.lengths, resets=batch.resets)
                 arrays = [run.values[slot] for slot in executor.output_slots]
                 gathered.add(arrays)
                 if ends:
@@ -181,9 +186,9 @@ class Trainer(Fitting):
             hooks.on_predict_end()
         return self.pack_outputs(gathered.whole())
 
-    def predict_on_batch(self: Any, x: Any, lengths: Any = None) -> Any:
+    def predict_on_batch(self: Any, x: Any, lengths: Any = None, resets: Any = None) -> Any:
         """Outputs for one batch."""
-        return self(x, lengths=lengths)
+        return self(x, lengths=lengths, resets=resets)
 
     def _callback_list(
         self: Any, callbacks: Any, verbose: Any, epochs: int, steps: int | None, history: bool = False

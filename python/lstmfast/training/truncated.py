@@ -138,6 +138,7 @@ class TruncatedStep:
             [cut(y) for y in batch.ys],
             [cut(w) if w is not None and w.ndim > 1 and w.shape[1] == time else w for w in batch.weights],
             lengths,
+            cut(batch.resets),
         )
         self._check_outputs(window, stop - start)
         return window
