@@ -5,6 +5,7 @@ from .activation import Activation
 from .base import Layer
 from .bidirectional import Bidirectional
 from .call import Call
+from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .dense import Dense
 from .dropout import Dropout
 from .embedding import Embedding
@@ -15,11 +16,13 @@ from .lstm import LSTM
 from .masking import Masking
 from .merging import Concatenate, concatenate
 from .reshaping import Flatten
+from .rnn import RNN
 from .simple_rnn import SimpleRNN
 
 __all__ = [
     "GRU",
     "LSTM",
+    "RNN",
     "Activation",
     "Bidirectional",
     "Call",
@@ -28,11 +31,15 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "Input",
     "InputLayer",
     "InputSpec",
+    "LSTMCell",
     "Layer",
     "Masking",
     "SimpleRNN",
+    "SimpleRNNCell",
+    "StackedRNNCells",
     "concatenate",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..saving.custom_objects import CustomObjectScope
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
 from .arrays import checked_lengths, checked_mask
@@ -452,7 +453,9 @@ def _penalty_gradients(layer: RecurrentLayer, result: Any, call: Call) -> tuple[
 def _copy(layer: RecurrentLayer, prefix: str, **changes: Any) -> RecurrentLayer:
     """A layer like `layer`, with weights of its own and a name that begins with `prefix`."""
     name = f"{prefix}{layer.name.removeprefix(prefix)}"
-    made: RecurrentLayer = type(layer).from_config({**layer.get_config(), "name": name, **changes})  # type: ignore[assignment]
+    classes: dict[str, Any] = getattr(layer, "own_classes", dict)()
+    with CustomObjectScope(classes):
+        made: RecurrentLayer = type(layer).from_config({**layer.get_config(), "name": name, **changes})  # type: ignore[assignment]
     if hasattr(layer, "use_cudnn"):  # not part of the configuration
         made.use_cudnn = layer.use_cudnn  # type: ignore[attr-defined]
     return made

@@ -213,6 +213,12 @@ def _groups_of_layer(layer: Any, group: str) -> Iterator[tuple[str, Any, list[Va
         yield f"{group}/vars", layer, []
         for attribute in ("forward_layer", "backward_layer"):
             yield from _groups_of_layer(getattr(layer, attribute), f"{group}/{attribute}")
+    elif hasattr(layer, "keras_children"):  # layers in attributes have groups of their own
+        inner = layer.keras_children()
+        held = {id(variable) for _, child in inner for variable in child.weights}
+        yield f"{group}/vars", layer, [v for v in layer.weights if id(v) not in held]
+        for path, child in inner:
+            yield from _groups_of_layer(child, f"{group}/{path}")
     elif any(name in _RECURRENT for name in names):
         yield f"{group}/vars", layer, []
         yield f"{group}/cell/vars", layer, list(layer.weights)

@@ -19,7 +19,7 @@ __all__ = ["layer_order", "without_mask_operations"]
 Reference = tuple[str, int, int]
 Node = tuple[str, int]
 
-_RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN")
 _MASK_OPERATIONS = frozenset(
     ["NotEqual", "Any", "OnesLike", "ZerosLike", "ExpandDims", "LogicalOr", "LogicalAnd", "Concatenate"]
 )
