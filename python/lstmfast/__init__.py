@@ -15,6 +15,7 @@ from . import (
     random,
     regularizers,
     saving,
+    testing,
     utils,
 )
 from ._version import version as __version__
@@ -60,6 +61,7 @@ __all__ = [
     "saving",
     "set_num_threads",
     "show_config",
+    "testing",
     "threads",
     "utils",
 ]

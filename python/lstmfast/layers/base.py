@@ -58,10 +58,13 @@ class Layer:
 
     Examples
     --------
-    A layer that multiplies by a learned factor:
+    A layer that multiplies by a learned factor. `build` makes the weights, `forward` keeps in ``call.saved`` what
+    `backward` needs, `backward` adds the weights' gradients and returns the input's. One object may be called many
+    times before the first `backward`, so nothing of a call belongs into attributes:
 
     >>> import numpy as np
     >>> from lstmfast.layers import Layer
+    >>> from lstmfast.testing import check_gradients
     >>> class Scale(Layer):
     ...     def build(self, input_shape):
     ...         self.factor = self.add_weight((input_shape[-1],), initializer="ones", name="factor")
@@ -71,9 +74,16 @@ class Layer:
     ...     def backward(self, dy, call):
     ...         self.factor.add_grad((dy * call.saved).sum(axis=0))
     ...         return dy * self.factor.value
-    >>> Scale()(np.ones((2, 3)))
+    >>> layer = Scale()
+    >>> layer(np.ones((2, 3)))
     array([[1., 1., 1.],
            [1., 1., 1.]], dtype=float32)
+    >>> sorted(check_gradients(layer, np.ones((2, 3))))
+    ['scale/factor', 'x']
+
+    It may take the place of any other layer in a model. `compute_output_shape` is found by trying, `compute_mask`
+    hands masks on if ``supports_masking = True``; ``get_config`` with the arguments of ``__init__`` makes it savable
+    (then `lstmfast.saving.load_model` gets the class in `custom_objects`).
     """
 
     #: Masks that come in are understood and, by default, handed on.

@@ -36,6 +36,8 @@ class Call:
         Source of random numbers in training.
     defer_activation : bool
         Return the values before the last activation: the loss applies it (`lstmfast.losses`).
+    arguments : dict
+        Further arguments of the call, for layers that have such (``use_causal_mask`` of attention).
     saved : object
         Whatever `forward` leaves for `backward`.
     output_mask : array or None
@@ -48,6 +50,7 @@ class Call:
 
     __slots__ = (
         "_rng",
+        "arguments",
         "d_initial_state",
         "defer_activation",
         "initial_state",
@@ -80,6 +83,7 @@ class Call:
         self.initial_state = initial_state
         self._rng = rng
         self.defer_activation = defer_activation
+        self.arguments: dict[str, Any] = {}
         self.saved: Any = None
         self.output_mask: Any = None
         self.penalty = 0.0
