@@ -3,6 +3,7 @@
 
 from .activation import Activation
 from .base import Layer
+from .batch_normalization import BatchNormalization
 from .bidirectional import Bidirectional
 from .call import Call
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
@@ -15,6 +16,7 @@ from .input_spec import InputSpec
 from .lstm import LSTM
 from .masking import Masking
 from .merging import Concatenate, concatenate
+from .normalization import GroupNormalization, LayerNormalization, RMSNormalization, UnitNormalization
 from .reshaping import Flatten
 from .rnn import RNN
 from .simple_rnn import SimpleRNN
@@ -24,6 +26,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "BatchNormalization",
     "Bidirectional",
     "Call",
     "Concatenate",
@@ -32,14 +35,18 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GRUCell",
+    "GroupNormalization",
     "Input",
     "InputLayer",
     "InputSpec",
     "LSTMCell",
     "Layer",
+    "LayerNormalization",
     "Masking",
+    "RMSNormalization",
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
+    "UnitNormalization",
     "concatenate",
 ]
