@@ -2,6 +2,7 @@
 """Layers, with Keras 3's names, arguments and results; each has a forward and a backward pass of its own."""
 
 from .activation import Activation
+from .attention import AdditiveAttention, Attention
 from .base import Layer
 from .batch_normalization import BatchNormalization
 from .bidirectional import Bidirectional
@@ -9,6 +10,7 @@ from .call import Call
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .dense import Dense
 from .dropout import Dropout
+from .einsum_dense import EinsumDense
 from .embedding import Embedding
 from .gru import GRU
 from .input import Input, InputLayer
@@ -16,6 +18,7 @@ from .input_spec import InputSpec
 from .lstm import LSTM
 from .masking import Masking
 from .merging import Concatenate, concatenate
+from .multi_head_attention import MultiHeadAttention
 from .normalization import GroupNormalization, LayerNormalization, RMSNormalization, UnitNormalization
 from .reshaping import Flatten
 from .rnn import RNN
@@ -26,12 +29,15 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "AdditiveAttention",
+    "Attention",
     "BatchNormalization",
     "Bidirectional",
     "Call",
     "Concatenate",
     "Dense",
     "Dropout",
+    "EinsumDense",
     "Embedding",
     "Flatten",
     "GRUCell",
@@ -43,6 +49,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "Masking",
+    "MultiHeadAttention",
     "RMSNormalization",
     "SimpleRNN",
     "SimpleRNNCell",

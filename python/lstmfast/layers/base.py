@@ -143,6 +143,14 @@ class Layer:
         """Shape of the output for an input shape; found by trying where a layer does not write this."""
         return _shape_by_trying(self, input_shape)
 
+    def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
+        """`compute_output_shape` for a call in a graph, whose further arguments may ask for more outputs."""
+        return self.compute_output_shape(shapes)
+
+    def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """(args, kwargs) of a call recorded in a graph, as a configuration describes it."""
+        return [inputs], kwargs
+
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Mask of the output: by default that of the input, for layers that support masking."""
         return mask if self.supports_masking else None
@@ -375,7 +383,7 @@ class Layer:
                 "the mask information.",
                 stacklevel=3,
             )
-        out_shapes = self.compute_output_shape(shapes)
+        out_shapes = self.output_shapes(shapes, kwargs)
         several = bool(out_shapes) and isinstance(out_shapes[0], (tuple, list))
         flat: list[Shape] = list(out_shapes) if several else [out_shapes]
         makes = self.makes_mask(has_mask)

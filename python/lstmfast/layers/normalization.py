@@ -290,7 +290,7 @@ class RMSNormalization(Layer):
            [ 1.,  1.]], dtype=float32)
     """
 
-    supports_masking = True
+    supports_masking = False  # as in Keras
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
