@@ -27,8 +27,10 @@ pytestmark = [
 
 def close(actual, expected, what=""):
     expected = np.asarray(expected)
-    # Not below 0.1: gradients of scores that hardly matter are sums that cancel.
-    scale = max(float(np.abs(expected).max(initial=0.0)), 0.1)
+    # Not below 0.1: gradients of scores that hardly matter are sums that cancel. That of the keys' bias is 0, the rest
+    # of sums of numbers above 1.
+    least = 1.0 if what.endswith("key/bias") else 0.1
+    scale = max(float(np.abs(expected).max(initial=0.0)), least)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * scale, err_msg=what)
 
 
@@ -156,6 +158,29 @@ def test_multi_head_attention(options, with_key, scores, causal, masked, attenti
     compare(ours, theirs, x, call, run, rng, value_twice=attention is not None and not with_key)
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    heads=st.sampled_from([(1, 1), (2, 1), (4, 2), (6, 3), (3, 3)]),
+    use_gate=st.booleans(),
+    with_key=st.booleans(),
+    scores=st.booleans(),
+    causal=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_group_query_attention(heads, use_gate, with_key, scores, causal, seed):
+    rng = np.random.default_rng(seed)
+    b, t, s = (int(n) for n in rng.integers(1, 5, 3))
+    x = [rng.standard_normal((b, n, 3)).astype("float32") for n in ((t, s, s) if with_key else (t, s))]
+    ours, theirs = (k.layers.GroupQueryAttention(4, *heads, use_gate=use_gate) for k in (lf, keras))
+    call = Call()
+    call.arguments = {"return_attention_scores": scores, "use_causal_mask": causal}
+
+    def run(tensors):
+        return theirs(tensors[0], tensors[1], key=tensors[2] if with_key else None, **call.arguments)
+
+    compare(ours, theirs, x, call, run, rng)
+
+
 @pytest.mark.parametrize("scores", [False, True])
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_queries_that_see_nothing(scores, dropout, rng):
@@ -225,6 +250,8 @@ CONFIGURATIONS = [
     ("Attention", (), {}),
     ("Attention", (True, "concat", 0.1, 3), {}),
     ("AdditiveAttention", (False, 0.2), {"seed": 1}),
+    ("GroupQueryAttention", (3, 4, 2), {}),
+    ("GroupQueryAttention", (3, 4, 4, 0.1, False, 2), {"kernel_regularizer": "l2", "use_gate": True, "seed": 4}),
     ("MultiHeadAttention", (2, 3), {}),
     ("MultiHeadAttention", (2, 3, 4, 0.1, False, (5, 6), 1), {"sliding_window": 3, "kernel_initializer": "he_normal",
      "kernel_regularizer": "l2", "bias_constraint": "non_neg", "use_gate": True, "seed": 4, "trainable": False}),
@@ -243,7 +270,7 @@ def test_configuration(kind, args, kwargs):
     assert type(ours).from_config(expected).get_config() == expected
     for k, layer in ((lf, ours), (keras, theirs)):
         q, v = k.Input((4, 3)), k.Input((5, 3))
-        layer(q, v) if kind == "MultiHeadAttention" else layer([q, v])
+        layer([q, v]) if kind in ("Attention", "AdditiveAttention") else layer(q, v)
     assert [(v.path, v.shape) for v in ours.weights] == [(v.path, tuple(v.shape)) for v in theirs.weights]
     assert len(ours.trainable_variables) == len(theirs.trainable_variables)
     assert as_json(ours.get_config()) == as_json(theirs.get_config())
@@ -252,6 +279,7 @@ def test_configuration(kind, args, kwargs):
 
 ERRORS = [
     ("Attention", {"score_mode": "sum"}),
+    ("GroupQueryAttention", {"head_dim": 2, "num_query_heads": 3, "num_key_value_heads": 2}),
     ("MultiHeadAttention", {"num_heads": 0, "key_dim": 2}),
     ("MultiHeadAttention", {"num_heads": 2, "key_dim": -1}),
     ("MultiHeadAttention", {"num_heads": 2, "key_dim": 2, "value_dim": 1.5}),
@@ -299,13 +327,14 @@ def graph(k):
     e = k.layers.Embedding(7, 4, mask_zero=True, name="e")(ids)
     b = k.layers.Attention(use_scale=True, name="b")([e, e])
     query, value, key, memory = (k.layers.LayerNormalization(name=name)(e) for name in ("q", "v", "k", "m"))
-    a = k.layers.MultiHeadAttention(2, 3, name="a")(query, b, use_causal_mask=True)
+    a = k.layers.MultiHeadAttention(2, 3, use_gate=True, name="a")(query, b, use_causal_mask=True)
     c, scores = k.layers.MultiHeadAttention(2, 3, name="c")(
         a, value, key=key, attention_mask=seen, return_attention_scores=True
     )
     n = k.layers.BatchNormalization(name="n")(c)
     d = k.layers.AdditiveAttention(name="d")([n, memory])
-    out = k.layers.LSTM(3, name="out")(d)
+    g = k.layers.GroupQueryAttention(3, 4, 2, use_gate=True, name="g")(d, d)
+    out = k.layers.LSTM(3, name="out")(g)
     return k.Model([ids, seen], [out, scores, k.layers.LayerNormalization(name="last")(n)])
 
 

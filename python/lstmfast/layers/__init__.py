@@ -12,6 +12,7 @@ from .dense import Dense
 from .dropout import Dropout
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
+from .group_query_attention import GroupQueryAttention
 from .gru import GRU
 from .input import Input, InputLayer
 from .input_spec import InputSpec
@@ -42,6 +43,7 @@ __all__ = [
     "Flatten",
     "GRUCell",
     "GroupNormalization",
+    "GroupQueryAttention",
     "Input",
     "InputLayer",
     "InputSpec",

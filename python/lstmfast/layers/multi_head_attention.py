@@ -142,6 +142,7 @@ class MultiHeadAttention(Layer):
         super().__init__(**kwargs)
         self.num_heads, self.key_dim = int(num_heads), int(key_dim)
         self.value_dim = int(value_dim) if value_dim is not None else self.key_dim
+        self._shared_heads = self.num_heads  # of keys and values
         self.dropout, self.use_bias, self.use_gate = dropout, bool(use_bias), bool(use_gate)
         self._output_shape = _checked_output_shape(output_shape)
         self.attention_axes: Any = None if attention_axes is None else (1,)
@@ -168,10 +169,10 @@ class MultiHeadAttention(Layer):
         output = self._output_shape or (query_shape[-1],)
         letters = "efghijklmnopqrstuvwxyz"[: len(output)]
         self.query_dense = self._projection("query", into, (None, n, k), "de", shapes[0])
-        self.key_dense = self._projection("key", into, (None, n, k), "de", shapes[2])
+        self.key_dense = self._projection("key", into, (None, self._shared_heads, k), "de", shapes[2])
         if self.use_gate:
             self.gate_dense = self._projection("gate", into, (None, n, v), "de", shapes[0], "sigmoid")
-        self.value_dense = self._projection("value", into, (None, n, v), "de", shapes[1])
+        self.value_dense = self._projection("value", into, (None, self._shared_heads, v), "de", shapes[1])
         self.output_dense = self._projection(
             "attention_output",
             f"abcd,cd{letters}->ab{letters}",
@@ -393,6 +394,9 @@ class MultiHeadAttention(Layer):
         q = project(self.query_dense, query).swapaxes(1, 2)
         k = project(self.key_dense, key).swapaxes(1, 2)
         v = project(self.value_dense, value).swapaxes(1, 2)
+        repeats = self.num_heads // self._shared_heads
+        if repeats > 1:
+            k, v = np.repeat(k, repeats, axis=1), np.repeat(v, repeats, axis=1)
         q = q * np.float32(1 / math.sqrt(self.key_dim))
         mask = self._mask(x, call)
         probabilities = attend(q @ k.swapaxes(-1, -2), mask)
@@ -442,6 +446,8 @@ class MultiHeadAttention(Layer):
         dscores = attend_backward(probabilities, dprobabilities)
         dq = (dscores @ k) * np.float32(1 / math.sqrt(self.key_dim))
         dk = dscores.swapaxes(-1, -2) @ q
+        if self._shared_heads < self.num_heads:
+            dk, dv = (d.reshape(len(d), self._shared_heads, -1, *d.shape[2:]).sum(axis=2) for d in (dk, dv))
         dvalue: Any = self.value_dense.backward(dv.swapaxes(1, 2), calls["value"])
         dkey = self.key_dense.backward(dk.swapaxes(1, 2), calls["key"])
         dquery = self.query_dense.backward(dq.swapaxes(1, 2), calls["query"]) + dquery
@@ -461,8 +467,8 @@ class MultiHeadAttention(Layer):
 
     def keras_children(self) -> list[tuple[str, Layer]]:
         """Where Keras's weight files put the projections."""
-        names = ("query_dense", "key_dense", "gate_dense", "value_dense", "output_dense")
-        found = [(name, getattr(self, name, None)) for name in names]
+        names = ("query_dense", "key_dense", "_gate_dense", "value_dense", "output_dense")
+        found = [(name, getattr(self, name.removeprefix("_"), None)) for name in names]
         return [(name, layer) for name, layer in found if layer is not None]
 
     def get_config(self) -> dict[str, Any]:

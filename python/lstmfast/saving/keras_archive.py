@@ -43,6 +43,8 @@ _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5
 #: The version whose layout is written.
 _KERAS_VERSION = "3.15.1"
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+#: Classes that Keras exports under another name than their own, by which its files call them.
+_CLASS_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
 #: Arguments that Keras's layers lack, with the value that keeps Keras's meaning.
 _NOT_IN_KERAS: dict[str, Any] = {
     "peephole": False,
@@ -192,7 +194,8 @@ def _layer_groups(
     for layer_config in config["config"]["layers"]:
         name = layer_config["config"].get("name")
         layer = layers.get(name)
-        kind = _snake_case(layer_config["class_name"])
+        kind = layer_config["class_name"]
+        kind = _snake_case(_CLASS_NAMES.get(kind, kind))
         if layer is None:
             if kind == "input_layer":  # Sequential.layers leaves its Input out
                 continue
