@@ -299,6 +299,35 @@ def test_files_both_ways(kinds, masked, tmp_path, rng):
         close(a, b.detach().numpy())
 
 
+def test_an_encoder_and_a_decoder_of_stacks(tmp_path, rng):
+    """Nested states as initial states in a graph, saved and loaded both ways."""
+    pytest.importorskip("h5py")
+
+    def make(k):
+        first, second = k.Input((5, 3), name="first"), k.Input((4, 2), name="second")
+        stack = [("LSTMCell", 4), ("GRUCell", 3)]
+        _, *states = k.layers.RNN(cells(stack, k), return_state=True, name="encoder")(first)
+        decoder = k.layers.RNN(cells(stack, k), return_sequences=True, name="decoder")
+        return k.Model([first, second], k.layers.Dense(2, name="out")(decoder(second, initial_state=states)))
+
+    ours, theirs = make(lf), make(keras)
+    assert [v.shape for v in ours.weights] == [tuple(v.shape) for v in theirs.weights]
+    theirs.set_weights(ours.get_weights())
+    x = [rng.standard_normal(shape).astype("float32") for shape in ((2, 5, 3), (2, 4, 2))]
+    y, tape = ours.forward(x)
+    tensors = [torch.tensor(a, requires_grad=True) for a in x]
+    expected = theirs(tensors)
+    close(y, expected.detach().numpy())
+    dx = tape.backward(np.ones_like(y))[1]
+    expected.sum().backward()
+    for a, b in zip(dx, tensors, strict=True):
+        close(a, b.grad.numpy())
+    ours.save(tmp_path / "ours.keras")
+    close(keras.saving.load_model(tmp_path / "ours.keras")(x).detach().numpy(), y)
+    theirs.save(tmp_path / "theirs.keras")
+    close(lf.saving.load_model(tmp_path / "theirs.keras").predict(x, verbose=0), y)
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
 def test_every_argument_of_keras_s_layers_is_accepted(kind):
     import inspect

@@ -189,7 +189,8 @@ class MultiHeadAttention(Layer):
     ) -> EinsumDense:
         def fresh(initializer: Any) -> Any:
             """One of its own, so that equal shapes do not start with equal numbers."""
-            return type(initializer).from_config(initializer.get_config())
+            known = hasattr(initializer, "get_config")
+            return type(initializer).from_config(initializer.get_config()) if known else initializer
 
         layer = EinsumDense(
             equation,

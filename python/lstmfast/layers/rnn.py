@@ -182,6 +182,12 @@ class RNN(RecurrentLayer):
     def _checked_state(self, states: Any, batch: int) -> tuple[Array, ...]:
         return super()._checked_state(flatten(states), batch)
 
+    def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:
+        states = super()._symbolic_state(initial_state)
+        if states and isinstance(self.cell, StackedRNNCells):  # nested, for Keras to read
+            states["initial_state"] = nest(states["initial_state"], self.cell.state_size)
+        return states
+
     # --- calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
