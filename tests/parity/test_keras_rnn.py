@@ -350,3 +350,43 @@ def test_errors_are_keras_s(cell):
             continue  # an IndexError when it is called
         with pytest.raises(ValueError, match=r"cell"):
             library.layers.RNN(cell)
+
+
+@pytest.mark.parametrize("merge_mode", ["concat", None])
+def test_bidirectional_states_of_stacks_are_nested(merge_mode, tmp_path, rng):
+    pytest.importorskip("h5py")
+    stack = [("LSTMCell", 4), ("GRUCell", 3)]
+
+    def structure(values):
+        return [structure(v) if isinstance(v, (list, tuple)) else tuple(v.shape) for v in values]
+
+    def layer(k):
+        return k.layers.Bidirectional(
+            k.layers.RNN(cells(stack, k), return_state=True), merge_mode=merge_mode, name="b"
+        )
+
+    def make(k):
+        first, second = k.Input((5, 3)), k.Input((4, 3))
+        made = layer(k)
+        outputs = made(first)
+        states = outputs[2 if merge_mode is None else 1 :]
+        return k.Model([first, second], k.layers.Dense(2, name="out")(made(second, initial_state=states)[0]))
+
+    x = [rng.standard_normal((2, t, 3)).astype("float32") for t in (5, 4)]
+    ours, theirs = layer(lf), layer(keras)
+    # In graphs: with arrays Keras puts a GRU's single state into a list as well.
+    assert structure(ours(lf.Input((5, 3)))) == structure(theirs(keras.Input((5, 3))))
+    assert len(structure(ours(x[0]))) == len(structure(theirs(x[0])))
+    theirs.set_weights(ours.get_weights())
+    states = ours(x[0])[2 if merge_mode is None else 1 :]
+    tensors = [[torch.tensor(a) for a in s] if isinstance(s, list) else torch.tensor(s) for s in states]
+    expected = flatten(theirs(x[0], initial_state=tensors))
+    for a, b in zip(flatten(ours(x[0], initial_state=states)), expected, strict=True):
+        close(a, b.detach().numpy())
+    ours, theirs = make(lf), make(keras)
+    theirs.set_weights(ours.get_weights())
+    close(ours.predict(x, verbose=0), theirs(x).detach().numpy())
+    ours.save(tmp_path / "ours.keras")
+    close(keras.saving.load_model(tmp_path / "ours.keras")(x).detach().numpy(), ours.predict(x, verbose=0))
+    theirs.save(tmp_path / "theirs.keras")
+    close(lf.saving.load_model(tmp_path / "theirs.keras").predict(x, verbose=0), theirs(x).detach().numpy())

@@ -184,17 +184,17 @@ class RNN(RecurrentLayer):
 
     def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:
         states = super()._symbolic_state(initial_state)
-        if states and isinstance(self.cell, StackedRNNCells):  # nested, for Keras to read
-            states["initial_state"] = nest(states["initial_state"], self.cell.state_size)
-        return states
+        return {key: self.nested(tensors) for key, tensors in states.items()}  # for Keras to read
+
+    def nested(self, states: Any) -> list[Any]:
+        """Flat states as a caller sees them: a list for each cell of a stack that has several."""
+        return nest(states, self.cell.state_size) if isinstance(self.cell, StackedRNNCells) else list(states)
 
     # --- calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = super().__call__(*args, **kwargs)
-        if not self.return_state or not isinstance(self.cell, StackedRNNCells):
-            return result
-        return (result[0], *nest(result[1:], self.cell.state_size))
+        return (result[0], *self.nested(result[1:])) if self.return_state else result
 
     def forward(self, x: Array, call: Call) -> Any:
         initial = call.initial_state
