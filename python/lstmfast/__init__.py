@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Recurrent networks that run and train fast on a CPU, with Keras 3's names and results."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import (
     activations,
     callbacks,
@@ -24,6 +26,9 @@ from .models import Model, Sequential
 from .runtime import available_isas, get_include, get_num_threads, isa, set_num_threads, show_config, threads
 from .symbolic import KerasTensor
 from .variables import Variable
+
+if TYPE_CHECKING:
+    from . import testing
 
 __all__ = [
     "GRU",
@@ -60,6 +65,15 @@ __all__ = [
     "saving",
     "set_num_threads",
     "show_config",
+    "testing",
     "threads",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "testing":  # for developers of layers: not part of every import
+        from importlib import import_module
+
+        return import_module(f"{__name__}.testing")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -58,10 +58,13 @@ class Layer:
 
     Examples
     --------
-    A layer that multiplies by a learned factor:
+    A layer that multiplies by a learned factor. `build` makes the weights, `forward` keeps in ``call.saved`` what
+    `backward` needs, `backward` adds the weights' gradients and returns the input's. One object may be called many
+    times before the first `backward`, so nothing of a call belongs into attributes:
 
     >>> import numpy as np
     >>> from lstmfast.layers import Layer
+    >>> from lstmfast.testing import check_gradients
     >>> class Scale(Layer):
     ...     def build(self, input_shape):
     ...         self.factor = self.add_weight((input_shape[-1],), initializer="ones", name="factor")
@@ -71,9 +74,16 @@ class Layer:
     ...     def backward(self, dy, call):
     ...         self.factor.add_grad((dy * call.saved).sum(axis=0))
     ...         return dy * self.factor.value
-    >>> Scale()(np.ones((2, 3)))
+    >>> layer = Scale()
+    >>> layer(np.ones((2, 3)))
     array([[1., 1., 1.],
            [1., 1., 1.]], dtype=float32)
+    >>> sorted(check_gradients(layer, np.ones((2, 3))))
+    ['scale/factor', 'x']
+
+    It may take the place of any other layer in a model. `compute_output_shape` is found by trying, `compute_mask`
+    hands masks on if ``supports_masking = True``; ``get_config`` with the arguments of ``__init__`` makes it savable
+    (then `lstmfast.saving.load_model` gets the class in `custom_objects`).
     """
 
     #: Masks that come in are understood and, by default, handed on.
@@ -134,6 +144,14 @@ class Layer:
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Shape of the output for an input shape; found by trying where a layer does not write this."""
         return _shape_by_trying(self, input_shape)
+
+    def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
+        """`compute_output_shape` for a call in a graph, whose further arguments may ask for more outputs."""
+        return self.compute_output_shape(shapes)
+
+    def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """(args, kwargs) of a call recorded in a graph, as a configuration describes it."""
+        return [inputs], kwargs
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Mask of the output: by default that of the input, for layers that support masking."""
@@ -367,7 +385,7 @@ class Layer:
                 "the mask information.",
                 stacklevel=3,
             )
-        out_shapes = self.compute_output_shape(shapes)
+        out_shapes = self.output_shapes(shapes, kwargs)
         several = bool(out_shapes) and isinstance(out_shapes[0], (tuple, list))
         flat: list[Shape] = list(out_shapes) if several else [out_shapes]
         makes = self.makes_mask(has_mask)

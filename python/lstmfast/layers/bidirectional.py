@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..saving.custom_objects import CustomObjectScope
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
 from .arrays import checked_lengths, checked_mask, checked_resets
@@ -16,6 +17,7 @@ from .base import Layer
 from .call import Call
 from .frozen import FrozenLayer
 from .recurrent import RecurrentLayer
+from .rnn import RNN
 
 __all__ = ["Bidirectional"]
 
@@ -243,7 +245,7 @@ class Bidirectional(Layer):
             )
 
     def _checked_state(self, states: Any, batch: int) -> tuple[Array, ...]:
-        given = list(states) if isinstance(states, (list, tuple)) else [states]
+        given = flatten(states)
         self._check_state_count(given)
         checked: list[Array] = []
         for layer, part in zip(self._directions, self._halves(given), strict=True):
@@ -261,7 +263,14 @@ class Bidirectional(Layer):
                     f"initial_state of layer {self.name!r} must be symbolic tensors of shapes (batch, "
                     f"{units}), got {tensor!r}"
                 )
-        return {"initial_state": tensors}
+        return {"initial_state": self._nested(tensors)}
+
+    def _nested(self, states: Sequence[Any]) -> list[Any]:
+        """States as a caller sees them: stacked cells have lists of their own."""
+        nested: list[Any] = []
+        for layer, part in zip(self._directions, self._halves(states), strict=True):
+            nested += layer.nested(part) if isinstance(layer, RNN) else part
+        return nested
 
     # --- calls
 
@@ -298,7 +307,7 @@ class Bidirectional(Layer):
             See the class for shapes.
         """
         if is_symbolic(sequences):
-            return self.record(sequences, self._symbolic_state(initial_state))
+            return self._as_called(self.record(sequences, self._symbolic_state(initial_state)))
         x = self._convert(sequences)
         self.ensure_built(x.shape)
         self.check_input(x)
@@ -310,7 +319,13 @@ class Bidirectional(Layer):
         )
         if initial_state is not None:
             call.initial_state = self._checked_state(initial_state, len(x))
-        return self.forward(x, call)
+        return self._as_called(self.forward(x, call))
+
+    def _as_called(self, result: Any) -> Any:
+        if not self.return_state:
+            return result
+        n = 2 if self.merge_mode is None else 1
+        return type(result)([*result[:n], *self._nested(result[n:])])
 
     def forward(self, x: Array, call: Call) -> Any:
         forward, backward = self._run_directions(x, call)
@@ -473,7 +488,9 @@ def _penalty_gradients(layer: RecurrentLayer, result: Any, call: Call) -> tuple[
 def _copy(layer: RecurrentLayer, prefix: str, **changes: Any) -> RecurrentLayer:
     """A layer like `layer`, with weights of its own and a name that begins with `prefix`."""
     name = f"{prefix}{layer.name.removeprefix(prefix)}"
-    made: RecurrentLayer = type(layer).from_config({**layer.get_config(), "name": name, **changes})  # type: ignore[assignment]
+    classes: dict[str, Any] = getattr(layer, "own_classes", dict)()
+    with CustomObjectScope(classes):
+        made: RecurrentLayer = type(layer).from_config({**layer.get_config(), "name": name, **changes})  # type: ignore[assignment]
     if hasattr(layer, "use_cudnn"):  # not part of the configuration
         made.use_cudnn = layer.use_cudnn  # type: ignore[attr-defined]
     return made

@@ -43,6 +43,8 @@ class Call:
         Source of random numbers in training.
     defer_activation : bool
         Return the values before the last activation: the loss applies it (`lstmfast.losses`).
+    arguments : dict
+        Further arguments of the call, for layers that have such (``use_causal_mask`` of attention).
     saved : object
         Whatever `forward` leaves for `backward`.
     output_mask : array or None
@@ -55,6 +57,7 @@ class Call:
 
     __slots__ = (
         "_rng",
+        "arguments",
         "carried_state",
         "d_carried_state",
         "d_initial_state",
@@ -93,6 +96,7 @@ class Call:
         self.resets = resets
         self._rng = rng
         self.defer_activation = defer_activation
+        self.arguments: dict[str, Any] = {}
         self.saved: Any = None
         self.output_mask: Any = None
         self.penalty = 0.0

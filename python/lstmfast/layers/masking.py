@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..saving.registry import deserialize_keras_object
 from .base import Layer
 from .call import Call
 from .frozen import FrozenLayer
@@ -23,8 +24,8 @@ class Masking(Layer):
 
     Parameters
     ----------
-    mask_value : float
-        Value that stands for "nothing here".
+    mask_value : float or array_like
+        Value that stands for "nothing here", or one for each feature.
     **kwargs
         See `Layer`.
 
@@ -45,7 +46,10 @@ class Masking(Layer):
 
     def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if isinstance(mask_value, dict):  # an array, as files describe it
+            mask_value = deserialize_keras_object(mask_value)
         self.mask_value = mask_value
+        self._value = np.asarray(mask_value, np.float32)
         self.input_spec = InputSpec(min_ndim=2)
         self.built = True
 
@@ -53,14 +57,14 @@ class Masking(Layer):
         return tuple(input_shape)
 
     def compute_mask(self, inputs: Array, mask: Any = None) -> Array:
-        return np.asarray(np.any(inputs != np.float32(self.mask_value), axis=-1))
+        return np.asarray(np.any(inputs != self._value, axis=-1))
 
     def makes_mask(self, has_mask: bool) -> bool:
         return True
 
     def forward(self, x: Array, call: Call) -> Array:
         kept = call.output_mask = self.compute_mask(x)
-        if self.mask_value == 0:  # masked steps are 0 already
+        if not self._value.any():  # masked steps are 0 already
             return x
         return np.where(kept[..., None], x, np.float32(0))
 
@@ -68,7 +72,9 @@ class Masking(Layer):
         return np.where(call.output_mask[..., None], dy, np.float32(0))
 
     def frozen(self) -> FrozenLayer:
-        return FrozenLayer("masking", {"value": float(np.float32(self.mask_value))})
+        if self._value.ndim:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: its mask_value is an array")
+        return FrozenLayer("masking", {"value": float(self._value)})
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mask_value": self.mask_value}

@@ -39,11 +39,12 @@ def functional_config(model: Model) -> dict[str, Any]:
         config["name"] = layer.name
         config["inbound_nodes"] = [
             {
-                "args": [map_leaves(tensor_config, node.inputs)],
-                "kwargs": {key: map_leaves(tensor_config, value) for key, value in node.kwargs.items()},
+                "args": [map_leaves(tensor_config, value) for value in args],
+                "kwargs": {key: map_leaves(tensor_config, value) for key, value in kwargs.items()},
             }
             for node in layer.inbound_nodes
             if id(node) in in_model and node.parents
+            for args, kwargs in [layer.graph_arguments(node.inputs, node.kwargs)]
         ]
         layers.append(config)
     return {

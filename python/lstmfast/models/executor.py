@@ -36,6 +36,7 @@ class _Step:
     frees: tuple[int, ...]  # slots that nothing after this step needs
     converts: bool  # an input may hold integers where the layer computes in float32
     nested: bool
+    arguments: dict[str, Any]  # of the call, beside inputs and states
 
 
 class GradientPlan(NamedTuple):
@@ -114,6 +115,7 @@ class Executor:
                     (),
                     not layer.integer_inputs and any(s in by_slot for s in inputs),
                     nested,
+                    {key: value for key, value in node.kwargs.items() if key != "initial_state"},
                 )
             )
         #: Layers that see an input as it is, for `Layer.check_values`, and the input's number.
@@ -259,6 +261,8 @@ class Executor:
             x = values[step.inputs[0]]
         if step.converts:
             x = [_float32(a) for a in x] if step.takes_list else _float32(x)
+        if step.arguments:
+            call.arguments = step.arguments
         if step.initial_state is not None:
             call.initial_state = tuple(values[s] if isinstance(s, int) else s for s in step.initial_state)
         if track_masks:

@@ -43,6 +43,8 @@ _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5
 #: The version whose layout is written.
 _KERAS_VERSION = "3.15.1"
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+#: Classes that Keras exports under another name than their own, by which its files call them.
+_CLASS_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
 #: Arguments that Keras's layers lack, with the value that keeps Keras's meaning.
 _NOT_IN_KERAS: dict[str, Any] = {
     "peephole": False,
@@ -191,7 +193,8 @@ def _layer_groups(
     for layer_config in config["config"]["layers"]:
         name = layer_config["config"].get("name")
         layer = layers.get(name)
-        kind = _snake_case(layer_config["class_name"])
+        kind = layer_config["class_name"]
+        kind = _snake_case(_CLASS_NAMES.get(kind, kind))
         if layer is None:
             if kind == "input_layer":  # Sequential.layers leaves its Input out
                 continue
@@ -212,6 +215,12 @@ def _groups_of_layer(layer: Any, group: str) -> Iterator[tuple[str, Any, list[Va
         yield f"{group}/vars", layer, []
         for attribute in ("forward_layer", "backward_layer"):
             yield from _groups_of_layer(getattr(layer, attribute), f"{group}/{attribute}")
+    elif hasattr(layer, "keras_children"):  # layers in attributes have groups of their own
+        inner = layer.keras_children()
+        held = {id(variable) for _, child in inner for variable in child.weights}
+        yield f"{group}/vars", layer, [v for v in layer.weights if id(v) not in held]
+        for path, child in inner:
+            yield from _groups_of_layer(child, f"{group}/{path}")
     elif any(name in _RECURRENT for name in names):
         yield f"{group}/vars", layer, []
         yield f"{group}/cell/vars", layer, list(layer.weights)

@@ -19,9 +19,21 @@ __all__ = ["layer_order", "without_mask_operations"]
 Reference = tuple[str, int, int]
 Node = tuple[str, int]
 
-_RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN")
+#: Layers that a mask comes to as an argument.
+_TAKE_MASK = (*_RECURRENT, "Bidirectional", "BatchNormalization")
 _MASK_OPERATIONS = frozenset(
-    ["NotEqual", "Any", "OnesLike", "ZerosLike", "ExpandDims", "LogicalOr", "LogicalAnd", "Concatenate"]
+    [
+        "NotEqual",
+        "Any",
+        "OnesLike",
+        "ZerosLike",
+        "ExpandDims",
+        "LogicalOr",
+        "LogicalAnd",
+        "Concatenate",
+        "ConvertToTensor",
+    ]
 )
 
 
@@ -85,8 +97,8 @@ class _Graph:
         if node not in self.parents:
             args, kwargs = self.arguments(node)
             # Keras passes a mask on only to calls with one symbolic argument: not beside an initial state.
-            recurrent = self.layers[node[0]]["class_name"] in (*_RECURRENT, "Bidirectional")
-            if recurrent and kwargs.get("mask") is None and kwargs.get("initial_state") is None:
+            takes_mask = self.layers[node[0]]["class_name"] in _TAKE_MASK
+            if takes_mask and kwargs.get("mask") is None and kwargs.get("initial_state") is None:
                 mask = self.mask_of(next(_references(args)))
                 if mask is not None:
                     kwargs = {
@@ -119,8 +131,10 @@ class _Graph:
         masks = [self.mask_of(tensor) for tensor in inputs]
         if kind == "Concatenate":
             return self._concatenated(tensor, inputs, masks)
-        if kind == "Flatten":
+        if kind in ("Flatten", "EinsumDense", "RMSNormalization"):
             return None
+        if kind in ("Attention", "AdditiveAttention") and masks[0] is not None:
+            return self._operation("convert_to_tensor", tensor, [masks[0]])
         if kind in _RECURRENT and (output > 0 or not config.get("return_sequences")):
             return None
         if kind == "Bidirectional":

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Batch normalization (Ioffe and Szegedy 2015)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import initializers
+from ..saving.registry import serialize_keras_object
+from .call import Call
+from .input_spec import InputSpec
+from .normalizing import Affine, along, checked_axes, known_sizes, positive_axes
+
+__all__ = ["BatchNormalization"]
+
+Array = npt.NDArray[Any]
+
+#: Keras's backend epsilon, which it adds to the number of steps that count under a mask.
+_EPSILON = 1e-7
+
+
+class BatchNormalization(Affine):
+    """Mean 0 and variance 1 of each feature over the batch, then a learned scale and shift.
+
+    In training the statistics are the batch's, and move averages that stand in for them in inference:
+    ``moving = moving * momentum + batch * (1 - momentum)``. A layer with ``trainable=False`` always uses the averages
+    and leaves them alone.
+
+    Parameters
+    ----------
+    axis : int
+        The features.
+    momentum : float
+    epsilon : float
+        Added to the variance.
+    center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
+    gamma_constraint
+        As in `LayerNormalization`.
+    moving_mean_initializer, moving_variance_initializer : str, dict or callable
+    renorm : False
+        Batch renormalization is not supported; nor are `renorm_clipping` and `renorm_momentum` of any use.
+    synchronized : False
+        Not supported: there is one device.
+    **kwargs
+        See `Layer`.
+
+    Notes
+    -----
+    Input and output (batch, ..., features) float32. Weights: gamma, beta, moving_mean, moving_variance (features,).
+    With a mask (which must have one axis less than the input), and with lengths, the batch's statistics leave out the
+    steps that do not count; they are normalized all the same. The moving averages change in the forward pass, so
+    training one model in several threads at once mixes them.
+
+    Raises
+    ------
+    ValueError
+        If `axis` is out of range or its size unknown, an unsupported argument is set, or a mask does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.layers import BatchNormalization
+    >>> layer = BatchNormalization(epsilon=0)
+    >>> layer(np.array([[1.0, 10.0], [3.0, 30.0]]), training=True)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    >>> layer.moving_mean.numpy().round(2)
+    array([0.02, 0.2 ], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        renorm: bool = False,
+        renorm_clipping: Any = None,
+        renorm_momentum: float = 0.99,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if synchronized:
+            raise ValueError("synchronized=True is not supported: there is one device to normalize on")
+        if renorm:
+            raise ValueError("renorm=True is not supported: batch renormalization is not implemented")
+        super().__init__(
+            epsilon,
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
+            **kwargs,
+        )
+        self.axis = int(checked_axes(axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis))
+        self.momentum = float(momentum)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.synchronized, self.renorm = False, False
+        self.renorm_clipping, self.renorm_momentum = renorm_clipping, renorm_momentum
+
+    def build(self, input_shape: Any) -> None:
+        axes = positive_axes(self.axis, input_shape)
+        shape = known_sizes(self, input_shape, axes)
+        self._build_affine(shape, self.scale, self.center)
+        self.moving_mean = self.add_weight(
+            shape, self.moving_mean_initializer, "moving_mean", trainable=False
+        )
+        self.moving_variance = self.add_weight(
+            shape, self.moving_variance_initializer, "moving_variance", trainable=False
+        )
+        self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: shape[0]})
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        positive_axes(self.axis, input_shape)
+        return tuple(input_shape)
+
+    def forward(self, x: Array, call: Call) -> Array:
+        channels = positive_axes(self.axis, x.shape)
+        epsilon = x.dtype.type(self.epsilon)
+        if call.mask is not None and call.mask.ndim != x.ndim - 1:
+            raise ValueError(
+                "The mask provided should be one dimension less than the inputs. Received: "
+                f"mask.shape={call.mask.shape}, inputs.shape={x.shape}"
+            )
+        if not (call.training and self.trainable):
+            inverse = 1 / np.sqrt(along(self.moving_variance.value, channels, x.ndim) + epsilon)
+            normal = (x - along(self.moving_mean.value, channels, x.ndim)) * inverse
+            if call.save:
+                call.saved = (channels, normal, inverse, None, None)
+            return self._affine(normal, channels)
+        others = tuple(k for k in range(x.ndim) if k not in channels)
+        counts = self._counted(x, call)
+        if counts is None:
+            total: Any = x.size // x.shape[self.axis]
+            part = x
+        else:
+            total = np.broadcast_to(counts, x.shape).sum(axis=others, keepdims=True) + _EPSILON
+            part = np.where(counts, x, x.dtype.type(0))
+        # Sums over rows in float64: NumPy would add them one after another.
+        mean = part.sum(axis=others, keepdims=True, dtype=np.float64) / total
+        deviation = x - mean.astype(x.dtype)
+        counted = deviation if counts is None else np.where(counts, deviation, x.dtype.type(0))
+        variance = np.square(counted).sum(axis=others, keepdims=True, dtype=np.float64) / total
+        inverse = (1 / np.sqrt(variance + self.epsilon)).astype(x.dtype)
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving.value * self.momentum + value.reshape(moving.shape) * (1 - self.momentum))
+        normal = deviation * inverse
+        if call.save:
+            call.saved = (channels, normal, inverse, counts, total)
+        return self._affine(normal, channels)
+
+    @staticmethod
+    def _counted(x: Array, call: Call) -> Array | None:
+        """Which elements enter the statistics, as it broadcasts over x; None for all."""
+        counts = None if call.mask is None else call.mask[..., None]
+        if call.lengths is not None and x.ndim >= 3:
+            inside = np.arange(x.shape[1]) < call.lengths[:, None]
+            inside = inside.reshape(inside.shape + (1,) * (x.ndim - 2))
+            counts = inside if counts is None else counts & inside
+        return counts
+
+    def backward(self, dy: Array, call: Call) -> Array:
+        channels, normal, inverse, counts, total = call.saved
+        d = self._affine_backward(dy, normal, channels)
+        if total is None:
+            return np.asarray(d * inverse)
+        others = tuple(k for k in range(dy.ndim) if k not in channels)
+        mean = (d.sum(axis=others, keepdims=True, dtype=np.float64) / total).astype(dy.dtype)
+        slope = ((d * normal).sum(axis=others, keepdims=True, dtype=np.float64) / total).astype(dy.dtype)
+        through = mean + normal * slope  # by way of the batch's statistics
+        if counts is not None:
+            through = np.where(counts, through, dy.dtype.type(0))
+        return np.asarray(inverse * (d - through))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "momentum": self.momentum,
+            **self._affine_config(),
+            "moving_mean_initializer": serialize_keras_object(self.moving_mean_initializer),
+            "moving_variance_initializer": serialize_keras_object(self.moving_variance_initializer),
+            "synchronized": self.synchronized,
+            "renorm": self.renorm,
+            "renorm_clipping": self.renorm_clipping,
+            "renorm_momentum": self.renorm_momentum,
+        }
