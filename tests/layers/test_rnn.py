@@ -69,7 +69,7 @@ def close(a, b):
 
 @pytest.mark.parametrize(("layer_class", "cell_class"), PAIRS)
 @pytest.mark.parametrize("options", list(itertools.product([False, True], repeat=3)), ids=str)
-@pytest.mark.parametrize("kind", ["plain", "mask", "lengths", "both"])
+@pytest.mark.parametrize("kind", ["plain", "mask", "lengths", "both", "resets", "mask lengths resets"])
 def test_equal_to_the_layer(layer_class, cell_class, kind, options, rng):
     """Natively to the bit; and the Python loop over the same cell: the rules for masks and lengths are the same."""
     names = ("go_backwards", "return_sequences", "zero_output_for_mask")
@@ -82,17 +82,44 @@ def test_equal_to_the_layer(layer_class, cell_class, kind, options, rng):
     native.set_weights(layer.get_weights())
     looped.set_weights(layer.get_weights())
     call = {}
-    if kind in ("mask", "both"):
+    if "mask" in kind or kind == "both":
         call["mask"] = rng.integers(0, 2, (5, 6)).astype(bool)
         call["mask"][0] = False
-    if kind in ("lengths", "both"):
+    if "lengths" in kind or kind == "both":
         call["lengths"] = np.array([6, 3, 0 if kind == "lengths" else 2, 1, 5], "int32")
+    if "resets" in kind:
+        call["resets"] = rng.random((5, 6)) > 0.6
     call["initial_state"] = tuple(rng.standard_normal((5, 4)).astype("float32") for _ in layer.state_size)
     expected = run(layer, x, rng, **call)
     for a, b in zip(run(native, x, rng, **call), expected, strict=True):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(run(looped, x, rng, **call), expected, strict=True):
         close(a, b)
+
+
+@pytest.mark.parametrize("kind", ["native", "looped"])
+def test_carried_states_and_resets(kind, rng):
+    """Where a call goes on, resets still lead to the initial states; gradients of both, by differences of linear cells."""
+    cell = SimpleRNNCell(4, activation=None)
+    layer = RNN(cell if kind == "native" else Wrapped(cell), return_sequences=True)
+    x = rng.standard_normal((3, 6, 2)).astype("float32")
+    layer.build(x.shape)
+    initial, carried = ((rng.standard_normal((3, 4)).astype("float32"),) for _ in range(2))
+    resets = rng.random((3, 6)) > 0.6
+
+    def forward(initial, carried):
+        call = Call(save=True, needs_dx=True, initial_state=initial, resets=resets)
+        call.carried_state = carried
+        return layer.forward(x, call), call
+
+    y, call = forward(initial, carried)
+    dy = rng.standard_normal(y.shape).astype("float32")
+    layer.backward(dy, call)
+    for which, gradient in enumerate((call.d_initial_state, call.d_carried_state)):
+        moved = [initial, carried]
+        moved[which] = (moved[which][0] + 1,)
+        difference = float(((forward(*moved)[0] - y) * dy).sum(dtype=np.float64))
+        assert abs(difference - float(gradient[0].sum(dtype=np.float64))) < 1e-4
 
 
 def test_a_stack_is_layers_behind_one_another(rng):
