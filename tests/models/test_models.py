@@ -3,6 +3,7 @@
 
 import copy
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -32,12 +33,13 @@ def test_a_deferred_build(rng):
         lambda: model.set_weights([]),
         lambda: model.summary(),
         lambda: model.executor,
-        lambda: model.output_shape,
     ):
         if use.__code__.co_names[-1:] == ("summary",):
             continue
         with pytest.raises(ValueError, match="built"):
             use()
+    with pytest.raises(AttributeError, match="no defined output shape"):
+        _ = model.output_shape
     assert model.get_weights() == []
     assert model(rng.standard_normal((2, 5, 4))).shape == (2, 5, 2)
     assert model.input_shape == (None, 5, 4)
@@ -119,7 +121,7 @@ def test_inputs_by_list_and_by_name(rng):
         np.testing.assert_array_equal(other[0], one)
         np.testing.assert_array_equal(other[1], two)
     assert model.input_names == ["series", "facts"] and model.output_names == ["one", "two"]
-    with pytest.raises(ValueError, match="missing"):
+    with pytest.raises(ValueError, match="Missing data for input"):
         model({"series": x})
     with pytest.raises(ValueError, match="same number of samples"):
         model([x, f[:1]])
@@ -332,8 +334,56 @@ def test_weights_files(tmp_path):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match="does not fit"):
         Sequential([Input((2,)), layers.Dense(1)]).load_weights(tmp_path / "w.safetensors")
-    with pytest.raises(ValueError, match="safetensors"):
+    with pytest.raises(ValueError, match=r"weights\.h5"):
         model.save_weights(tmp_path / "w.h5")
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors", ".weights.h5"])
+def test_weights_in_every_format(tmp_path, ending):
+    if ending == ".weights.h5":
+        pytest.importorskip("h5py")
+    path = tmp_path / f"w{ending}"
+    model, other = functional(), functional()
+    model.save_weights(path)
+    other.load_weights(path)
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="exists"):
+        model.save_weights(path, overwrite=False)
+    start = Sequential(
+        [Input((None, 4), name="series"), layers.LSTM(5, name="lstm"), layers.Dense(9, name="head")]
+    )
+    start.save_weights(path)
+    wider = Sequential(
+        [Input((None, 4), name="series"), layers.LSTM(5, name="lstm"), layers.Dense(8, name="head")]
+    )
+    before = wider.get_weights()
+    with pytest.raises(ValueError, match="shape"):
+        wider.load_weights(path)
+    assert all(np.array_equal(a, b) for a, b in zip(before, wider.get_weights(), strict=True))
+    with pytest.warns(UserWarning, match="skipped.*head"):
+        wider.load_weights(path, skip_mismatch=True)
+    expected = start.get_weights()[:3] + before[3:]
+    for a, b in zip(wider.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_hostile_npz(tmp_path):
+    model = Sequential([Input((2,)), layers.Dense(1, use_bias=False, name="d")])
+    path = tmp_path / "w.npz"
+    np.savez(path, **{"layers/d/kernel": np.array([[object()]])}, allow_pickle=True)
+    with pytest.raises(ValueError, match="declares"):
+        model.load_weights(path)
+    header = np.lib.format.magic(1, 0) + (118).to_bytes(2, "little")
+    text = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 8), }"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("layers/d/kernel.npy", header + text.ljust(117).encode() + b"\n")
+    with pytest.raises(ValueError, match="declares"):
+        model.load_weights(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("layers/d/kernel.npy", b"nothing")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        model.load_weights(path)
 
 
 def test_prediction_has_the_same_bits_in_any_batch(rng):

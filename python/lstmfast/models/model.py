@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from ..layers.arrays import checked_lengths, checked_mask
 from ..layers.base import Layer
-from ..layers.call import Call
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
 from ..training.tape import Tape
 from ..training.trainer import Trainer
 from ..variables import Variable
 from . import config as _config
-from .executor import Executor, Run
+from .executor import Executor
 from .graph import Graph, tensors_of
 from .inputs import standardize
+from .nested import NestedModel
 
 if TYPE_CHECKING:
     from ..frozen import FrozenModel
@@ -30,7 +30,7 @@ __all__ = ["Model"]
 Array = npt.NDArray[Any]
 
 
-class Model(Trainer, Layer):
+class Model(NestedModel, Trainer, Layer):
     """A graph of layers with training, evaluation, prediction and files.
 
     Parameters
@@ -75,6 +75,7 @@ class Model(Trainer, Layer):
         self._input_structure: Any = None
         self._output_structure: Any = None
         if inputs is not None or outputs is not None:
+            inputs, outputs = _without_list_of_one(inputs), _without_list_of_one(outputs)
             self._input_structure, self._output_structure = inputs, outputs
             graph = Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"))
             self._executor = Executor(graph)
@@ -103,31 +104,47 @@ class Model(Trainer, Layer):
         """All layers, in Keras's order."""
         return list(self.executor.graph.layers)
 
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError(
+            "`Model.layers` attribute is reserved and should not be used. Please use another name."
+        )
+
+    def _graph_for(self, what: str) -> Graph:
+        """The graph; AttributeError, as in Keras, if the model is not built."""
+        if not self.built:
+            raise AttributeError(f"{type(self).__name__} model '{self.name}' has no defined {what} yet.")
+        return self.executor.graph
+
     @property
     def inputs(self) -> list[KerasTensor]:
-        return list(self.executor.graph.inputs)
+        return list(self._graph_for("inputs").inputs)
 
     @property
     def outputs(self) -> list[KerasTensor]:
-        return list(self.executor.graph.outputs)
+        return list(self._graph_for("outputs").outputs)
 
     @property
     def input(self) -> Any:
-        self.executor  # noqa: B018 - raises if the model is not built
+        """Symbolic inputs, in the structure in which the model was given them."""
+        self._graph_for("input")
         return self._input_structure
 
     @property
     def output(self) -> Any:
-        self.executor  # noqa: B018
+        """Symbolic outputs, in the structure in which the model was given them."""
+        self._graph_for("output")
         return self._output_structure
 
     @property
     def input_shape(self) -> Any:
-        return map_leaves(lambda t: t.shape, self.input)
+        """Shape of the input; a list of shapes, in the order of `inputs`, if there are several."""
+        return _one_or_list([t.shape for t in self._graph_for("input shape").inputs])
 
     @property
     def output_shape(self) -> Any:
-        return map_leaves(lambda t: t.shape, self.output)
+        """Shape of the output; a list of shapes, in the order of `outputs`, if there are several."""
+        return _one_or_list([t.shape for t in self._graph_for("output shape").outputs])
 
     @property
     def input_names(self) -> list[str]:
@@ -319,52 +336,6 @@ class Model(Trainer, Layer):
         given = mask if isinstance(mask, (list, tuple)) and len(arrays) > 1 else [mask]
         return [checked_mask(m, a) for m, a in zip(given, arrays, strict=True)]
 
-    # --- as a layer in another model
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Shapes of the outputs for other input shapes."""
-        executor = self.executor
-        shapes: list[Any] = [None] * executor.slots
-        several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
-        for slot, shape in zip(executor.input_slots, input_shape if several else [input_shape], strict=True):
-            shapes[slot] = tuple(shape)
-        for step in executor.steps:
-            given = [shapes[s] for s in step.inputs]
-            made = step.layer.compute_output_shape(given if step.takes_list else given[0])
-            for slot, shape in zip(step.outputs, made if len(step.outputs) > 1 else [made], strict=True):
-                shapes[slot] = tuple(shape)
-        found = [shapes[slot] for slot in executor.output_slots]
-        return found[0] if isinstance(self._output_structure, KerasTensor) else found
-
-    def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
-        executor = self.executor
-        masked = [False] * executor.slots
-        for slot in executor.input_slots:
-            masked[slot] = has_mask
-        for step in executor.steps:
-            made = step.layer.makes_mask(any(masked[s] for s in step.inputs))
-            for slot, one in zip(step.outputs, made if isinstance(made, tuple) else (made,), strict=False):
-                masked[slot] = one
-        found = tuple(masked[slot] for slot in executor.output_slots)
-        return found[0] if len(found) == 1 else found
-
-    def nested_forward(self, x: Any, call: Call) -> Any:
-        """`Layer.forward` of the model as a layer of another."""
-        executor = self.executor
-        arrays = list(x) if isinstance(x, (list, tuple)) else [x]
-        plan = executor.gradient_plan(call.needs_dx) if call.save else None
-        masks = None if call.mask is None else call.mask if isinstance(call.mask, list) else [call.mask]
-        lengths = None if call.lengths is None else [call.lengths] * len(arrays)
-        run = call.saved = executor.forward(arrays, call.training, plan, masks, lengths)
-        outputs = [run.values[slot] for slot in executor.output_slots]
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
-
-    def nested_backward(self, dy: Any, call: Call) -> Any:
-        """`Layer.backward` of the model as a layer of another."""
-        run: Run = call.saved
-        dx = self.executor.backward(run, list(dy) if isinstance(dy, tuple) else [dy])
-        return dx[0] if len(dx) == 1 else dx
-
     # --- weights
 
     def set_weights(self, weights: Any) -> None:
@@ -373,7 +344,26 @@ class Model(Trainer, Layer):
 
     @property
     def metrics_names(self) -> list[str]:
-        return ["loss", "compile_metrics"] if self.compiled else []
+        """Names as Keras gives them: the loss, all other metrics together, losses of several outputs once known."""
+        if not self.compiled:
+            return []
+        known = [] if self._objective is None else self._objective.logs()
+        losses = [f"{name}_loss" for name in self.output_names] if known else []
+        return ["loss", "compile_metrics", *(name for name in losses if name in known)]
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Loss and metrics over the batches since they were last reset, by name.
+
+        Raises
+        ------
+        ValueError
+            If the model is compiled but has seen no data.
+        """
+        if not self.compiled:
+            return {}
+        if self._objective is None:
+            raise ValueError("Cannot get result() since the metric has not yet been built.")
+        return self._objective.logs()
 
     def variables_in_use(self) -> tuple[list[Variable], list[Variable]]:
         """Trainable variables, and all others."""
@@ -400,16 +390,59 @@ class Model(Trainer, Layer):
         save_model(self, filepath, overwrite=overwrite)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the weights alone, in the safetensors format; ValueError for another format's ending."""
+        """Write the weights alone.
+
+        Parameters
+        ----------
+        filepath : str or path-like
+            The ending decides: ``.weights.h5`` is Keras 3's format (needs h5py; with the optimizer's state, as
+            Keras does it), ``.npz`` NumPy's, anything else safetensors.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built, the ending is another format's, or the file exists.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from lstmfast import Input, Sequential, layers
+        >>> model = Sequential([Input((None, 3)), layers.GRU(2)])
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.npz"
+        >>> model.save_weights(path)
+        >>> model.load_weights(path)
+        """
         from .weights import save_weights
 
         save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Set the weights from a file of `save_weights` or `save`; all of them, or none on an error."""
+    def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
+        """Set the weights from a file of `save_weights`, of `save`, or of Keras 3; its content shows the format.
+
+        Parameters
+        ----------
+        filepath : str or path-like
+        skip_mismatch : bool
+            Leave layers alone whose weights in the file differ in number or shape, with a warning, rather than
+            raise.
+
+        Raises
+        ------
+        ValueError
+            If the file does not fit the model; no weight has changed then.
+        """
         from .weights import load_weights
 
-        load_weights(self, filepath)
+        load_weights(self, filepath, skip_mismatch)
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Not available: raises a ValueError that says what there is instead."""
+        raise ValueError(
+            f"Model.export(format={format!r}) is not supported: lstmfast writes no TensorFlow, ONNX or OpenVINO "
+            "artifacts. Use model.freeze() for inference, or model.save('model.keras') and export with Keras 3."
+        )
 
     def to_json(self, **kwargs: Any) -> str:
         """The configuration as JSON."""
@@ -433,18 +466,35 @@ class Model(Trainer, Layer):
         Parameters
         ----------
         line_length : int, optional
+            Width of the table; by default that of the terminal less 4, at most 88 (108 with connections).
+        positions : list of float, optional
+            Where the columns end, as shares of the width.
         print_fn : callable, optional
-            Takes the text in place of `print`.
+            Takes the whole text, once, in place of `print`.
         expand_nested : bool
             Show the layers of models inside.
         show_trainable : bool
             Add a column.
-        positions, layer_range : optional
-            Accepted and ignored.
+        layer_range : pair of str, optional
+            Names (or regular expressions that match their beginning) of the first and the last layer shown.
+
+        Raises
+        ------
+        ValueError
+            If the width does not suffice or `layer_range` matches no layer.
         """
         from .summary import summary_text
 
-        (print_fn or print)(summary_text(self, line_length, expand_nested, show_trainable))
+        text = summary_text(self, line_length, positions, expand_nested, show_trainable, layer_range)
+        print(text) if print_fn is None else print_fn(text + "\n")
+
+
+def _one_or_list(shapes: list[Any]) -> Any:
+    return shapes[0] if len(shapes) == 1 else shapes
+
+
+def _without_list_of_one(structure: Any) -> Any:
+    return structure[0] if isinstance(structure, (list, tuple)) and len(structure) == 1 else structure
 
 
 def _default_name(cls: type) -> str | None:

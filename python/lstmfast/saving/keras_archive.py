@@ -29,6 +29,7 @@ from .model_state import (
     json_to_config,
     make_model,
     optimizer_variables,
+    warn_of_skipped,
 )
 from .registry import serialize_keras_object
 from .zip_reader import read_members
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ..models import Model
     from ..variables import Variable
 
-__all__ = ["load_keras", "save_keras"]
+__all__ = ["load_keras", "load_keras_weights", "save_keras", "save_keras_weights"]
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 #: The version whose layout is written.
@@ -61,16 +62,8 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model, its compile state and optimizer state as Keras 3 does (see `saving.save_model`)."""
     from .._version import version
 
-    h5py = import_h5py()
     config = _for_keras(serialize_keras_object(model))
-    weights = io.BytesIO()
-    with h5py.File(weights, "w") as file:
-        _write_group(file, "vars", model.name, [])
-        for group, layer, variables in _layer_groups(model, config):
-            _write_group(file, group, layer.name, variables)
-        state = _optimizer_in_keras_order(model, config)
-        if state:
-            _write_group(file, "optimizer/vars", model.optimizer.name, state)
+    weights = _weights_file(model, config)
     metadata = {
         "keras_version": _KERAS_VERSION,
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
@@ -79,7 +72,28 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
     with replace_file(path) as target, zipfile.ZipFile(target, "w") as archive:
         archive.writestr(_METADATA, json.dumps(metadata))
         archive.writestr(_CONFIG, json.dumps(config))
-        archive.writestr(_WEIGHTS, weights.getbuffer())
+        archive.writestr(_WEIGHTS, weights)
+
+
+def save_keras_weights(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write the weights and the optimizer's state alone, as Keras's ``.weights.h5`` (see `Model.save_weights`)."""
+    weights = _weights_file(model, _for_keras(serialize_keras_object(model)))
+    with replace_file(path) as target:
+        target.write(weights)
+
+
+def _weights_file(model: Model, config: dict[str, Any]) -> memoryview:
+    """The HDF5 file that holds what the model has learned."""
+    h5py = import_h5py()
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        _write_group(file, "vars", model.name, [])
+        for group, layer, variables in _layer_groups(model, config):
+            _write_group(file, group, layer.name, variables)
+        state = _optimizer_in_keras_order(model, config)
+        if state:
+            _write_group(file, "optimizer/vars", model.optimizer.name, state)
+    return weights.getbuffer()
 
 
 def _write_group(file: Any, path: str, name: str, variables: list[Variable]) -> None:
@@ -149,7 +163,29 @@ def _from_keras(config: Any) -> Any:
     return {key: _from_keras(value) for key, value in config.items()}
 
 
-def _assign_weights(model: Model, config: dict[str, Any], weights: WeightFile) -> None:
+def load_keras_weights(model: Model, path: str | os.PathLike[str], skip_mismatch: bool) -> None:
+    """Set the weights, and a built optimizer's state, from a ``.weights.h5`` or ``.keras`` file."""
+    import_h5py()
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith(b"PK\x03\x04"):
+        members = read_members(path, {_WEIGHTS: None})
+        if _WEIGHTS not in members:
+            raise ValueError(f"{os.fspath(path)!r} holds no weights: it has no {_WEIGHTS}")
+        data = members[_WEIGHTS]
+    config = _for_keras(serialize_keras_object(model))
+    try:
+        with WeightFile(data) as weights:
+            _assign_weights(model, config, weights, skip_mismatch)
+            if not skip_mismatch:
+                _assign_optimizer(model, config, weights)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+
+
+def _assign_weights(
+    model: Model, config: dict[str, Any], weights: WeightFile, skip_mismatch: bool = False
+) -> None:
     # Keras 2.13's first files of this kind name the layers differently (saving_lib.py, H5IOStore.get).
     old = not weights.has("layers") and weights.has("_layer_checkpoint_dependencies")
     values = []
@@ -157,6 +193,9 @@ def _assign_weights(model: Model, config: dict[str, Any], weights: WeightFile) -
         if old:
             group = group.replace("layers/", "_layer_checkpoint_dependencies/", 1)
         arrays = weights.arrays(group) if variables else []
+        if skip_mismatch and [a.shape for a in arrays] != [v.shape for v in variables]:
+            warn_of_skipped(layer.name, [a.shape for a in arrays], [v.shape for v in variables])
+            continue
         if len(arrays) != len(variables):
             raise ValueError(
                 f"layer {layer.name!r} has {len(variables)} weights, the file has {len(arrays)} in {group!r}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "json_to_config",
     "make_model",
     "optimizer_variables",
+    "warn_of_skipped",
 ]
 
 Array = npt.NDArray[Any]
@@ -181,3 +183,12 @@ def optimizer_variables(model: Model) -> list[Variable]:
     if optimizer is None or not getattr(optimizer, "built", False):
         return []
     return list(optimizer.variables)
+
+
+def warn_of_skipped(layer: str, found: list[Any], expected: list[Any]) -> None:
+    """Say that `skip_mismatch` left a layer's weights as they are."""
+    warnings.warn(
+        f"A layer that does not fit is skipped: the weights of {layer!r} have shapes {found} in the file, the "
+        f"model has {expected}.",
+        stacklevel=6,
+    )
