@@ -308,6 +308,47 @@ class Model(NestedModel, Trainer, Layer):
         y = self.pack_outputs([run.values[slot] for slot in executor.output_slots])
         return y, Tape(self, run)
 
+    def trace(self, x: Any, mask: Any = None, lengths: Any = None) -> dict[str, Array]:
+        """A look inside: every gate and state of every step, and the output of every layer, in inference.
+
+        Parameters
+        ----------
+        x, mask, lengths
+            As in calling the model.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            Of a recurrent layer named ``lstm``, float32 arrays (B, T, units) whose step t belongs to the input's step
+            t, whatever the direction: ``lstm/i``, ``lstm/f``, ``lstm/c_tilde``, ``lstm/o``, ``lstm/c``, ``lstm/h`` of
+            an LSTM (h (B, T, projection) with one), ``gru/z``, ``gru/r``, ``gru/h_tilde``, ``gru/h`` of a GRU,
+            ``simple_rnn/h`` of a SimpleRNN; ``bidirectional/forward/i`` and ``bidirectional/backward/i`` of an LSTM in
+            both directions. NaN at steps that are masked or lie behind a row's length. Gates are after their
+            activation.
+
+            Under a layer's own name its output, ``dense``; ``lstm[0]``, ``lstm[1]`` if it has several. Layers of a
+            model inside are ``inner/lstm/i``; the second call of a shared layer is ``lstm:1``.
+
+        Notes
+        -----
+        The arrays are the kernels' own: outputs have the bits that calling the model gives. States of stateful
+        layers stay as they are.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lstmfast import Input, Sequential, layers
+        >>> model = Sequential([Input((None, 4)), layers.LSTM(3, name="lstm"), layers.Dense(1, name="top")])
+        >>> inside = model.trace(np.ones((2, 5, 4)))
+        >>> sorted(inside)
+        ['lstm', 'lstm/c', 'lstm/c_tilde', 'lstm/f', 'lstm/h', 'lstm/i', 'lstm/o', 'top']
+        >>> inside["lstm/f"].shape
+        (2, 5, 3)
+        """
+        from .tracing import trace
+
+        return trace(self, x, mask, lengths)
+
     def lengths_of(self, lengths: Any, arrays: list[Array]) -> list[Any] | None:
         """Lengths for each input from one array, a list or a dict; ValueError if they do not fit."""
         if lengths is None:
