@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -94,6 +92,9 @@ def plot_model(
         with open(path, "w", encoding="utf-8") as file:
             file.write(source)
         return
+    import shutil  # importing these takes as long as the rest of utils
+    import subprocess
+
     program = shutil.which("dot")
     if program is not None:
         subprocess.run([program, f"-T{ending}", "-o", path], input=source.encode(), check=True)
