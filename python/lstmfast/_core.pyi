@@ -206,9 +206,7 @@ def recurrent_forward(
     save: bool = False,
     out: _Floats | None = None,
 ) -> tuple[_Floats, tuple[_Floats, ...], RecurrentTape | None]: ...
-def recurrent_tape_gates(
-    weights: RecurrentWeights, tape: RecurrentTape
-) -> tuple[_Floats, _Floats] | None:
+def recurrent_tape_gates(weights: RecurrentWeights, tape: RecurrentTape) -> tuple[_Floats, _Floats] | None:
     """The gates buffer (V, B, T, H) and the state a unit (B, T, H) of a forward pass with save=True; NaN at steps that do
     not count. None if the cell keeps none."""
 

@@ -489,9 +489,9 @@ class Model(NestedModel, Trainer, Layer):
         """The configuration as JSON."""
         import json
 
-        from ..saving.registry import serialize_keras_object
+        from ..saving.registry import serialize_model
 
-        return json.dumps(serialize_keras_object(self), **kwargs)
+        return json.dumps(serialize_model(self), **kwargs)
 
     def summary(
         self,

@@ -31,7 +31,7 @@ from .model_state import (
     optimizer_variables,
     warn_of_skipped,
 )
-from .registry import serialize_keras_object
+from .registry import serialize_model
 from .zip_reader import read_members
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model, its compile state and optimizer state as Keras 3 does (see `saving.save_model`)."""
     from .._version import version
 
-    config = _for_keras(serialize_keras_object(model))
+    config = _for_keras(serialize_model(model))
     weights = _weights_file(model, config)
     metadata = {
         "keras_version": _KERAS_VERSION,
@@ -77,7 +77,7 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
 
 def save_keras_weights(model: Model, path: str | os.PathLike[str]) -> None:
     """Write the weights and the optimizer's state alone, as Keras's ``.weights.h5`` (see `Model.save_weights`)."""
-    weights = _weights_file(model, _for_keras(serialize_keras_object(model)))
+    weights = _weights_file(model, _for_keras(serialize_model(model)))
     with replace_file(path) as target:
         target.write(weights)
 
@@ -173,7 +173,7 @@ def load_keras_weights(model: Model, path: str | os.PathLike[str], skip_mismatch
         if _WEIGHTS not in members:
             raise ValueError(f"{os.fspath(path)!r} holds no weights: it has no {_WEIGHTS}")
         data = members[_WEIGHTS]
-    config = _for_keras(serialize_keras_object(model))
+    config = _for_keras(serialize_model(model))
     try:
         with WeightFile(data) as weights:
             _assign_weights(model, config, weights, skip_mismatch)
@@ -221,11 +221,15 @@ def _assign_optimizer(model: Model, config: dict[str, Any], weights: WeightFile)
 
 
 def _layer_groups(
-    model: Model, config: dict[str, Any], prefix: str = ""
+    model: Model, config: dict[str, Any], prefix: str = "", done: set[int] | None = None
 ) -> Iterator[tuple[str, Any, list[Variable]]]:
-    """(group, layer, its variables), in the configuration's order: in Keras's files that of the names."""
+    """(group, layer, its variables), in the configuration's order: in Keras's files that of the names.
+
+    A layer that stands in several models comes once.
+    """
     from ..models import Model
 
+    done = set() if done is None else done
     layers = {layer.name: layer for layer in model.layers}
     used: dict[str, int] = {}
     for layer_config in config["config"]["layers"]:
@@ -238,25 +242,41 @@ def _layer_groups(
             raise ValueError(f"the model has no layer {name!r}")
         number = used[kind] = used.get(kind, -1) + 1
         group = f"{prefix}layers/{kind}" + (f"_{number}" if number else "")
+        if id(layer) in done:
+            continue
         if isinstance(layer, Model):
+            done.add(id(layer))
             yield f"{group}/vars", layer, []
-            yield from _layer_groups(layer, layer_config, f"{group}/")
+            yield from _layer_groups(layer, layer_config, f"{group}/", done)
         else:
-            yield from _groups_of_layer(layer, group)
+            yield from _groups_of_layer(layer, group, done)
 
 
-def _groups_of_layer(layer: Any, group: str) -> Iterator[tuple[str, Any, list[Variable]]]:
-    """As `_layer_groups`, of one layer that is no model."""
-    names = [cls.__name__ for cls in type(layer).__mro__]
-    if "Bidirectional" in names:
+def _groups_of_layer(layer: Any, group: str, done: set[int]) -> Iterator[tuple[str, Any, list[Variable]]]:
+    """As `_layer_groups`, of one layer that is no model: its own weights, then those of layers in its attributes."""
+    from ..layers.base import Layer
+
+    done.add(id(layer))
+    own = [*layer._trainable_variables, *layer._non_trainable_variables]
+    if any(cls.__name__ in _RECURRENT for cls in type(layer).__mro__):
         yield f"{group}/vars", layer, []
-        for attribute in ("forward_layer", "backward_layer"):
-            yield from _groups_of_layer(getattr(layer, attribute), f"{group}/{attribute}")
-    elif any(name in _RECURRENT for name in names):
-        yield f"{group}/vars", layer, []
-        yield f"{group}/cell/vars", layer, list(layer.weights)
-    else:
-        yield f"{group}/vars", layer, list(layer.weights)
+        yield f"{group}/cell/vars", layer, own
+        return
+    yield f"{group}/vars", layer, own
+    for name, value in vars(layer).items():  # in the order of `Layer.variables`
+        if isinstance(value, Layer):
+            if id(value) not in done:
+                yield from _groups_of_layer(value, f"{group}/{name}", done)
+            continue
+        items = value.values() if isinstance(value, dict) else value
+        used: dict[str, int] = {}
+        for item in items if isinstance(items, (list, tuple)) or isinstance(value, dict) else ():
+            if isinstance(item, Layer) and id(item) not in done:
+                kind = _snake_case(type(item).__name__)
+                number = used[kind] = used.get(kind, -1) + 1
+                yield from _groups_of_layer(
+                    item, f"{group}/{name}/{kind}" + (f"_{number}" if number else ""), done
+                )
 
 
 def _optimizer_in_keras_order(model: Model, config: dict[str, Any]) -> list[Variable]:
@@ -271,13 +291,24 @@ def _optimizer_in_keras_order(model: Model, config: dict[str, Any]) -> list[Vari
     theirs = [v for _, _, group in _layer_groups(model, config) for v in group if id(v) in trainable]
     if not variables or [id(v) for v in ours] == [id(v) for v in theirs]:
         return variables
-    instead = {v.path.replace("/", "_"): w.path.replace("/", "_") for v, w in zip(ours, theirs, strict=True)}
-    slots = {slot.name: slot for slot in variables}
+    # Paths are not unique where models stand in models: the k-th slot of a name is that of the k-th such variable.
+    places: dict[str, list[int]] = {}
+    for number, variable in enumerate(ours):
+        places.setdefault(variable.path.replace("/", "_"), []).append(number)
+    rank = {id(ours[number]): k for numbers in places.values() for k, number in enumerate(numbers)}
+    slots: dict[str, list[Variable]] = {}
+    for slot in variables:
+        slots.setdefault(slot.name, []).append(slot)
+    seen: dict[str, int] = {}
     result = []
     for slot in variables:
-        owner = max((path for path in instead if slot.name.startswith(f"{path}_")), key=len, default=None)
-        name = slot.name if owner is None else instead[owner] + slot.name[len(owner) :]
-        result.append(slots[name])
+        owner = max((path for path in places if slot.name.startswith(f"{path}_")), key=len, default=None)
+        if owner is None:  # iterations, learning rate
+            result.append(slot)
+            continue
+        k = seen[slot.name] = seen.get(slot.name, -1) + 1
+        other = theirs[places[owner][k]]
+        result.append(slots[other.path.replace("/", "_") + slot.name[len(owner) :]][rank[id(other)]])
     return result
 
 

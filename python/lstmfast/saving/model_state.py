@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .registry import deserialize_keras_object, object_sharing_scope, serialize_keras_object
+from .registry import deserialize_keras_object, object_sharing_scope, serialize_model
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -39,7 +39,7 @@ MAX_COUNT = 100_000
 
 def config_to_json(model: Model) -> str:
     """The model's configuration, with build and compile state, in Keras 3's dict form."""
-    return json.dumps(serialize_keras_object(model), separators=(",", ":"))
+    return json.dumps(serialize_model(model), separators=(",", ":"))
 
 
 def json_to_config(text: str | bytes) -> dict[str, Any]:
