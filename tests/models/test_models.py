@@ -441,6 +441,28 @@ def test_copies_and_pickles(rng):
         np.testing.assert_array_equal(model(x), y)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+def test_copies_of_a_trained_model_train_on(rng, optimizer):
+    inner = Sequential([Input((None, 3)), layers.LSTM(4, return_sequences=True)])
+    model = Sequential([Input((None, 3)), inner, layers.GRU(3), layers.Dense(2)])
+    model.compile(optimizer, "mse", metrics=["mae"])
+    x, y = rng.standard_normal((8, 5, 3)), rng.standard_normal((8, 2))
+    model.fit(x, y, epochs=2, verbose=0)
+    others = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    before = model.get_weights()
+    for m in others:
+        m.fit(x, y, shuffle=False, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.fit(x, y, shuffle=False, verbose=0)
+    for other in others:
+        for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert model.evaluate(x, y, verbose=0) == other.evaluate(x, y, verbose=0)
+        for a, b in zip(model.optimizer.variables, other.optimizer.variables, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
 def test_top_level_names():
     for name in lf.__all__:
         assert hasattr(lf, name), name

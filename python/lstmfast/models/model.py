@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -16,8 +14,8 @@ from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
 from ..training.tape import Tape
 from ..training.trainer import Trainer
 from ..variables import Variable
-from . import config as _config
 from .executor import Executor
+from .files import ModelFiles
 from .graph import Graph, tensors_of
 from .inputs import standardize
 from .nested import NestedModel
@@ -30,7 +28,7 @@ __all__ = ["Model"]
 Array = npt.NDArray[Any]
 
 
-class Model(NestedModel, Trainer, Layer):
+class Model(NestedModel, ModelFiles, Trainer, Layer):
     """A graph of layers with training, evaluation, prediction and files.
 
     Parameters
@@ -411,123 +409,6 @@ class Model(NestedModel, Trainer, Layer):
         trainable = self.trainable_variables
         chosen = set(map(id, trainable))
         return trainable, [v for v in self.variables if id(v) not in chosen]
-
-    # --- configuration, files, text
-
-    def get_config(self) -> dict[str, Any]:
-        return _config.functional_config(self)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Model:
-        return _config.functional_from_config(cls, config, custom_objects)
-
-    def get_build_config(self) -> dict[str, Any] | None:
-        return None if self._build_shape is None else {"input_shape": self._build_shape}
-
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the model to a file; see `lstmfast.saving.save_model`."""
-        from ..saving import save_model
-
-        save_model(self, filepath, overwrite=overwrite)
-
-    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the weights alone.
-
-        Parameters
-        ----------
-        filepath : str or path-like
-            The ending decides: ``.weights.h5`` is Keras 3's format (needs h5py; with the optimizer's state, as
-            Keras does it), ``.npz`` NumPy's, anything else safetensors.
-        overwrite : bool
-            Whether an existing file may be replaced.
-
-        Raises
-        ------
-        ValueError
-            If the model is not built, the ending is another format's, or the file exists.
-
-        Examples
-        --------
-        >>> import pathlib, tempfile
-        >>> from lstmfast import Input, Sequential, layers
-        >>> model = Sequential([Input((None, 3)), layers.GRU(2)])
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.npz"
-        >>> model.save_weights(path)
-        >>> model.load_weights(path)
-        """
-        from .weights import save_weights
-
-        save_weights(self, filepath, overwrite)
-
-    def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
-        """Set the weights from a file of `save_weights`, of `save`, or of Keras 3; its content shows the format.
-
-        Parameters
-        ----------
-        filepath : str or path-like
-        skip_mismatch : bool
-            Leave layers alone whose weights in the file differ in number or shape, with a warning, rather than
-            raise.
-
-        Raises
-        ------
-        ValueError
-            If the file does not fit the model; no weight has changed then.
-        """
-        from .weights import load_weights
-
-        load_weights(self, filepath, skip_mismatch)
-
-    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
-        """Not available: raises a ValueError that says what there is instead."""
-        raise ValueError(
-            f"Model.export(format={format!r}) is not supported: lstmfast writes no TensorFlow, ONNX or OpenVINO "
-            "artifacts. Use model.freeze() for inference, or model.save('model.keras') and export with Keras 3."
-        )
-
-    def to_json(self, **kwargs: Any) -> str:
-        """The configuration as JSON."""
-        import json
-
-        from ..saving.registry import serialize_model
-
-        return json.dumps(serialize_model(self), **kwargs)
-
-    def summary(
-        self,
-        line_length: int | None = None,
-        positions: Any = None,
-        print_fn: Callable[[str], Any] | None = None,
-        expand_nested: bool = False,
-        show_trainable: bool = False,
-        layer_range: Any = None,
-    ) -> None:
-        """Print a table of the layers, their output shapes and numbers of weights.
-
-        Parameters
-        ----------
-        line_length : int, optional
-            Width of the table; by default that of the terminal less 4, at most 88 (108 with connections).
-        positions : list of float, optional
-            Where the columns end, as shares of the width.
-        print_fn : callable, optional
-            Takes the whole text, once, in place of `print`.
-        expand_nested : bool
-            Show the layers of models inside.
-        show_trainable : bool
-            Add a column.
-        layer_range : pair of str, optional
-            Names (or regular expressions that match their beginning) of the first and the last layer shown.
-
-        Raises
-        ------
-        ValueError
-            If the width does not suffice or `layer_range` matches no layer.
-        """
-        from .summary import summary_text
-
-        text = summary_text(self, line_length, positions, expand_nested, show_trainable, layer_range)
-        print(text) if print_fn is None else print_fn(text + "\n")
 
 
 def _one_or_list(shapes: list[Any]) -> Any:
