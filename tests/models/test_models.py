@@ -150,14 +150,29 @@ def test_disconnected_graphs():
     y = layers.Dense(2)(a)
     with pytest.raises(ValueError, match="disconnected"):
         Model(b, y)
-    with pytest.raises(ValueError, match="Input"):
-        Model(y, layers.Dense(1)(y))
+    with pytest.raises(ValueError, match="disconnected"):
+        Model(y, layers.Concatenate()([layers.Dense(1)(y), b]))
     with pytest.raises(ValueError, match="twice"):
         Model([a, a], y)
     with pytest.raises(ValueError, match="names must be unique"):
         Model(a, layers.Dense(1, name="d")(layers.Dense(1, name="d")(a)))
     with pytest.raises(ValueError, match="tensors"):
         Model(np.zeros(3), y)
+
+
+def test_a_model_from_the_middle_of_another_shares_its_layers(rng):
+    whole = Sequential(
+        [Input((None, 3)), layers.LSTM(4, return_sequences=True), layers.GRU(2), layers.Dense(1)]
+    )
+    x = rng.standard_normal((2, 5, 3)).astype("float32")
+    first = Model(whole.inputs, whole.layers[0].output)
+    second = Model(whole.layers[0].output, whole.layers[-1].output)
+    np.testing.assert_array_equal(second(first(x)), whole(x))
+    assert second.weights == whole.weights[3:]
+    y, tape = second.forward(first(x))
+    assert [g.shape for g in tape.backward(np.ones_like(y))[0]] == [v.shape for v in second.weights]
+    np.testing.assert_array_equal(Model.from_config(second.get_config())(first(x)).shape, (2, 1))
+    np.testing.assert_array_equal(whole(x), second(first(x)))
 
 
 def test_a_shared_layer_has_one_set_of_weights_and_sums_gradients(rng):
@@ -461,6 +476,21 @@ def test_copies_of_a_trained_model_train_on(rng, optimizer):
         assert model.evaluate(x, y, verbose=0) == other.evaluate(x, y, verbose=0)
         for a, b in zip(model.optimizer.variables, other.optimizer.variables, strict=True):
             np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_a_clone_is_compiled_with_the_callers_own_objects():
+    class Own(lf.losses.MeanSquaredError):
+        pass
+
+    class Rate(lf.metrics.MeanAbsoluteError):
+        pass
+
+    model = Sequential([Input((3,)), layers.Dense(1)])
+    model.compile(lf.optimizers.SGD(0.25), Own(), metrics=["mse", Rate()])
+    clone = clone_model(model)
+    assert type(clone.loss) is Own and clone.loss is not model.loss
+    assert clone.optimizer is not model.optimizer and float(clone.optimizer.learning_rate) == 0.25
+    clone.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
 
 
 def test_top_level_names():

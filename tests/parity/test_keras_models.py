@@ -149,7 +149,27 @@ def clone_with_functions(K):
     )
 
 
+def from_inside(K):
+    """Feature extraction, and a model that starts in the middle."""
+    model = graph(K)
+    features = K.Model(model.inputs, model.get_layer("last").output)
+    middle = K.Model(model.get_layer("last").output, K.layers.Dense(2)(model.get_layer("last").output))
+    head = K.Model(model.get_layer("joined").output, model.get_layer("u").output)
+    same = head.layers[-1] is model.get_layer("u")
+    shapes = [m.input_shape for m in (features, middle, head)] + [
+        m.output_shape for m in (features, middle, head)
+    ]
+    return (
+        shapes,
+        same,
+        [type(layer).__name__ for layer in head.layers],
+        len(head.weights),
+        len(model.weights),
+    )
+
+
 CASES = {
+    "from inside": from_inside,
     "shapes": lambda K: (
         graph(K).input_shape,
         graph(K).output_shape,

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from ..layers.base import Layer
 from ..layers.input import Input, InputLayer
+from ..saving.custom_objects import CustomObjectScope, get_registered_name
 from ..symbolic import KerasTensor, flatten, map_leaves
 from .graph import tensors_of
 from .model import Model
@@ -91,8 +93,16 @@ def _clone(
         cloned = _clone_functional(model, clone_layer, input_tensors, call_function or _call)
     compile_config = model.get_compile_config()
     if compile_config is not None:
-        cloned.compile_from_config(compile_config)
+        with CustomObjectScope(_own_objects(model)):
+            cloned.compile_from_config(compile_config)
     return cloned
+
+
+def _own_objects(model: Model) -> dict[str, Any]:
+    """The caller's optimizer, losses and metrics by the names under which a configuration looks for them."""
+    given = [model.optimizer, *flatten(list(model._compile_arguments.values()))]
+    kinds = [value if inspect.isroutine(value) or inspect.isclass(value) else type(value) for value in given]
+    return {get_registered_name(kind): kind for kind in kinds if kind.__module__ != "builtins"}
 
 
 def _call(layer: Layer, *args: Any, **kwargs: Any) -> Any:

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..layers.base import Layer
 from . import config as _config
-
-if TYPE_CHECKING:
-    from .model import Model
 
 __all__ = ["ModelFiles"]
 

@@ -16,7 +16,7 @@ from ..training.trainer import Trainer
 from ..variables import Variable
 from .executor import Executor
 from .files import ModelFiles
-from .graph import Graph, tensors_of
+from .graph import Graph, from_inside, tensors_of
 from .inputs import standardize
 from .nested import NestedModel
 
@@ -34,7 +34,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
     Parameters
     ----------
     inputs : KerasTensor, or list or dict of them
-        From `Input`.
+        From `Input`; or from a layer of another graph, whose layers behind it the two then share.
     outputs : KerasTensor, or list or dict of them
         Computed from the inputs by calling layers.
     name : str, optional
@@ -73,7 +73,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
         self._input_structure: Any = None
         self._output_structure: Any = None
         if inputs is not None or outputs is not None:
-            inputs, outputs = _without_list_of_one(inputs), _without_list_of_one(outputs)
+            tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs")
+            inputs, outputs = from_inside(_without_list_of_one(inputs), _without_list_of_one(outputs))
             self._input_structure, self._output_structure = inputs, outputs
             graph = Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"))
             self._executor = Executor(graph)
