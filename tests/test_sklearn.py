@@ -115,6 +115,12 @@ def test_early_stopping_keeps_the_best_epoch(series, capsys):
     assert len(text) == len(curve) and "validation loss" in text[0]
 
 
+def test_few_series_of_many_classes_are_held_out_at_random(rng):
+    x, y = rng.normal(size=(20, 4, 1)), np.arange(20) % 5
+    model = small(epochs=2, early_stopping=True, validation_fraction=0.1).fit(x, y)
+    assert len(model.validation_loss_curve_) == 2
+
+
 def test_partial_fit_goes_on(series):
     ragged, labels, _ = series
     up, down = np.flatnonzero(labels == "up"), np.flatnonzero(labels == "down")

@@ -10,11 +10,13 @@ from .sequential import Sequential
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 
-def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True) -> Model:
+def load_model(
+    filepath: Any, custom_objects: Any = None, compile: bool = True, safe_mode: bool = True
+) -> Model:
     """See `lstmfast.saving.load_model`."""
     from ..saving import load_model
 
-    return load_model(filepath, custom_objects=custom_objects, compile=compile)
+    return load_model(filepath, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
 
 
 def save_model(model: Model, filepath: Any, overwrite: bool = True) -> None:

@@ -278,10 +278,13 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]
         self.n_iter_ += 1
 
     def _split(self, targets: Array) -> tuple[Array, Array]:
-        """Rows to train with and rows held out; of every class where there is more than one row of each."""
+        """Rows to train with and rows held out; some of every class in both where the numbers allow it."""
         labels = None
-        if is_classifier(self) and np.bincount(targets).min() > 1:
-            labels = targets
+        if is_classifier(self):
+            counts = np.bincount(targets)
+            smaller = min(self.validation_fraction, 1 - self.validation_fraction) * len(targets)
+            if counts.min() > 1 and smaller >= len(counts):
+                labels = targets
         try:
             seed = int(self._rng.integers(_MAX_SEED))
             rows = np.arange(len(targets))
