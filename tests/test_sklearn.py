@@ -206,7 +206,7 @@ def test_an_optimizer_of_ones_own_is_copied(series):
         {"learning_rate": 0},
         {"optimizer": "best"},
         {"early_stopping": True, "validation_fraction": 2},
-        {"early_stopping": True, "validation_fraction": 0.001},
+        {"early_stopping": True, "validation_fraction": 0.999},
     ],
 )
 def test_wrong_parameters(series, wrong):

@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras", reason="the parity extra (Keras) is not installed")
@@ -228,6 +230,77 @@ def test_same_as_keras(case):
         assert ours[0] is ValueError and "call_function" in ours[1]
     else:
         assert ours == theirs
+
+
+def random_graph(K, seed):
+    """Layers picked by a seed: sequences and vectors, shared layers, a model inside, several inputs and outputs."""
+    rng, L = np.random.default_rng(seed), K.layers
+    sequences = [L.Input((4, 3), name=f"s{k}") for k in range(rng.integers(1, 3))]
+    vectors = [L.Input((2,), name=f"v{k}") for k in range(rng.integers(0, 2))]
+    inputs = [*sequences, *vectors]
+    shared = L.GRU(3, return_sequences=True, name="shared")
+    inner = K.Sequential([L.Input((4, 3)), L.SimpleRNN(3, return_sequences=True, name="r")], name="inner")
+
+    def pick(tensors):
+        return tensors[rng.integers(len(tensors))]
+
+    for k in range(rng.integers(4, 10)):
+        kind, name = rng.integers(8), f"n{k}"
+        if kind == 0:
+            sequences.append(shared(pick(sequences)))
+        elif kind == 1:
+            sequences.append(inner(pick(sequences)))
+        elif kind == 2:
+            sequences.append(L.Dense(3, name=name, activation="tanh")(pick(sequences)))
+        elif kind == 3:
+            sequences.append(L.LSTM(3, return_sequences=True, name=name)(pick(sequences)))
+        elif kind == 4:
+            vectors.append(L.Bidirectional(L.LSTM(2, name="in_" + name), name=name)(pick(sequences)))
+        elif kind == 5 and vectors:
+            vectors.append(L.Dense(4, name=name)(pick(vectors)))
+        elif kind == 6 and len(vectors) > 1:
+            vectors.append(L.Concatenate(name=name)([pick(vectors), pick(vectors)]))
+        else:
+            y, h = L.GRU(3, return_state=True, name=name)(pick(sequences))
+            vectors += [y, h]
+    if not vectors:
+        vectors.append(L.LSTM(2, name="last")(sequences[-1]))
+    outputs = [sequences[-1], vectors[-1]] if rng.random() < 0.5 else [vectors[-1], pick(sequences)]
+    joined = L.Concatenate(name="joined")(
+        [L.Dense(2, name=f"e{k}")(L.Flatten()(t)) for k, t in enumerate(inputs)]
+    )
+    return K.Model(inputs, [*outputs, joined], name="graph")
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_random_graphs(seed):
+    models = []
+    for K in (keras, lf):
+        K.utils.clear_session()
+        models.append(random_graph(K, seed))
+    theirs, ours = models
+    assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers]
+    assert (ours.output_names, ours.input_shape) == (theirs.output_names, theirs.input_shape)
+    rng = np.random.default_rng(seed)
+    theirs.set_weights([rng.normal(scale=0.3, size=w.shape).astype("float32") for w in theirs.weights])
+    ours.set_weights(theirs.get_weights())
+    x = [rng.normal(size=(3, *t.shape[1:])).astype("float32") for t in ours.inputs]
+    expected = [np.asarray(y.detach()) for y in theirs(x)]
+    again = lf.models.model_from_json(theirs.to_json())
+    again.set_weights(theirs.get_weights())
+    crossed = keras.models.model_from_json(ours.to_json())
+    crossed.set_weights(ours.get_weights())
+    cloned = lf.models.clone_model(ours, recursive=True)
+    cloned.set_weights(ours.get_weights())
+    for model in (ours, again, cloned, crossed):
+        outputs = model(x) if model is not crossed else [np.asarray(y.detach()) for y in model(x)]
+        for a, b in zip(outputs, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    texts = []
+    for model in models:
+        model.summary(print_fn=texts.append, line_length=79, expand_nested=True, show_trainable=True)
+    assert texts[1] == texts[0]
 
 
 @pytest.mark.parametrize("name", ["input", "output", "inputs", "outputs", "input_shape", "output_shape"])
