@@ -115,7 +115,14 @@ def _recurrent(layer: RecurrentLayer, x: Array, initial: Any, call: Call) -> dic
     weights = layer.packed((layer.kernel, layer.recurrent_kernel, layer.bias, *layer._extra), layer._pack)
     initial = None if initial is None else tuple(np.ascontiguousarray(s, np.float32) for s in initial)
     y, _, tape = _core.recurrent_forward(
-        weights, x, initial, call.mask, call.lengths, None, None, True, layer.go_backwards, False, True
+        weights,
+        x,
+        initial,
+        call.mask,
+        call.lengths,
+        return_sequences=True,
+        go_backwards=layer.go_backwards,
+        save=True,
     )
     assert tape is not None
     h = y[:, ::-1].copy() if layer.go_backwards else y  # from the order of processing
