@@ -5,8 +5,8 @@ cd "$(dirname "$0")/.."
 py=${1:-python3}
 bin=$(dirname "$("$py" -c 'import sys; print(sys.executable)')")
 
-"$py" -m ruff check python tests bench tools
-"$py" -m ruff format --check python tests bench tools
+"$py" -m ruff check python tests bench tools examples
+"$py" -m ruff format --check python tests bench tools examples
 "$py" -m mypy
 find csrc \( -name '*.h' -o -name '*.cpp' \) -print0 | xargs -0 "$bin/clang-format" --dry-run --Werror
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -229,6 +231,33 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
                         carried ? py::object(py::tuple(dcarried)) : py::object(py::none()));
 }
 
+// The gates buffer (V, B, T, H), vectors as cell_spec.h and the kernels order them, and the state a unit, (B, T, H), that a
+// forward pass kept: time as in x, NaN where a step does not count. None for a cell that keeps no such state.
+py::object tape_gates(const BoundRecurrentWeights& bound, const BoundTape& kept) {
+  const RecurrentWeights& w = bound.weights;
+  if (!kept.tape) throw py::value_error("tape: has been used already; its gates have become gradients");
+  if (!w.cell.keeps_unit_state) return py::none();
+  const SequenceTape& tape = *kept.tape;
+  const Sequence& s = tape.sequence;
+  const std::int64_t lanes = w.kernels.lanes, width = w.gates_width(), steps = static_cast<std::int64_t>(s.batch) * s.time;
+  const int vectors = w.gate_vectors();
+  FloatArray gates = new_array({vectors, s.batch, s.time, w.units}), state = new_array({s.batch, s.time, w.units});
+  float *g_out = gates.mutable_data(), *s_out = state.mutable_data();
+  std::fill_n(g_out, vectors * steps * w.units, std::numeric_limits<float>::quiet_NaN());
+  std::fill_n(s_out, steps * w.units, std::numeric_limits<float>::quiet_NaN());
+  for (int step = 0; step < s.time; ++step)
+    for (int row = 0; row < s.batch; ++row) {
+      const std::int64_t pair = tape.pair(step, row), place = static_cast<std::int64_t>(row) * s.time + s.input_time(step);
+      if (pair < 0) continue;
+      for (std::int64_t u = 0; u < w.units; ++u) {
+        const std::int64_t panel = u / lanes, in_panel = panel * tape.pairs + pair, lane = u % lanes;
+        s_out[place * w.units + u] = tape.unit_state.data()[(panel * tape.planes + pair) * lanes + lane];
+        for (int v = 0; v < vectors; ++v) g_out[(v * steps + place) * w.units + u] = tape.gates.data()[in_panel * width + v * lanes + lane];
+      }
+    }
+  return py::make_tuple(gates, state);
+}
+
 }  // namespace
 
 void register_recurrent(py::module_& m) {
@@ -245,6 +274,9 @@ void register_recurrent(py::module_& m) {
         py::arg("save") = false, py::arg("out").noconvert() = py::none(), py::arg("resets").noconvert() = py::none(),
         py::arg("zoneout") = std::array<float, 2>{0.0f, 0.0f}, py::arg("zoneout_key") = py::none(), py::arg("first_step") = 0,
         py::arg("carried_state").noconvert() = py::none());
+  m.def("recurrent_tape_gates", &tape_gates, py::arg("weights"), py::arg("tape"),
+        "The gates buffer (V, B, T, H) and the state a unit (B, T, H) of a forward pass with save=True; NaN at steps that do "
+        "not count. None if the cell keeps none.");
   m.def("recurrent_backward", &backward, py::arg("weights"), py::arg("tape"), py::arg("dy").noconvert(), py::arg("dstates").noconvert(),
         py::arg("dkernel").noconvert(), py::arg("drecurrent").noconvert(), py::arg("dbias").noconvert(), py::arg("accumulate") = false,
         py::arg("needs_dx") = true, py::arg("dextra").noconvert() = py::tuple());

@@ -219,6 +219,10 @@ def recurrent_forward(
     first_step: int = 0,
     carried_state: Sequence[_Floats] | None = None,
 ) -> tuple[_Floats, tuple[_Floats, ...], RecurrentTape | None]: ...
+def recurrent_tape_gates(weights: RecurrentWeights, tape: RecurrentTape) -> tuple[_Floats, _Floats] | None:
+    """The gates buffer (V, B, T, H) and the state a unit (B, T, H) of a forward pass with save=True; NaN at steps that do
+    not count. None if the cell keeps none."""
+
 def release_memory() -> int:
     """Give recycled scratch memory back to the system; returns the bytes."""
 

@@ -3,6 +3,7 @@
 
 import copy
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -32,12 +33,13 @@ def test_a_deferred_build(rng):
         lambda: model.set_weights([]),
         lambda: model.summary(),
         lambda: model.executor,
-        lambda: model.output_shape,
     ):
         if use.__code__.co_names[-1:] == ("summary",):
             continue
         with pytest.raises(ValueError, match="built"):
             use()
+    with pytest.raises(AttributeError, match="no defined output shape"):
+        _ = model.output_shape
     assert model.get_weights() == []
     assert model(rng.standard_normal((2, 5, 4))).shape == (2, 5, 2)
     assert model.input_shape == (None, 5, 4)
@@ -119,7 +121,7 @@ def test_inputs_by_list_and_by_name(rng):
         np.testing.assert_array_equal(other[0], one)
         np.testing.assert_array_equal(other[1], two)
     assert model.input_names == ["series", "facts"] and model.output_names == ["one", "two"]
-    with pytest.raises(ValueError, match="missing"):
+    with pytest.raises(ValueError, match="Missing data for input"):
         model({"series": x})
     with pytest.raises(ValueError, match="same number of samples"):
         model([x, f[:1]])
@@ -148,14 +150,29 @@ def test_disconnected_graphs():
     y = layers.Dense(2)(a)
     with pytest.raises(ValueError, match="disconnected"):
         Model(b, y)
-    with pytest.raises(ValueError, match="Input"):
-        Model(y, layers.Dense(1)(y))
+    with pytest.raises(ValueError, match="disconnected"):
+        Model(y, layers.Concatenate()([layers.Dense(1)(y), b]))
     with pytest.raises(ValueError, match="twice"):
         Model([a, a], y)
     with pytest.raises(ValueError, match="names must be unique"):
         Model(a, layers.Dense(1, name="d")(layers.Dense(1, name="d")(a)))
     with pytest.raises(ValueError, match="tensors"):
         Model(np.zeros(3), y)
+
+
+def test_a_model_from_the_middle_of_another_shares_its_layers(rng):
+    whole = Sequential(
+        [Input((None, 3)), layers.LSTM(4, return_sequences=True), layers.GRU(2), layers.Dense(1)]
+    )
+    x = rng.standard_normal((2, 5, 3)).astype("float32")
+    first = Model(whole.inputs, whole.layers[0].output)
+    second = Model(whole.layers[0].output, whole.layers[-1].output)
+    np.testing.assert_array_equal(second(first(x)), whole(x))
+    assert second.weights == whole.weights[3:]
+    y, tape = second.forward(first(x))
+    assert [g.shape for g in tape.backward(np.ones_like(y))[0]] == [v.shape for v in second.weights]
+    np.testing.assert_array_equal(Model.from_config(second.get_config())(first(x)).shape, (2, 1))
+    np.testing.assert_array_equal(whole(x), second(first(x)))
 
 
 def test_a_shared_layer_has_one_set_of_weights_and_sums_gradients(rng):
@@ -332,8 +349,56 @@ def test_weights_files(tmp_path):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match="does not fit"):
         Sequential([Input((2,)), layers.Dense(1)]).load_weights(tmp_path / "w.safetensors")
-    with pytest.raises(ValueError, match="safetensors"):
+    with pytest.raises(ValueError, match=r"weights\.h5"):
         model.save_weights(tmp_path / "w.h5")
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors", ".weights.h5"])
+def test_weights_in_every_format(tmp_path, ending):
+    if ending == ".weights.h5":
+        pytest.importorskip("h5py")
+    path = tmp_path / f"w{ending}"
+    model, other = functional(), functional()
+    model.save_weights(path)
+    other.load_weights(path)
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="exists"):
+        model.save_weights(path, overwrite=False)
+    start = Sequential(
+        [Input((None, 4), name="series"), layers.LSTM(5, name="lstm"), layers.Dense(9, name="head")]
+    )
+    start.save_weights(path)
+    wider = Sequential(
+        [Input((None, 4), name="series"), layers.LSTM(5, name="lstm"), layers.Dense(8, name="head")]
+    )
+    before = wider.get_weights()
+    with pytest.raises(ValueError, match="shape"):
+        wider.load_weights(path)
+    assert all(np.array_equal(a, b) for a, b in zip(before, wider.get_weights(), strict=True))
+    with pytest.warns(UserWarning, match="skipped.*head"):
+        wider.load_weights(path, skip_mismatch=True)
+    expected = start.get_weights()[:3] + before[3:]
+    for a, b in zip(wider.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_hostile_npz(tmp_path):
+    model = Sequential([Input((2,)), layers.Dense(1, use_bias=False, name="d")])
+    path = tmp_path / "w.npz"
+    np.savez(path, **{"layers/d/kernel": np.array([[object()]])}, allow_pickle=True)
+    with pytest.raises(ValueError, match="declares"):
+        model.load_weights(path)
+    header = np.lib.format.magic(1, 0) + (118).to_bytes(2, "little")
+    text = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 8), }"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("layers/d/kernel.npy", header + text.ljust(117).encode() + b"\n")
+    with pytest.raises(ValueError, match="declares"):
+        model.load_weights(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("layers/d/kernel.npy", b"nothing")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        model.load_weights(path)
 
 
 def test_prediction_has_the_same_bits_in_any_batch(rng):
@@ -389,6 +454,43 @@ def test_copies_and_pickles(rng):
         np.testing.assert_array_equal(other(x), y)
         other.set_weights([w * 2 for w in other.get_weights()])
         np.testing.assert_array_equal(model(x), y)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+def test_copies_of_a_trained_model_train_on(rng, optimizer):
+    inner = Sequential([Input((None, 3)), layers.LSTM(4, return_sequences=True)])
+    model = Sequential([Input((None, 3)), inner, layers.GRU(3), layers.Dense(2)])
+    model.compile(optimizer, "mse", metrics=["mae"])
+    x, y = rng.standard_normal((8, 5, 3)), rng.standard_normal((8, 2))
+    model.fit(x, y, epochs=2, verbose=0)
+    others = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    before = model.get_weights()
+    for m in others:
+        m.fit(x, y, shuffle=False, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.fit(x, y, shuffle=False, verbose=0)
+    for other in others:
+        for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert model.evaluate(x, y, verbose=0) == other.evaluate(x, y, verbose=0)
+        for a, b in zip(model.optimizer.variables, other.optimizer.variables, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_a_clone_is_compiled_with_the_callers_own_objects():
+    class Own(lf.losses.MeanSquaredError):
+        pass
+
+    class Rate(lf.metrics.MeanAbsoluteError):
+        pass
+
+    model = Sequential([Input((3,)), layers.Dense(1)])
+    model.compile(lf.optimizers.SGD(0.25), Own(), metrics=["mse", Rate()])
+    clone = clone_model(model)
+    assert type(clone.loss) is Own and clone.loss is not model.loss
+    assert clone.optimizer is not model.optimizer and float(clone.optimizer.learning_rate) == 0.25
+    clone.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
 
 
 def test_top_level_names():

@@ -168,6 +168,10 @@ class _BuiltInCell(_Cell):
         assert dx is not None
         return dx[:, 0], list(inner.d_initial_state)
 
+    def keras_children(self) -> list[tuple[str, Layer]]:
+        """None: in Keras's weight files the weights are the cell's own."""
+        return []
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **_cell_config(self._template)}
 

@@ -278,6 +278,9 @@ class RNN(RecurrentLayer):
     def frozen_cell(self) -> tuple[Any, ...]:
         return self._only_native().frozen_cell()
 
+    def frozen_options(self) -> dict[str, Any]:
+        return self._only_native().frozen_options()
+
     def frozen(self) -> FrozenLayer:
         self._only_native()
         return super().frozen()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..layers.base import Layer
+from ..layers.input import InputLayer
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import KerasTensor, Node, map_leaves
 
@@ -72,7 +73,11 @@ def functional_from_config(cls: type[Model], config: dict[str, Any], custom_obje
             raise ValueError(f"the layer name {name!r} occurs twice in the configuration")
         layers[name] = layer
         waiting += [(layer, call) for call in entry.get("inbound_nodes") or []]
-    calls: dict[int, list[Node]] = {id(layer): list(layer.inbound_nodes) for layer in layers.values()}
+    # Calls are numbered within this model. A layer that a model inside shares comes with calls of its own there.
+    calls: dict[int, list[Node]] = {
+        id(layer): list(layer.inbound_nodes) if isinstance(layer, InputLayer) else []
+        for layer in layers.values()
+    }
 
     def find(reference: Any) -> KerasTensor | None:
         if not isinstance(reference, (list, tuple)) or len(reference) != 3 or reference[0] not in layers:

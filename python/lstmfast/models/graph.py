@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..layers.base import Layer
-from ..layers.input import InputLayer
-from ..symbolic import KerasTensor, Node, flatten
+from ..layers.input import Input, InputLayer
+from ..symbolic import KerasTensor, Node, flatten, map_leaves
 
-__all__ = ["Graph"]
+__all__ = ["Graph", "from_inside", "sorted_nodes", "tensors_of"]
 
 
 class Graph:
@@ -40,7 +40,7 @@ class Graph:
                 raise ValueError(f"inputs of a model must be made by Input(), got {tensor!r}")
         if len({id(t) for t in inputs}) != len(inputs):
             raise ValueError("an input tensor is given twice in the model's inputs")
-        self.nodes, first_seen = self._sort()
+        self.nodes, first_seen = sorted_nodes(inputs, outputs)
         self.layers = self._layer_order(first_seen)
         names: dict[str, Layer] = {}
         for layer in self.layers:
@@ -48,41 +48,6 @@ class Graph:
                 raise ValueError(
                     f"the name {layer.name!r} is used by 2 layers of the model; names must be unique"
                 )
-
-    def _sort(self) -> tuple[list[Node], dict[Layer, int]]:
-        """Depth-first from the outputs; with a stack of our own, for models deeper than Python recurses."""
-        sources = {id(t.node) for t in self.inputs}
-        done: set[int] = set()
-        order: list[Node] = []
-        first_seen: dict[Layer, int] = {}
-        for end in self.outputs:
-            stack = [(end.origin, 0)]
-            if id(end.origin) in done:
-                continue
-            done.add(id(end.origin))
-            first_seen.setdefault(end.origin.layer, len(first_seen))
-            while stack:
-                node, position = stack.pop()
-                parents = [] if id(node) in sources else node.parents
-                if position < len(parents):
-                    stack.append((node, position + 1))
-                    parent = parents[position].origin
-                    if id(parent) not in done:
-                        done.add(id(parent))
-                        first_seen.setdefault(parent.layer, len(first_seen))
-                        stack.append((parent, 0))
-                else:
-                    if id(node) not in sources and isinstance(node.layer, InputLayer):
-                        raise ValueError(
-                            f"Graph disconnected: the output needs input {node.layer.name!r}, which is not "
-                            "among the "
-                            "model's inputs"
-                        )
-                    order.append(node)
-        for tensor in self.inputs:
-            if id(tensor.node) not in done:
-                order.insert(0, tensor.origin)
-        return order, first_seen
 
     def _layer_order(self, first_seen: dict[Layer, int]) -> list[Layer]:
         node_depth: dict[int, int] = {}
@@ -108,3 +73,74 @@ def tensors_of(structure: Any, what: str) -> list[KerasTensor]:
     if not leaves:
         raise ValueError(f"a model needs {what}")
     return leaves
+
+
+def sorted_nodes(
+    inputs: list[KerasTensor], outputs: list[KerasTensor]
+) -> tuple[list[Node], dict[Layer, int]]:
+    """The nodes between, those that others need first; and in which order the layers were met.
+
+    Depth-first from the outputs, with a stack of our own, for models deeper than Python recurses.
+    """
+    sources = {id(t.node) for t in inputs}
+    done: set[int] = set()
+    order: list[Node] = []
+    first_seen: dict[Layer, int] = {}
+    for end in outputs:
+        stack = [(end.origin, 0)]
+        if id(end.origin) in done:
+            continue
+        done.add(id(end.origin))
+        first_seen.setdefault(end.origin.layer, len(first_seen))
+        while stack:
+            node, position = stack.pop()
+            parents = [] if id(node) in sources else node.parents
+            if position < len(parents):
+                stack.append((node, position + 1))
+                parent = parents[position].origin
+                if id(parent) not in done:
+                    done.add(id(parent))
+                    first_seen.setdefault(parent.layer, len(first_seen))
+                    stack.append((parent, 0))
+            else:
+                if id(node) not in sources and isinstance(node.layer, InputLayer):
+                    raise ValueError(
+                        f"Graph disconnected: the output needs input {node.layer.name!r}, which is not "
+                        "among the "
+                        "model's inputs"
+                    )
+                order.append(node)
+    for tensor in inputs:
+        if id(tensor.node) not in done:
+            order.insert(0, tensor.origin)
+    return order, first_seen
+
+
+def from_inside(inputs: Any, outputs: Any) -> tuple[Any, Any]:
+    """Inputs and outputs for a model that starts in the middle of a graph, as Keras 3 allows.
+
+    A tensor among the inputs that a layer made gets an Input in its place, and the layers behind it are called once
+    more; their weights are shared with the graph they come from.
+    """
+    starts = flatten(inputs)
+    if all(t.node is not None and isinstance(t.node.layer, InputLayer) for t in starts):
+        return inputs, outputs
+    new: dict[int, KerasTensor] = {}
+    for tensor in starts:
+        made = isinstance(tensor.origin.layer, InputLayer)
+        new[id(tensor)] = (
+            tensor
+            if made
+            else Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=f"{tensor.name}CLONE")
+        )
+
+    def renewed(value: Any) -> Any:
+        return new.get(id(value), value) if isinstance(value, KerasTensor) else value
+
+    for node in sorted_nodes(starts, flatten(outputs))[0]:
+        if any(id(tensor) in new for tensor in node.outputs):
+            continue  # what the model starts from
+        kwargs = {key: map_leaves(renewed, value) for key, value in node.kwargs.items()}
+        made_again = flatten(node.layer.record(map_leaves(renewed, node.inputs), kwargs))
+        new.update((id(old), tensor) for old, tensor in zip(node.outputs, made_again, strict=True))
+    return map_leaves(renewed, inputs), map_leaves(renewed, outputs)

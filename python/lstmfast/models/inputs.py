@@ -54,12 +54,12 @@ def standardize(model: Model, x: Any) -> list[Array]:
 def distribute(x: Any, names: Sequence[str], rank: int, what: str) -> list[Any]:
     """Values for the inputs, in order, from one array, a list, or a dict by names; `rank`: of the first input."""
     if isinstance(x, dict):
-        missing, unknown = [n for n in names if n not in x], [str(k) for k in x if k not in names]
-        if missing or unknown:
-            raise ValueError(
-                f"{what} is a dict with keys {list(x)}, expected {names}: missing {missing}, unknown "
-                f"{unknown}"
-            )
+        for n in names:  # entries that the model has no input for are left alone, as in Keras
+            if n not in x:
+                raise ValueError(
+                    f'Missing data for input "{n}" in {what}. You passed a data dictionary with keys {list(x)}. '
+                    f"Expected the following keys: {list(names)}"
+                )
         return [x[n] for n in names]
     if isinstance(x, (list, tuple)) and (len(names) > 1 or _holds_arrays(x, rank)):
         if len(x) != len(names):

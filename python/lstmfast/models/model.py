@@ -4,23 +4,21 @@
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
-from ..layers.call import Call
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
 from ..training.tape import Tape, checked_states
 from ..training.trainer import Trainer
 from ..variables import Variable
-from . import config as _config
-from .executor import Executor, Run
-from .graph import Graph, tensors_of
+from .executor import Executor
+from .files import ModelFiles
+from .graph import Graph, from_inside, tensors_of
 from .inputs import standardize
+from .nested import NestedModel
 
 if TYPE_CHECKING:
     from ..frozen import FrozenModel
@@ -30,13 +28,13 @@ __all__ = ["Model"]
 Array = npt.NDArray[Any]
 
 
-class Model(Trainer, Layer):
+class Model(NestedModel, ModelFiles, Trainer, Layer):
     """A graph of layers with training, evaluation, prediction and files.
 
     Parameters
     ----------
     inputs : KerasTensor, or list or dict of them
-        From `Input`.
+        From `Input`; or from a layer of another graph, whose layers behind it the two then share.
     outputs : KerasTensor, or list or dict of them
         Computed from the inputs by calling layers.
     name : str, optional
@@ -76,6 +74,8 @@ class Model(Trainer, Layer):
         self._input_structure: Any = None
         self._output_structure: Any = None
         if inputs is not None or outputs is not None:
+            tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs")
+            inputs, outputs = from_inside(_without_list_of_one(inputs), _without_list_of_one(outputs))
             self._input_structure, self._output_structure = inputs, outputs
             graph = Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"))
             self._executor = Executor(graph)
@@ -104,31 +104,47 @@ class Model(Trainer, Layer):
         """All layers, in Keras's order."""
         return list(self.executor.graph.layers)
 
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError(
+            "`Model.layers` attribute is reserved and should not be used. Please use another name."
+        )
+
+    def _graph_for(self, what: str) -> Graph:
+        """The graph; AttributeError, as in Keras, if the model is not built."""
+        if not self.built:
+            raise AttributeError(f"{type(self).__name__} model '{self.name}' has no defined {what} yet.")
+        return self.executor.graph
+
     @property
     def inputs(self) -> list[KerasTensor]:
-        return list(self.executor.graph.inputs)
+        return list(self._graph_for("inputs").inputs)
 
     @property
     def outputs(self) -> list[KerasTensor]:
-        return list(self.executor.graph.outputs)
+        return list(self._graph_for("outputs").outputs)
 
     @property
     def input(self) -> Any:
-        self.executor  # noqa: B018 - raises if the model is not built
+        """Symbolic inputs, in the structure in which the model was given them."""
+        self._graph_for("input")
         return self._input_structure
 
     @property
     def output(self) -> Any:
-        self.executor  # noqa: B018
+        """Symbolic outputs, in the structure in which the model was given them."""
+        self._graph_for("output")
         return self._output_structure
 
     @property
     def input_shape(self) -> Any:
-        return map_leaves(lambda t: t.shape, self.input)
+        """Shape of the input; a list of shapes, in the order of `inputs`, if there are several."""
+        return _one_or_list([t.shape for t in self._graph_for("input shape").inputs])
 
     @property
     def output_shape(self) -> Any:
-        return map_leaves(lambda t: t.shape, self.output)
+        """Shape of the output; a list of shapes, in the order of `outputs`, if there are several."""
+        return _one_or_list([t.shape for t in self._graph_for("output shape").outputs])
 
     @property
     def input_names(self) -> list[str]:
@@ -319,6 +335,47 @@ class Model(Trainer, Layer):
         y = self.pack_outputs([run.values[slot] for slot in executor.output_slots])
         return y, Tape(self, run)
 
+    def trace(self, x: Any, mask: Any = None, lengths: Any = None) -> dict[str, Array]:
+        """A look inside: every gate and state of every step, and the output of every layer, in inference.
+
+        Parameters
+        ----------
+        x, mask, lengths
+            As in calling the model.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            Of a recurrent layer named ``lstm``, float32 arrays (B, T, units) whose step t belongs to the input's step
+            t, whatever the direction: ``lstm/i``, ``lstm/f``, ``lstm/c_tilde``, ``lstm/o``, ``lstm/c``, ``lstm/h`` of
+            an LSTM (h (B, T, projection) with one), ``gru/z``, ``gru/r``, ``gru/h_tilde``, ``gru/h`` of a GRU,
+            ``simple_rnn/h`` of a SimpleRNN; ``bidirectional/forward/i`` and ``bidirectional/backward/i`` of an LSTM in
+            both directions. NaN at steps that are masked or lie behind a row's length. Gates are after their
+            activation.
+
+            Under a layer's own name its output, ``dense``; ``lstm[0]``, ``lstm[1]`` if it has several. Layers of a
+            model inside are ``inner/lstm/i``; the second call of a shared layer is ``lstm:1``.
+
+        Notes
+        -----
+        The arrays are the kernels' own: outputs have the bits that calling the model gives. States of stateful
+        layers stay as they are.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lstmfast import Input, Sequential, layers
+        >>> model = Sequential([Input((None, 4)), layers.LSTM(3, name="lstm"), layers.Dense(1, name="top")])
+        >>> inside = model.trace(np.ones((2, 5, 4)))
+        >>> sorted(inside)
+        ['lstm', 'lstm/c', 'lstm/c_tilde', 'lstm/f', 'lstm/h', 'lstm/i', 'lstm/o', 'top']
+        >>> inside["lstm/f"].shape
+        (2, 5, 3)
+        """
+        from .tracing import trace
+
+        return trace(self, x, mask, lengths)
+
     def lengths_of(self, lengths: Any, arrays: list[Array]) -> list[Any] | None:
         """Lengths for each input from one array, a list or a dict; ValueError if they do not fit."""
         if lengths is None:
@@ -357,54 +414,6 @@ class Model(Trainer, Layer):
         given = mask if isinstance(mask, (list, tuple)) and len(arrays) > 1 else [mask]
         return [checked_mask(m, a) for m, a in zip(given, arrays, strict=True)]
 
-    # --- as a layer in another model
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Shapes of the outputs for other input shapes."""
-        executor = self.executor
-        shapes: list[Any] = [None] * executor.slots
-        several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
-        for slot, shape in zip(executor.input_slots, input_shape if several else [input_shape], strict=True):
-            shapes[slot] = tuple(shape)
-        for step in executor.steps:
-            given = [shapes[s] for s in step.inputs]
-            made = step.layer.compute_output_shape(given if step.takes_list else given[0])
-            for slot, shape in zip(step.outputs, made if len(step.outputs) > 1 else [made], strict=True):
-                shapes[slot] = tuple(shape)
-        found = [shapes[slot] for slot in executor.output_slots]
-        return found[0] if isinstance(self._output_structure, KerasTensor) else found
-
-    def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
-        executor = self.executor
-        masked = [False] * executor.slots
-        for slot in executor.input_slots:
-            masked[slot] = has_mask
-        for step in executor.steps:
-            made = step.layer.makes_mask(any(masked[s] for s in step.inputs))
-            for slot, one in zip(step.outputs, made if isinstance(made, tuple) else (made,), strict=False):
-                masked[slot] = one
-        found = tuple(masked[slot] for slot in executor.output_slots)
-        return found[0] if len(found) == 1 else found
-
-    def nested_forward(self, x: Any, call: Call) -> Any:
-        """`Layer.forward` of the model as a layer of another."""
-        executor = self.executor
-        arrays = list(x) if isinstance(x, (list, tuple)) else [x]
-        plan = executor.gradient_plan(call.needs_dx) if call.save else None
-        masks = None if call.mask is None else call.mask if isinstance(call.mask, list) else [call.mask]
-        lengths = None if call.lengths is None else [call.lengths] * len(arrays)
-        run = call.saved = executor.forward(
-            arrays, call.training, plan, masks, lengths, resets=call.resets, states=call.carried_state
-        )
-        outputs = [run.values[slot] for slot in executor.output_slots]
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
-
-    def nested_backward(self, dy: Any, call: Call) -> Any:
-        """`Layer.backward` of the model as a layer of another."""
-        run: Run = call.saved
-        dx = self.executor.backward(run, list(dy) if isinstance(dy, tuple) else [dy])
-        return dx[0] if len(dx) == 1 else dx
-
     # --- weights
 
     def set_weights(self, weights: Any) -> None:
@@ -413,7 +422,26 @@ class Model(Trainer, Layer):
 
     @property
     def metrics_names(self) -> list[str]:
-        return ["loss", "compile_metrics"] if self.compiled else []
+        """Names as Keras gives them: the loss, all other metrics together, losses of several outputs once known."""
+        if not self.compiled:
+            return []
+        known = [] if self._objective is None else self._objective.logs()
+        losses = [f"{name}_loss" for name in self.output_names] if known else []
+        return ["loss", "compile_metrics", *(name for name in losses if name in known)]
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Loss and metrics over the batches since they were last reset, by name.
+
+        Raises
+        ------
+        ValueError
+            If the model is compiled but has seen no data.
+        """
+        if not self.compiled:
+            return {}
+        if self._objective is None:
+            raise ValueError("Cannot get result() since the metric has not yet been built.")
+        return self._objective.logs()
 
     def variables_in_use(self) -> tuple[list[Variable], list[Variable]]:
         """Trainable variables, and all others."""
@@ -421,70 +449,13 @@ class Model(Trainer, Layer):
         chosen = set(map(id, trainable))
         return trainable, [v for v in self.variables if id(v) not in chosen]
 
-    # --- configuration, files, text
 
-    def get_config(self) -> dict[str, Any]:
-        return _config.functional_config(self)
+def _one_or_list(shapes: list[Any]) -> Any:
+    return shapes[0] if len(shapes) == 1 else shapes
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Model:
-        return _config.functional_from_config(cls, config, custom_objects)
 
-    def get_build_config(self) -> dict[str, Any] | None:
-        return None if self._build_shape is None else {"input_shape": self._build_shape}
-
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the model to a file; see `lstmfast.saving.save_model`."""
-        from ..saving import save_model
-
-        save_model(self, filepath, overwrite=overwrite)
-
-    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the weights alone, in the safetensors format; ValueError for another format's ending."""
-        from .weights import save_weights
-
-        save_weights(self, filepath, overwrite)
-
-    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Set the weights from a file of `save_weights` or `save`; all of them, or none on an error."""
-        from .weights import load_weights
-
-        load_weights(self, filepath)
-
-    def to_json(self, **kwargs: Any) -> str:
-        """The configuration as JSON."""
-        import json
-
-        from ..saving.registry import serialize_keras_object
-
-        return json.dumps(serialize_keras_object(self), **kwargs)
-
-    def summary(
-        self,
-        line_length: int | None = None,
-        positions: Any = None,
-        print_fn: Callable[[str], Any] | None = None,
-        expand_nested: bool = False,
-        show_trainable: bool = False,
-        layer_range: Any = None,
-    ) -> None:
-        """Print a table of the layers, their output shapes and numbers of weights.
-
-        Parameters
-        ----------
-        line_length : int, optional
-        print_fn : callable, optional
-            Takes the text in place of `print`.
-        expand_nested : bool
-            Show the layers of models inside.
-        show_trainable : bool
-            Add a column.
-        positions, layer_range : optional
-            Accepted and ignored.
-        """
-        from .summary import summary_text
-
-        (print_fn or print)(summary_text(self, line_length, expand_nested, show_trainable))
+def _without_list_of_one(structure: Any) -> Any:
+    return structure[0] if isinstance(structure, (list, tuple)) and len(structure) == 1 else structure
 
 
 def _default_name(cls: type) -> str | None:

@@ -70,7 +70,8 @@ class Sequential(Model):
         if any(other.name == layer.name for other in self._stack):
             raise ValueError(
                 "All layers added to a Sequential model should have unique names. Name "
-                f"'{layer.name}' is already the name of a layer in this model."
+                f"'{layer.name}' is already the name of a layer in this model. Update the `name` "
+                "argument to pass a unique name."
             )
         if isinstance(layer, InputLayer) and self._stack:
             if isinstance(self._stack[0], InputLayer):
@@ -135,6 +136,13 @@ class Sequential(Model):
     def layers(self) -> list[Layer]:
         """The layers without the Input."""
         return [layer for layer in self._stack if not isinstance(layer, InputLayer)]
+
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError(
+            "`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()` to change the "
+            "layers in this model."
+        )
 
     def _sublayers(self) -> Any:
         return iter(getattr(self, "_stack", []))

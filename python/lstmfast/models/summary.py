@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The table that `Model.summary` prints."""
+"""The table that `Model.summary` prints, in Keras's form."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+import re
+import shutil
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..symbolic import KerasTensor
 
@@ -11,51 +16,91 @@ if TYPE_CHECKING:
     from ..layers.base import Layer
     from .model import Model
 
+#: What each column's text is aligned to.
+_ALIGN = {"Param #": str.rjust, "Trainable": str.center}
+
 
 def summary_text(
-    model: Model, line_length: int | None = None, expand_nested: bool = False, show_trainable: bool = False
+    model: Model,
+    line_length: int | None = None,
+    positions: Sequence[float] | None = None,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+    layer_range: Sequence[str] | None = None,
 ) -> str:
     """Layers with output shapes and numbers of weights, then the totals."""
-    from .model import Model
-    from .sequential import Sequential
-
-    linear = isinstance(model, Sequential)
+    linear = _is_line(model)
     header = ["Layer (type)", "Output Shape", "Param #"]
+    ends, length = list(positions or (0.45, 0.80, 1.0)), 88
     if not linear:
         header.append("Connected to")
+        ends, length = list(positions or (0.3, 0.56, 0.74, 1.0)), 108
     if show_trainable:
         header.append("Trainable")
+        ends, length = [0.9 * p for p in ends] + [1.0], length + 12
+    if len(ends) != len(header):
+        raise ValueError(f"positions must have an entry for each of the columns {header}, got {positions}")
+    widths = _widths(ends, line_length or min(length, shutil.get_terminal_size().columns - 4))
     rows: list[list[str]] = []
 
-    def add(layer: Layer, owner: Model, indent: str) -> None:
+    def add(layer: Layer, level: int) -> None:
         row = [
-            f"{indent}{layer.name} ({type(layer).__name__})",
+            f"{'   ' * level}{'└ ' if level else ''}{layer.name} ({type(layer).__name__})",
             _output_shape(layer),
             f"{layer.count_params():,}" if layer.built else "0 (unbuilt)",
         ]
         if not linear:
-            row.append(_connections(layer, owner))
+            row.append(_connections(layer, model))
         if show_trainable:
-            row.append("Y" if layer.trainable else "N")
+            row.append("-" if not layer.weights else "Y" if layer.trainable else "N")
         rows.append(row)
-        if expand_nested and isinstance(layer, Model):
-            for inner in layer.layers:
-                add(inner, layer, indent + "    ")
+        if expand_nested:
+            for inner in getattr(layer, "layers", ()):
+                add(inner, level + 1)
 
-    for layer in model.layers:
-        add(layer, model, "")
+    layers = model.layers
+    first, last = _range(layers, layer_range)
+    for layer in layers[first:last]:
+        add(layer, 0)
     trainable = sum(v.size for v in model.trainable_variables)
     total = sum(v.size for v in model.variables)
-    state = (
-        sum(v.size for v in getattr(model.optimizer, "variables", [])) if model.optimizer is not None else 0
-    )
-    lines = [f'Model: "{model.name}"', *_table(header, rows, line_length)]
+    optimizer = model.optimizer if getattr(model.optimizer, "built", False) else None
+    state = 0 if optimizer is None else sum(v.size for v in optimizer.variables)
+    lines = [f'Model: "{model.name}"', *_table(header, rows, widths)]
     lines.append(f" Total params: {total + state:,} ({_bytes(total + state)})")
     lines.append(f" Trainable params: {trainable:,} ({_bytes(trainable)})")
     lines.append(f" Non-trainable params: {total - trainable:,} ({_bytes(total - trainable)})")
-    if state:
+    if optimizer is not None:
         lines.append(f" Optimizer params: {state:,} ({_bytes(state)})")
     return "\n".join(lines)
+
+
+def _is_line(model: Model) -> bool:
+    """Whether every layer is called once, with the output of the one before."""
+    from .sequential import Sequential
+
+    if isinstance(model, Sequential):
+        return True
+    nodes = model.executor.graph.nodes
+    chain = all([t.node for t in node.parents] == [before] for before, node in itertools.pairwise(nodes))
+    return chain and len({id(node.layer) for node in nodes}) == len(nodes)
+
+
+def _range(layers: list[Layer], given: Sequence[str] | None) -> tuple[int, int]:
+    if given is None:
+        return 0, len(layers)
+    if isinstance(given, str) or len(given) != 2:
+        raise ValueError(
+            f"layer_range must be a list or tuple of length 2. Received: layer_range = {given} of "
+            f"length {len(given)}"
+        )
+    if not all(isinstance(name, str) for name in given):
+        raise ValueError(f"layer_range should contain string type only. Received: {given}")
+    places = [[k for k, layer in enumerate(layers) if re.match(name, layer.name)] for name in given]
+    if not all(places):
+        raise ValueError(f"Passed layer_names do not match the layer names in the model. Received: {given}")
+    lower, upper = min(places[0]), max(places[1])
+    return (lower, upper + 1) if lower <= upper else (min(places[1]), max(places[0]) + 1)
 
 
 def _output_shape(layer: Layer) -> str:
@@ -65,8 +110,8 @@ def _output_shape(layer: Layer) -> str:
     return shapes[0] if len(shapes) == 1 else f"[{', '.join(shapes)}]"
 
 
-def _connections(layer: Layer, owner: Model) -> str:
-    in_model = {id(node) for node in owner.executor.graph.nodes}
+def _connections(layer: Layer, model: Model) -> str:
+    in_model = {id(node) for node in model.executor.graph.nodes}
     names = []
     for node in layer.inbound_nodes:
         if id(node) in in_model:
@@ -87,26 +132,47 @@ def _bytes(n: int) -> str:
     raise AssertionError
 
 
-def _table(header: list[str], rows: list[list[str]], line_length: int | None) -> list[str]:
-    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
-    if line_length is not None:
-        spare = line_length - (sum(widths) + 3 * len(widths) + 1)
-        widths[0] += max(0, spare)
+def _widths(ends: list[float], length: int) -> list[int]:
+    """Characters of text in each column of a table `length` wide, borders included."""
+    widths, current = [], 0
+    for end in ends:
+        widths.append(int(end * length) - current)
+        current += widths[-1]
+    if min(widths) < 4:
+        raise ValueError("Insufficient console width to print summary.")
+    surplus = 3 * len(widths) + 1 + sum(widths) - length  # borders and margins, taken off the columns evenly
+    for left in range(len(widths), 0, -1):
+        part = round(surplus / left)
+        widths[len(widths) - left] -= part
+        surplus -= part
+    return [max(1, width) for width in widths]
 
-    def line(cells: Any) -> str:
-        cells = [
-            cell.rjust(width) if title == "Param #" else cell.ljust(width)
-            for cell, width, title in zip(cells, widths, header, strict=True)
-        ]
-        return "│ " + " │ ".join(cells) + " │"
 
-    def rule(left: str, middle: str, right: str) -> str:
-        return left + middle.join("─" * (width + 2) for width in widths) + right
+def _table(header: list[str], rows: list[list[str]], widths: list[int]) -> list[str]:
+    def lines(cells: list[str], bar: str) -> list[str]:
+        wrapped = [_wrap(cell, width) for cell, width in zip(cells, widths, strict=True)]
+        texts = []
+        for k in range(max(map(len, wrapped))):
+            parts = [
+                _ALIGN.get(title, str.ljust)(part[k] if k < len(part) else "", width)
+                for part, width, title in zip(wrapped, widths, header, strict=True)
+            ]
+            texts.append(f"{bar} " + f" {bar} ".join(parts) + f" {bar}")
+        return texts
 
-    return [
-        rule("┌", "┬", "┐"),
-        line(header),
-        rule("├", "┼", "┤"),
-        *(line(row) for row in rows),
-        rule("└", "┴", "┘"),
-    ]
+    def rule(left: str, dash: str, middle: str, right: str) -> str:
+        return left + middle.join(dash * (width + 2) for width in widths) + right
+
+    table = [rule("┏", "━", "┳", "┓"), *lines(header, "┃"), rule("┡", "━", "╇", "┩")]
+    for number, row in enumerate(rows):
+        table += [rule("├", "─", "┼", "┤")] if number else []
+        table += lines(row, "│")
+    return [*table, rule("└", "─", "┴", "┘")]
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Lines of whole words; a word that is too long is cut short."""
+    indent = text[: len(text) - len(text.lstrip())]
+    found = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    found[0] = indent + found[0].lstrip()
+    return [line if len(line) <= width else line[: width - 1] + "…" for line in found]

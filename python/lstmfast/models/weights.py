@@ -1,41 +1,117 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A model's weights alone, to a safetensors file and back."""
+"""A model's weights alone, to a file and back: safetensors, NumPy's .npz, Keras 3's .weights.h5.
+
+In the first two an array is named as in the native model file, ``layers/<layer>/<weight>``.
+"""
 
 from __future__ import annotations
 
+import io
+import math
 import os
-from typing import TYPE_CHECKING
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..saving import safetensors
-from ..saving.model_state import assign_all
-from ..saving.native import _named_weights
+from ..saving.atomic import replace_file
+from ..saving.model_state import assign_all, warn_of_skipped
+from ..saving.native import named_weights
+from ..saving.zip_reader import read_members
 
 if TYPE_CHECKING:
     from .model import Model
+
+Array = npt.NDArray[Any]
 
 
 def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """See `Model.save_weights`."""
     model.executor  # noqa: B018 - a model that is not built has no weights
     path = os.fspath(filepath)
-    if path.endswith((".h5", ".keras", ".npz")):
-        raise ValueError(f"filepath: weights are saved in the safetensors format, got {path!r}")
+    if path.endswith((".h5", ".keras", ".json")) and not path.endswith(".weights.h5"):
+        raise ValueError(
+            f"The filename must end in `.weights.h5`, `.npz` or `.safetensors`. Received: filepath={path}"
+        )
     if not overwrite and os.path.exists(path):
         raise ValueError(f"filepath: {path!r} exists and overwrite is False")
-    safetensors.save_file(
-        {name: v.numpy() for name, v in _named_weights(model)}, path, {"format": "lstmfast-weights"}
-    )
+    if path.endswith(".weights.h5"):
+        from ..saving.keras_archive import save_keras_weights
+
+        save_keras_weights(model, path)
+        return
+    arrays = {name: v.numpy() for name, v in named_weights(model)}
+    if path.endswith(".npz"):
+        with replace_file(path) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+    else:
+        safetensors.save_file(arrays, path, {"format": "lstmfast-weights"})
 
 
-def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
+def load_weights(model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
     """See `Model.load_weights`."""
     model.executor  # noqa: B018
-    arrays, _ = safetensors.load_file(filepath)
+    path = os.fspath(filepath)
+    with open(path, "rb") as file:
+        start = file.read(8)
+    archive = start.startswith(b"PK\x03\x04")
+    if start == b"\x89HDF\r\n\x1a\n" or (archive and not _is_npz(path)):
+        from ..saving.keras_archive import load_keras_weights
+
+        load_keras_weights(model, path, skip_mismatch)
+        return
+    variables = dict(named_weights(model))
+    arrays = _read_npz(path) if archive else safetensors.load_file(path)[0]
     arrays = {name: array for name, array in arrays.items() if name.startswith("layers/")}
-    variables = dict(_named_weights(model))
+    if skip_mismatch:
+        for layer in dict.fromkeys(name.rpartition("/")[0] for name in variables):
+            own = {name: v for name, v in variables.items() if name.rpartition("/")[0] == layer}
+            found = [arrays[name].shape for name in own if name in arrays]
+            expected = [v.shape for v in own.values()]
+            if found != expected:
+                warn_of_skipped(layer.removeprefix("layers/"), found, expected)
+                variables = {name: v for name, v in variables.items() if name not in own}
+        arrays = {name: array for name, array in arrays.items() if name in variables}
     missing, surplus = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
     if missing or surplus:
         raise ValueError(
-            f"{os.fspath(filepath)!r} does not fit the model: missing {missing[:5]}, not expected {surplus[:5]}"
+            f"{path!r} does not fit the model: missing {missing[:5]}, not expected {surplus[:5]}"
         )
     assign_all([(name, variable, arrays[name]) for name, variable in variables.items()])
+
+
+def _is_npz(path: str) -> bool:
+    """Whether a zip archive holds NumPy's arrays rather than a Keras model."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path!r} cannot be loaded: {error}") from None
+
+
+def _read_npz(path: str) -> dict[str, Array]:
+    """The arrays of an archive that may be hostile: nothing is unpickled, no shape is believed."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+    try:
+        members = read_members(path, dict.fromkeys(names))
+        return {name.removesuffix(".npy"): _read_npy(data) for name, data in members.items()}
+    except ValueError as error:
+        raise ValueError(f"{path!r} cannot be loaded: {error}") from None
+
+
+def _read_npy(data: bytes) -> Array:
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
+    if read_header is None:
+        raise ValueError(f"an array of .npy version {version}: numbers are written with version (1, 0)")
+    shape, fortran, dtype = read_header(file)
+    if dtype.kind not in "fiu" or math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise ValueError(
+            f"an array declares shape {shape} of {dtype}, which its {len(data)} bytes do not hold"
+        )
+    flat = np.frombuffer(data, dtype, offset=file.tell())
+    return flat.reshape(shape, order="F" if fortran else "C").copy()

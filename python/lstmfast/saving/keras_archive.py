@@ -29,15 +29,16 @@ from .model_state import (
     json_to_config,
     make_model,
     optimizer_variables,
+    warn_of_skipped,
 )
-from .registry import serialize_keras_object
+from .registry import serialize_model
 from .zip_reader import read_members
 
 if TYPE_CHECKING:
     from ..models import Model
     from ..variables import Variable
 
-__all__ = ["load_keras", "save_keras"]
+__all__ = ["load_keras", "load_keras_weights", "save_keras", "save_keras_weights"]
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 #: The version whose layout is written.
@@ -62,16 +63,8 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model, its compile state and optimizer state as Keras 3 does (see `saving.save_model`)."""
     from .._version import version
 
-    h5py = import_h5py()
-    config = _for_keras(serialize_keras_object(model))
-    weights = io.BytesIO()
-    with h5py.File(weights, "w") as file:
-        _write_group(file, "vars", model.name, [])
-        for group, layer, variables in _layer_groups(model, config):
-            _write_group(file, group, layer.name, variables)
-        state = _optimizer_in_keras_order(model, config)
-        if state:
-            _write_group(file, "optimizer/vars", model.optimizer.name, state)
+    config = _for_keras(serialize_model(model))
+    weights = _weights_file(model, config)
     metadata = {
         "keras_version": _KERAS_VERSION,
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
@@ -80,7 +73,28 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
     with replace_file(path) as target, zipfile.ZipFile(target, "w") as archive:
         archive.writestr(_METADATA, json.dumps(metadata))
         archive.writestr(_CONFIG, json.dumps(config))
-        archive.writestr(_WEIGHTS, weights.getbuffer())
+        archive.writestr(_WEIGHTS, weights)
+
+
+def save_keras_weights(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write the weights and the optimizer's state alone, as Keras's ``.weights.h5`` (see `Model.save_weights`)."""
+    weights = _weights_file(model, _for_keras(serialize_model(model)))
+    with replace_file(path) as target:
+        target.write(weights)
+
+
+def _weights_file(model: Model, config: dict[str, Any]) -> memoryview:
+    """The HDF5 file that holds what the model has learned."""
+    h5py = import_h5py()
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        _write_group(file, "vars", model.name, [])
+        for group, layer, variables in _layer_groups(model, config):
+            _write_group(file, group, layer.name, variables)
+        state = _optimizer_in_keras_order(model, config)
+        if state:
+            _write_group(file, "optimizer/vars", model.optimizer.name, state)
+    return weights.getbuffer()
 
 
 def _write_group(file: Any, path: str, name: str, variables: list[Variable]) -> None:
@@ -150,7 +164,29 @@ def _from_keras(config: Any) -> Any:
     return {key: _from_keras(value) for key, value in config.items()}
 
 
-def _assign_weights(model: Model, config: dict[str, Any], weights: WeightFile) -> None:
+def load_keras_weights(model: Model, path: str | os.PathLike[str], skip_mismatch: bool) -> None:
+    """Set the weights, and a built optimizer's state, from a ``.weights.h5`` or ``.keras`` file."""
+    import_h5py()
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith(b"PK\x03\x04"):
+        members = read_members(path, {_WEIGHTS: None})
+        if _WEIGHTS not in members:
+            raise ValueError(f"{os.fspath(path)!r} holds no weights: it has no {_WEIGHTS}")
+        data = members[_WEIGHTS]
+    config = _for_keras(serialize_model(model))
+    try:
+        with WeightFile(data) as weights:
+            _assign_weights(model, config, weights, skip_mismatch)
+            if not skip_mismatch:
+                _assign_optimizer(model, config, weights)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+
+
+def _assign_weights(
+    model: Model, config: dict[str, Any], weights: WeightFile, skip_mismatch: bool = False
+) -> None:
     # Keras 2.13's first files of this kind name the layers differently (saving_lib.py, H5IOStore.get).
     old = not weights.has("layers") and weights.has("_layer_checkpoint_dependencies")
     values = []
@@ -158,6 +194,9 @@ def _assign_weights(model: Model, config: dict[str, Any], weights: WeightFile) -
         if old:
             group = group.replace("layers/", "_layer_checkpoint_dependencies/", 1)
         arrays = weights.arrays(group) if variables else []
+        if skip_mismatch and [a.shape for a in arrays] != [v.shape for v in variables]:
+            warn_of_skipped(layer.name, [a.shape for a in arrays], [v.shape for v in variables])
+            continue
         if len(arrays) != len(variables):
             raise ValueError(
                 f"layer {layer.name!r} has {len(variables)} weights, the file has {len(arrays)} in {group!r}"
@@ -183,11 +222,15 @@ def _assign_optimizer(model: Model, config: dict[str, Any], weights: WeightFile)
 
 
 def _layer_groups(
-    model: Model, config: dict[str, Any], prefix: str = ""
+    model: Model, config: dict[str, Any], prefix: str = "", done: set[int] | None = None
 ) -> Iterator[tuple[str, Any, list[Variable]]]:
-    """(group, layer, its variables), in the configuration's order: in Keras's files that of the names."""
+    """(group, layer, its variables), in the configuration's order: in Keras's files that of the names.
+
+    A layer that stands in several models comes once.
+    """
     from ..models import Model
 
+    done = set() if done is None else done
     layers = {layer.name: layer for layer in model.layers}
     used: dict[str, int] = {}
     for layer_config in config["config"]["layers"]:
@@ -201,31 +244,49 @@ def _layer_groups(
             raise ValueError(f"the model has no layer {name!r}")
         number = used[kind] = used.get(kind, -1) + 1
         group = f"{prefix}layers/{kind}" + (f"_{number}" if number else "")
+        if id(layer) in done:
+            continue
         if isinstance(layer, Model):
+            done.add(id(layer))
             yield f"{group}/vars", layer, []
-            yield from _layer_groups(layer, layer_config, f"{group}/")
+            yield from _layer_groups(layer, layer_config, f"{group}/", done)
         else:
-            yield from _groups_of_layer(layer, group)
+            yield from _groups_of_layer(layer, group, done)
 
 
-def _groups_of_layer(layer: Any, group: str) -> Iterator[tuple[str, Any, list[Variable]]]:
-    """As `_layer_groups`, of one layer that is no model."""
-    names = [cls.__name__ for cls in type(layer).__mro__]
-    if "Bidirectional" in names:
-        yield f"{group}/vars", layer, []
-        for attribute in ("forward_layer", "backward_layer"):
-            yield from _groups_of_layer(getattr(layer, attribute), f"{group}/{attribute}")
-    elif hasattr(layer, "keras_children"):  # layers in attributes have groups of their own
+def _groups_of_layer(layer: Any, group: str, done: set[int]) -> Iterator[tuple[str, Any, list[Variable]]]:
+    """As `_layer_groups`, of one layer that is no model: its own weights, then those of layers in its attributes."""
+    from ..layers.base import Layer
+
+    done.add(id(layer))
+    own = [*layer._trainable_variables, *layer._non_trainable_variables]
+    if hasattr(layer, "keras_children"):  # the layer says which attributes have groups of their own
         inner = layer.keras_children()
         held = {id(variable) for _, child in inner for variable in child.weights}
         yield f"{group}/vars", layer, [v for v in layer.weights if id(v) not in held]
         for path, child in inner:
-            yield from _groups_of_layer(child, f"{group}/{path}")
-    elif any(name in _RECURRENT for name in names):
+            if id(child) not in done:
+                yield from _groups_of_layer(child, f"{group}/{path}", done)
+        return
+    if any(cls.__name__ in _RECURRENT for cls in type(layer).__mro__):
         yield f"{group}/vars", layer, []
-        yield f"{group}/cell/vars", layer, list(layer.weights)
-    else:
-        yield f"{group}/vars", layer, list(layer.weights)
+        yield f"{group}/cell/vars", layer, own
+        return
+    yield f"{group}/vars", layer, own
+    for name, value in vars(layer).items():  # in the order of `Layer.variables`
+        if isinstance(value, Layer):
+            if id(value) not in done:
+                yield from _groups_of_layer(value, f"{group}/{name}", done)
+            continue
+        items = value.values() if isinstance(value, dict) else value
+        used: dict[str, int] = {}
+        for item in items if isinstance(items, (list, tuple)) or isinstance(value, dict) else ():
+            if isinstance(item, Layer) and id(item) not in done:
+                kind = _snake_case(type(item).__name__)
+                number = used[kind] = used.get(kind, -1) + 1
+                yield from _groups_of_layer(
+                    item, f"{group}/{name}/{kind}" + (f"_{number}" if number else ""), done
+                )
 
 
 def _optimizer_in_keras_order(model: Model, config: dict[str, Any]) -> list[Variable]:
@@ -240,13 +301,24 @@ def _optimizer_in_keras_order(model: Model, config: dict[str, Any]) -> list[Vari
     theirs = [v for _, _, group in _layer_groups(model, config) for v in group if id(v) in trainable]
     if not variables or [id(v) for v in ours] == [id(v) for v in theirs]:
         return variables
-    instead = {v.path.replace("/", "_"): w.path.replace("/", "_") for v, w in zip(ours, theirs, strict=True)}
-    slots = {slot.name: slot for slot in variables}
+    # Paths are not unique where models stand in models: the k-th slot of a name is that of the k-th such variable.
+    places: dict[str, list[int]] = {}
+    for number, variable in enumerate(ours):
+        places.setdefault(variable.path.replace("/", "_"), []).append(number)
+    rank = {id(ours[number]): k for numbers in places.values() for k, number in enumerate(numbers)}
+    slots: dict[str, list[Variable]] = {}
+    for slot in variables:
+        slots.setdefault(slot.name, []).append(slot)
+    seen: dict[str, int] = {}
     result = []
     for slot in variables:
-        owner = max((path for path in instead if slot.name.startswith(f"{path}_")), key=len, default=None)
-        name = slot.name if owner is None else instead[owner] + slot.name[len(owner) :]
-        result.append(slots[name])
+        owner = max((path for path in places if slot.name.startswith(f"{path}_")), key=len, default=None)
+        if owner is None:  # iterations, learning rate
+            result.append(slot)
+            continue
+        k = seen[slot.name] = seen.get(slot.name, -1) + 1
+        other = theirs[places[owner][k]]
+        result.append(slots[other.path.replace("/", "_") + slot.name[len(owner) :]][rank[id(other)]])
     return result
 
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .registry import deserialize_keras_object, object_sharing_scope, serialize_keras_object
+from .registry import deserialize_keras_object, object_sharing_scope, serialize_model
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -25,6 +26,7 @@ __all__ = [
     "json_to_config",
     "make_model",
     "optimizer_variables",
+    "warn_of_skipped",
 ]
 
 Array = npt.NDArray[Any]
@@ -37,7 +39,7 @@ MAX_COUNT = 100_000
 
 def config_to_json(model: Model) -> str:
     """The model's configuration, with build and compile state, in Keras 3's dict form."""
-    return json.dumps(serialize_keras_object(model), separators=(",", ":"))
+    return json.dumps(serialize_model(model), separators=(",", ":"))
 
 
 def json_to_config(text: str | bytes) -> dict[str, Any]:
@@ -181,3 +183,12 @@ def optimizer_variables(model: Model) -> list[Variable]:
     if optimizer is None or not getattr(optimizer, "built", False):
         return []
     return list(optimizer.variables)
+
+
+def warn_of_skipped(layer: str, found: list[Any], expected: list[Any]) -> None:
+    """Say that `skip_mismatch` left a layer's weights as they are."""
+    warnings.warn(
+        f"A layer that does not fit is skipped: the weights of {layer!r} have shapes {found} in the file, the "
+        f"model has {expected}.",
+        stacklevel=6,
+    )

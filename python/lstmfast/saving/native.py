@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..models import Model
     from ..variables import Variable
 
-__all__ = ["FORMAT_VERSION", "load_native", "save_native"]
+__all__ = ["FORMAT_VERSION", "load_native", "named_weights", "save_native"]
 
 Array = npt.NDArray[Any]
 
@@ -47,7 +47,7 @@ def save_native(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model with its optimizer's state and its layers' states (see `lstmfast.saving.save_model`)."""
     from .._version import version
 
-    arrays: dict[str, Array] = {name: variable.numpy() for name, variable in _named_weights(model)}
+    arrays: dict[str, Array] = {name: variable.numpy() for name, variable in named_weights(model)}
     for index, variable in enumerate(optimizer_variables(model)):
         arrays[f"optimizer/{index}/{variable.name}"] = variable.numpy()
     for name, layer in _stateful_layers(model):
@@ -92,7 +92,7 @@ def _model_of(
     weights = {name: array for name, array in arrays.items() if name.startswith("layers/")}
     model = make_model(config, custom_objects, sum(array.nbytes for array in weights.values()))
 
-    variables = dict(_named_weights(model))
+    variables = dict(named_weights(model))
     missing, surplus = sorted(variables.keys() - weights.keys()), sorted(weights.keys() - variables.keys())
     if missing or surplus:
         raise ValueError(
@@ -132,13 +132,13 @@ def _restore_states(name: str, layer: Any, arrays: dict[str, Array]) -> None:
     layer.reset_state(states)
 
 
-def _named_weights(model: Model, prefix: str = "layers/") -> Iterator[tuple[str, Variable]]:
+def named_weights(model: Model, prefix: str = "layers/") -> Iterator[tuple[str, Variable]]:
     """(array name, variable) of every weight; a name that occurs twice in a layer gets a number."""
     from ..models import Model
 
     for layer in model.layers:
         if isinstance(layer, Model):
-            yield from _named_weights(layer, f"{prefix}{layer.name}/")
+            yield from named_weights(layer, f"{prefix}{layer.name}/")
             continue
         used: dict[str, int] = {}
         for variable in layer.weights:

@@ -15,6 +15,7 @@ import functools
 import importlib
 import inspect
 import types
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -67,6 +68,11 @@ _ARRAY_DTYPES = (
 )
 
 _shared_objects: ContextVar[dict[int, Any] | None] = ContextVar("shared_objects", default=None)
+#: While a model is described: how often each layer occurs, by id; and the number of each that occurs often.
+_occurrences: ContextVar[Counter[int] | None] = ContextVar("occurrences", default=None)
+_share_numbers: ContextVar[Mapping[int, int]] = ContextVar(
+    "share_numbers", default=types.MappingProxyType({})
+)
 
 
 @contextlib.contextmanager
@@ -168,6 +174,25 @@ def serialize_keras_object(obj: Any) -> Any:
     return _serialize_instance(obj)
 
 
+def serialize_model(model: Any) -> dict[str, Any]:
+    """`serialize_keras_object` of a model; a layer in several of the models inside gets a ``shared_object_id``."""
+    counts: Counter[int] = Counter()
+    token = _occurrences.set(counts)
+    try:
+        config: dict[str, Any] = serialize_keras_object(model)
+    finally:
+        _occurrences.reset(token)
+    often = [key for key, count in counts.items() if count > 1]
+    if not often:
+        return config
+    numbers = _share_numbers.set({key: number for number, key in enumerate(often, 1)})
+    try:
+        config = serialize_keras_object(model)
+    finally:
+        _share_numbers.reset(numbers)
+    return config
+
+
 def _serialize_function(function: types.FunctionType) -> dict[str, Any]:
     if function.__name__ == "<lambda>":
         raise ValueError("A lambda cannot be saved: a model file only names functions. Use a named function.")
@@ -207,7 +232,11 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
         extra = getattr(obj, method, lambda: None)()
         if extra:
             result[key] = serialize_keras_object(extra)
-    return result
+    counts = _occurrences.get()
+    if counts is not None and hasattr(obj, "inbound_nodes"):
+        counts[id(obj)] += 1
+    number = _share_numbers.get().get(id(obj))
+    return result if number is None else {**result, "shared_object_id": number}
 
 
 # ---- config -> object --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ..saving.registry import (
 )
 from .arrays import normalize, to_categorical
 from .naming import clear_session
+from .plot_model import model_to_dot, plot_model
 from .py_dataset import PyDataset
 from .sequences import pad, pad_sequences
 
@@ -26,9 +27,11 @@ __all__ = [
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
+    "model_to_dot",
     "normalize",
     "pad",
     "pad_sequences",
+    "plot_model",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",

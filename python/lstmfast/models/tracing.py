@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A look inside: every gate and state of every step (`Model.trace`).
+
+The gates are those that the kernels computed: a forward pass for training keeps them for the backward pass, and
+`_core.recurrent_tape_gates` unpacks that tape. Only what the tape does not hold is computed here: with layer
+normalization it keeps normalized sums, from which a few NumPy operations make the gates.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..layers.bidirectional import Bidirectional
+from ..layers.call import Call
+from ..layers.recurrent import RecurrentLayer
+from .executor import Executor, GradientPlan
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["trace"]
+
+Array = npt.NDArray[Any]
+
+#: What the vectors of a cell's gates buffer are (csrc/recurrent/cell_spec.h), by the first part of its name.
+_GATES = {"lstm": ("i", "f", "c_tilde", "o"), "gru": ("h_tilde", "z", "r")}
+#: Whether the state that the kernels keep for each unit is the cell's c.
+_STATE = {"lstm": "c", "gru": "h"}
+
+
+def trace(model: Model, x: Any, mask: Any = None, lengths: Any = None) -> dict[str, Array]:
+    """See `Model.trace`."""
+    arrays = model._standardize(x)
+    found: dict[str, Array] = {}
+    stateful = [layer for layer in _walk(model) if getattr(layer, "stateful", False)]
+    before = [layer.states for layer in stateful]
+    try:
+        masks, all_lengths = model.masks_of(mask, arrays), model.lengths_of(lengths, arrays)
+        _trace(model.executor, arrays, masks, all_lengths, "", found)
+    finally:
+        for layer, states in zip(stateful, before, strict=True):
+            layer.states = states
+    return found
+
+
+def _walk(layer: Any) -> Any:
+    """The recurrent layers inside, however deep."""
+    if isinstance(layer, RecurrentLayer):
+        yield layer
+    for inner in layer._sublayers():
+        yield from _walk(inner)
+
+
+def _trace(
+    executor: Executor,
+    arrays: list[Array],
+    masks: Any,
+    lengths: Any,
+    prefix: str,
+    found: dict[str, Array],
+) -> None:
+    # Any plan makes the run keep its arrays and calls; this one has no layer keep anything for a backward pass.
+    nothing = (False,) * len(executor.steps)
+    states = [
+        [direction.states for direction in _directions(step.layer)] for step in executor.steps
+    ]  # before the run, which moves those of stateful layers on
+    run = executor.forward(arrays, False, GradientPlan(nothing, nothing), masks, lengths)
+    used: dict[str, int] = {}
+    for step, call, held in zip(executor.steps, run.calls, states, strict=True):
+        layer, count = step.layer, used.get(step.layer.name, 0)
+        used[layer.name] = count + 1
+        name = f"{prefix}{layer.name}" + (f":{count}" if count else "")
+        assert call is not None
+        inputs = [run.values[slot] for slot in step.inputs]
+        if step.nested:
+            inner_masks = call.mask if isinstance(call.mask, list) or call.mask is None else [call.mask]
+            inner_lengths = None if call.lengths is None else [call.lengths] * len(inputs)
+            inner: Executor = layer.executor  # type: ignore[attr-defined]
+            _trace(inner, inputs, inner_masks, inner_lengths, f"{name}/", found)
+        parts = _directions(layer)
+        initial = _split(call.initial_state, parts)
+        for direction, part, kept, label in zip(parts, initial, held, _labels(parts), strict=True):
+            start = part if part is not None else kept if direction.stateful else None
+            gates = _recurrent(direction, np.ascontiguousarray(inputs[0], np.float32), start, call)
+            found.update({f"{name}/{label}{key}": value for key, value in gates.items()})
+        if len(step.outputs) == 1:
+            found[name] = run.values[step.outputs[0]]
+        else:
+            found.update({f"{name}[{k}]": run.values[slot] for k, slot in enumerate(step.outputs)})
+
+
+def _directions(layer: Any) -> list[RecurrentLayer]:
+    if isinstance(layer, Bidirectional):
+        return [layer.forward_layer, layer.backward_layer]
+    return [layer] if isinstance(layer, RecurrentLayer) else []
+
+
+def _labels(parts: list[RecurrentLayer]) -> list[str]:
+    return ["forward/", "backward/"] if len(parts) == 2 else [""] * len(parts)
+
+
+def _split(initial: Any, parts: list[RecurrentLayer]) -> list[Any]:
+    if initial is None:
+        return [None] * len(parts)
+    states = tuple(initial)
+    return [states] if len(parts) == 1 else [states[: parts[0].n_states], states[parts[0].n_states :]]
+
+
+def _recurrent(layer: RecurrentLayer, x: Array, initial: Any, call: Call) -> dict[str, Array]:
+    """Gates and states of a layer over a batch of sequences, each (B, T, units), time as in `x`."""
+    weights = layer.packed((layer.kernel, layer.recurrent_kernel, layer.bias, *layer._extra), layer._pack)
+    initial = None if initial is None else tuple(np.ascontiguousarray(s, np.float32) for s in initial)
+    y, _, tape = _core.recurrent_forward(
+        weights,
+        x,
+        initial,
+        call.mask,
+        call.lengths,
+        return_sequences=True,
+        go_backwards=layer.go_backwards,
+        save=True,
+    )
+    assert tape is not None
+    h = y[:, ::-1].copy() if layer.go_backwards else y  # from the order of processing
+    counted = np.ones(x.shape[:2], bool) if call.mask is None else call.mask.astype(bool)
+    if call.lengths is not None:
+        counted = counted & (np.arange(x.shape[1]) < call.lengths[:, None])
+    h[~counted] = np.nan
+    cell = layer.cell_name.split("_")[0]
+    kept = _core.recurrent_tape_gates(weights, tape)
+    if kept is None:
+        return {"h": h}
+    vectors, state = kept
+    gates = _normalized_gates(layer, vectors) if "layer_norm" in layer.cell_name else vectors
+    result = {key: gates[number] for number, key in enumerate(_GATES[cell])}
+    if _STATE[cell] == "c":
+        result["c"] = state
+    result["h"] = h
+    return result
+
+
+def _normalized_gates(layer: Any, vectors: Array) -> list[Array]:
+    """Gates from the normalized sums of x (vectors 0 to 3) and of h (4 to 7)."""
+    of_h, from_h, of_x, from_x = (v.value.reshape(4, -1) for v in layer._extra[:4])
+    offset = from_h + from_x
+    if layer.bias is not None:
+        offset = offset + layer.bias.value.reshape(4, -1)
+    functions = [layer.activation if gate == 2 else layer.recurrent_activation for gate in range(4)]
+    return [
+        function(of_x[g] * vectors[g] + of_h[g] * vectors[4 + g] + offset[g])
+        for g, function in enumerate(functions)
+    ]
