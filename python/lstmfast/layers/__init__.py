@@ -5,34 +5,74 @@ from .activation import Activation
 from .base import Layer
 from .bidirectional import Bidirectional
 from .call import Call
+from .concatenation import Concatenate, concatenate
 from .dense import Dense
+from .dot_product import Dot, dot
 from .dropout import Dropout
 from .embedding import Embedding
 from .gru import GRU
+from .identity import Identity
 from .input import Input, InputLayer
 from .input_spec import InputSpec
+from .lambda_layer import Lambda
 from .lstm import LSTM
 from .masking import Masking
-from .merging import Concatenate, concatenate
-from .reshaping import Flatten
+from .merging import (
+    Add,
+    Average,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
+from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
+from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .simple_rnn import SimpleRNN
 
 __all__ = [
     "GRU",
     "LSTM",
     "Activation",
+    "Add",
+    "Average",
     "Bidirectional",
     "Call",
     "Concatenate",
+    "Cropping1D",
     "Dense",
+    "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
+    "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "Lambda",
     "Layer",
     "Masking",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
     "SimpleRNN",
+    "Subtract",
+    "UpSampling1D",
+    "ZeroPadding1D",
+    "add",
+    "average",
     "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]

@@ -270,7 +270,8 @@ class Executor:
                 for slot, mask in zip(step.outputs, made, strict=True):
                     run.masks[slot] = mask
         if track_lengths and call.lengths is not None:
-            lengths = layer.output_lengths(call.lengths)
+            made = call.output_lengths
+            lengths = made if made is not None else layer.output_lengths(call.lengths)
             if isinstance(lengths, tuple):
                 for slot, n in zip(step.outputs, lengths, strict=True):
                     run.lengths[slot] = n

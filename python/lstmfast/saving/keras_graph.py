@@ -20,6 +20,14 @@ Reference = tuple[str, int, int]
 Node = tuple[str, int]
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+#: Layers that Keras hands its input's mask as a second symbolic argument, and those whose output has no mask.
+_TAKE_MASK = (*_RECURRENT, "Bidirectional", "GlobalAveragePooling1D", "Softmax", "TimeDistributed")
+_END_MASK = (
+    *("AveragePooling1D", "Conv1D", "Cropping1D", "Dot", "Flatten", "GlobalAveragePooling1D"),
+    *("GlobalMaxPooling1D", "MaxPooling1D", "Permute", "RepeatVector", "Reshape", "UpSampling1D"),
+    *("ZeroPadding1D",),
+)
+_MERGE = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
 _MASK_OPERATIONS = frozenset(
     ["NotEqual", "Any", "OnesLike", "ZerosLike", "ExpandDims", "LogicalOr", "LogicalAnd", "Concatenate"]
 )
@@ -85,8 +93,8 @@ class _Graph:
         if node not in self.parents:
             args, kwargs = self.arguments(node)
             # Keras passes a mask on only to calls with one symbolic argument: not beside an initial state.
-            recurrent = self.layers[node[0]]["class_name"] in (*_RECURRENT, "Bidirectional")
-            if recurrent and kwargs.get("mask") is None and kwargs.get("initial_state") is None:
+            takes_mask = self.layers[node[0]]["class_name"] in _TAKE_MASK
+            if takes_mask and kwargs.get("mask") is None and kwargs.get("initial_state") is None:
                 mask = self.mask_of(next(_references(args)))
                 if mask is not None:
                     kwargs = {
@@ -119,8 +127,10 @@ class _Graph:
         masks = [self.mask_of(tensor) for tensor in inputs]
         if kind == "Concatenate":
             return self._concatenated(tensor, inputs, masks)
-        if kind == "Flatten":
+        if kind in _END_MASK:
             return None
+        if kind in _MERGE:
+            return self._any_of(tensor, masks)
         if kind in _RECURRENT and (output > 0 or not config.get("return_sequences")):
             return None
         if kind == "Bidirectional":
@@ -143,6 +153,14 @@ class _Graph:
                 zeros = self._operation(f"zeros_{number}", tensor, [value])
                 parts.append(self._operation(f"or_{number}", tensor, [expanded, zeros]))
         return self._operation("any", tensor, [self._operation("concatenate", tensor, parts)])
+
+    def _any_of(self, tensor: Reference, masks: list[Reference | None]) -> Reference | None:
+        made = masks[0]
+        for number, mask in enumerate(masks[1:]):
+            if made is None or mask is None:
+                return None
+            made = self._operation(f"or_{number}", tensor, [made, mask])
+        return made
 
     def _operation(self, kind: str, tensor: Reference, parents: list[Reference]) -> Reference:
         # No layer's name can hold a NUL; one operation for each call of the layer.
