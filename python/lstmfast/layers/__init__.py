@@ -2,13 +2,14 @@
 """Layers, with Keras 3's names, arguments and results; each has a forward and a backward pass of its own."""
 
 from .activation import Activation
+from .activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .base import Layer
 from .bidirectional import Bidirectional
 from .call import Call
 from .concatenation import Concatenate, concatenate
 from .dense import Dense
 from .dot_product import Dot, dot
-from .dropout import Dropout
+from .dropout import Dropout, SpatialDropout1D
 from .embedding import Embedding
 from .gru import GRU
 from .identity import Identity
@@ -31,15 +32,19 @@ from .merging import (
     multiply,
     subtract,
 )
+from .regularization import ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise
 from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .simple_rnn import SimpleRNN
 
 __all__ = [
+    "ELU",
     "GRU",
     "LSTM",
     "Activation",
+    "ActivityRegularization",
     "Add",
+    "AlphaDropout",
     "Average",
     "Bidirectional",
     "Call",
@@ -50,20 +55,27 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
     "Lambda",
     "Layer",
+    "LeakyReLU",
     "Masking",
     "Maximum",
     "Minimum",
     "Multiply",
+    "PReLU",
     "Permute",
+    "ReLU",
     "RepeatVector",
     "Reshape",
     "SimpleRNN",
+    "Softmax",
+    "SpatialDropout1D",
     "Subtract",
     "UpSampling1D",
     "ZeroPadding1D",
