@@ -16,6 +16,12 @@ class DenseWeights:
     @property
     def nbytes(self) -> int: ...
 
+class Conv1DWeights:
+    """A convolution's weights, packed for the kernels; immutable."""
+    def __init__(self, kernel: _Floats, bias: _Floats | None = None, groups: int = 1, isa: str = "") -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+
 class RecurrentWeights:
     """A recurrent cell's weights, packed for the kernels; immutable."""
     def __init__(
@@ -152,6 +158,27 @@ def compiled_isas() -> list[str]: ...
 def cpus_allowed() -> int: ...
 def gil_work() -> int:
     """Operations from which a call releases the interpreter lock."""
+
+def conv1d_backward(
+    weights: Conv1DWeights,
+    x: _Floats,
+    dz: _Floats,
+    stride: int,
+    dilation: int,
+    dkernel: _Floats,
+    dbias: _Floats | None,
+    accumulate: bool = False,
+    needs_dx: bool = True,
+) -> _Floats | None: ...
+def conv1d_forward(
+    weights: Conv1DWeights,
+    x: _Floats,
+    stride: int = 1,
+    dilation: int = 1,
+    activation: str = "linear",
+    out: _Floats | None = None,
+) -> _Floats:
+    """Whole windows of x (batch, time, channels) to (batch, outputs, filters)."""
 
 def dense_backward(
     weights: DenseWeights,

@@ -7,6 +7,7 @@ from .base import Layer
 from .bidirectional import Bidirectional
 from .call import Call
 from .concatenation import Concatenate, concatenate
+from .convolutional import Conv1D, Convolution1D
 from .dense import Dense
 from .dot_product import Dot, dot
 from .dropout import Dropout, SpatialDropout1D
@@ -61,6 +62,8 @@ __all__ = [
     "Bidirectional",
     "Call",
     "Concatenate",
+    "Conv1D",
+    "Convolution1D",
     "Cropping1D",
     "Dense",
     "Dot",
