@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .layers.frozen import FrozenLayer
     from .models import Model
 
-__all__ = ["FrozenModel", "Stream", "freeze"]
+__all__ = ["FrozenModel", "Stream", "freeze", "frozen_form"]
 
 Array = npt.NDArray[Any]
 _FLOAT32 = np.dtype(np.float32)
@@ -364,7 +364,7 @@ def _integer_inputs(operations: list[Operation], inputs: list[int]) -> list[bool
     return [slot in ids for slot in inputs]
 
 
-def _frozen(layer: Layer) -> FrozenLayer | None:
+def frozen_form(layer: Layer) -> FrozenLayer | None:
     """`layer.frozen()`, which must not be that of a class whose subclass computes something else."""
     owner = _who_writes(layer, "frozen")
     for method in ("forward", "compute_mask", "output_lengths"):
@@ -403,7 +403,7 @@ class _Builder:
                 self.add_steps(inner, inside)
                 values.update(zip(step.outputs, (inside[s] for s in inner.output_slots), strict=True))
                 continue
-            frozen = _frozen(layer)
+            frozen = frozen_form(layer)
             if frozen is None:  # nothing to do in inference
                 values[step.outputs[0]] = inputs[0]
                 continue

@@ -94,13 +94,14 @@ def compare(
     return y
 
 
-def same_configuration(make: Callable[[Any], Any]) -> None:
-    """`get_config` is Keras's, and each package makes the layer from the other's."""
+def same_configuration(make: Callable[[Any], Any], nested: bool = False) -> None:
+    """`get_config` is Keras's, and each package makes the layer from the other's (`nested`: but for tuples inside)."""
     ours, theirs = make(lf), make(keras)
-    expected = theirs.get_config()
-    assert ours.get_config() == expected
-    assert type(ours).from_config(theirs.get_config()).get_config() == expected
-    assert type(theirs).from_config(ours.get_config()).get_config() == expected
+    same = _through_json if nested else lambda config: config
+    expected = same(theirs.get_config())
+    assert same(ours.get_config()) == expected
+    assert same(type(ours).from_config(theirs.get_config()).get_config()) == expected
+    assert same(type(theirs).from_config(ours.get_config()).get_config()) == expected
     described = _through_json(lf.saving.serialize_keras_object(ours))
     assert described == _through_json(keras.saving.serialize_keras_object(theirs))
     again = lf.saving.deserialize_keras_object(described)

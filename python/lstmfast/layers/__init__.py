@@ -47,6 +47,7 @@ from .regularization import ActivityRegularization, AlphaDropout, GaussianDropou
 from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .simple_rnn import SimpleRNN
+from .time_distributed import TimeDistributed
 
 __all__ = [
     "ELU",
@@ -98,6 +99,7 @@ __all__ = [
     "Softmax",
     "SpatialDropout1D",
     "Subtract",
+    "TimeDistributed",
     "UpSampling1D",
     "ZeroPadding1D",
     "add",

@@ -154,12 +154,16 @@ class Executor:
         return plan
 
     def trainable_flags(self) -> list[bool]:
-        """`trainable` of every layer, those of nested models too."""
+        """`trainable` of every layer, those of nested models and inside wrappers too."""
         flags = []
         for layer in self.graph.layers:
             flags.append(layer.trainable)
-            if hasattr(layer, "nested_forward"):
-                flags += layer.executor.trainable_flags()  # type: ignore[attr-defined]
+            inner: Any = layer
+            while isinstance(getattr(inner, "layer", None), Layer):
+                inner = inner.layer
+                flags.append(inner.trainable)
+            if hasattr(inner, "nested_forward"):
+                flags += inner.executor.trainable_flags()
         return flags
 
     def fusable(self, output: int, activation: str) -> int | None:

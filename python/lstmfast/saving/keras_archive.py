@@ -191,7 +191,7 @@ def _layer_groups(
     used: dict[str, int] = {}
     for layer_config in config["config"]["layers"]:
         name = layer_config["config"].get("name")
-        layer = layers.get(name)
+        layer: Any = layers.get(name)
         kind = _snake_case(layer_config["class_name"])
         if layer is None:
             if kind == "input_layer":  # Sequential.layers leaves its Input out
@@ -199,6 +199,9 @@ def _layer_groups(
             raise ValueError(f"the model has no layer {name!r}")
         number = used[kind] = used.get(kind, -1) + 1
         group = f"{prefix}layers/{kind}" + (f"_{number}" if number else "")
+        while any(cls.__name__ == "TimeDistributed" for cls in type(layer).__mro__):
+            yield f"{group}/vars", layer, []
+            layer, layer_config, group = layer.layer, layer_config["config"]["layer"], f"{group}/layer"
         if isinstance(layer, Model):
             yield f"{group}/vars", layer, []
             yield from _layer_groups(layer, layer_config, f"{group}/")
