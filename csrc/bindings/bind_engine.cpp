@@ -9,6 +9,7 @@
 #include "bindings/array_args.h"
 #include "bindings/gil.h"
 #include "dispatch/select.h"
+#include "engine/convolution_operation.h"
 #include "engine/program.h"
 #include "engine/stream.h"
 
@@ -51,6 +52,24 @@ void add_dense(Program& p, const std::string& name, Slots in, Slots out, const F
   auto w = std::make_unique<DenseWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1));
   p.add(std::make_unique<DenseOperation>(std::move(in), std::move(out), name, std::move(w),
                                          softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax));
+}
+
+Padding padding_named(const std::string& name) {
+  if (name == "valid") return Padding::kValid;
+  if (name == "same") return Padding::kSame;
+  if (name == "causal") return Padding::kCausal;
+  throw py::value_error("padding: expected 'valid', 'same' or 'causal', got '" + name + "'");
+}
+
+void add_conv1d(Program& p, const std::string& name, Slots in, Slots out, const FloatArray& kernel, const OptionalFloatArray& bias,
+                py::ssize_t stride, py::ssize_t dilation, py::ssize_t groups, const std::string& padding, const std::string& activation) {
+  const bool softmax = activation == "softmax";
+  auto w = std::make_unique<Conv1DWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1),
+                                           kernel.shape(2), groups);
+  p.add(std::make_unique<Conv1DOperation>(
+      std::move(in), std::move(out), name, std::move(w),
+      Conv1DOperation::Options{stride, dilation, padding_named(padding),
+                               softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax}));
 }
 
 // Slots of a run: a program of usual size needs no allocation for them.
@@ -190,7 +209,7 @@ class InUse {
 
 std::vector<FloatArray> state_arrays(const Stream& s) {
   std::vector<FloatArray> arrays;
-  for (const Operation* op : s.program().recurrent())
+  for (const Operation* op : s.program().stateful())
     for (int k = 0; k < 2; ++k) arrays.push_back(new_array({k < op->n_states() ? s.batch() : 0, op->state_width(k)}));
   return arrays;
 }
@@ -300,7 +319,7 @@ py::list get_states(BoundStream& b) {
   b.stream.get_states(states.data());
   py::list found;
   std::size_t i = 0;
-  for (const Operation* op : b.program->recurrent()) {
+  for (const Operation* op : b.program->stateful()) {
     for (int k = 0; k < op->n_states(); ++k) found.append(arrays[i + static_cast<std::size_t>(k)]);
     i += 2;
   }
@@ -311,7 +330,7 @@ void set_states(BoundStream& b, const std::vector<FloatArray>& given) {
   const InUse guard(b.stream);
   std::vector<const float*> states;
   std::size_t i = 0;
-  for (const Operation* op : b.program->recurrent())
+  for (const Operation* op : b.program->stateful())
     for (int k = 0; k < 2; ++k) {
       const bool exists = k < op->n_states();
       if (exists && i == given.size()) throw py::value_error("state: too few arrays, got " + std::to_string(given.size()));
@@ -358,6 +377,9 @@ void register_engine(py::module_& m) {
           py::arg("return_sequences"), py::arg("go_backwards"), py::arg("zero_output_for_mask"))
       .def("dense", &add_dense, py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("kernel").noconvert(),
            py::arg("bias").noconvert(), py::arg("activation"))
+      .def("conv1d", &add_conv1d, py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("kernel").noconvert(),
+           py::arg("bias").noconvert(), py::arg("stride"), py::arg("dilation"), py::arg("groups"), py::arg("padding"),
+           py::arg("activation"))
       .def(
           "activation",
           [](Program& p, const std::string& name, Slots in, Slots out, const std::string& activation) {

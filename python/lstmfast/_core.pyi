@@ -63,6 +63,19 @@ class Program:
         zero_output_for_mask: bool,
     ) -> None: ...
     def concatenate(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def conv1d(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        kernel: _Floats,
+        bias: _Floats | None,
+        stride: int,
+        dilation: int,
+        groups: int,
+        padding: str,
+        activation: str,
+    ) -> None: ...
     def dense(
         self,
         name: str,

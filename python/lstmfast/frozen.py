@@ -253,7 +253,8 @@ class Stream(_core.Stream):
         return super().push(array, out)
 
     def get_state(self) -> list[Array]:
-        """Copies of all states, (B, units) each: h and c of an LSTM, h of other cells, layer by layer."""
+        """Copies of all states, (B, width) each, layer by layer: h and c of an LSTM, h of other cells, the steps that
+        a causal convolution still looks back to."""
         return super().get_states()
 
     def set_state(self, state: Sequence[npt.ArrayLike]) -> None:
@@ -418,7 +419,7 @@ class _Builder:
             )
 
     def folded(self, results: list[int]) -> list[Operation]:
-        """The operations, with activations joined to the Dense before them and Masking freed of its copy."""
+        """The operations, with activations joined to the Dense or Conv1D before them and Masking freed of its copy."""
         uses: dict[int, list[Operation]] = {}
         for op in self.operations:
             for slot in op.inputs:
@@ -428,7 +429,7 @@ class _Builder:
             if op.kind == "activation" and kept and op.inputs == kept[-1].outputs:
                 dense = kept[-1]
                 alone = len(uses[op.inputs[0]]) == 1 and op.inputs[0] not in results
-                if dense.kind == "dense" and dense.arguments["activation"] == "linear" and alone:
+                if dense.kind in ("conv1d", "dense") and dense.arguments["activation"] == "linear" and alone:
                     arguments = {**dense.arguments, "activation": op.arguments["activation"]}
                     kept[-1] = dense._replace(outputs=op.outputs, arguments=arguments)
                     continue

@@ -14,6 +14,7 @@ from .arguments import data_format_of, integer_tuple, is_integer, padding_of, sa
 from .arrays import clear_padding
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["Conv1D", "Convolution1D"]
@@ -289,6 +290,27 @@ class Conv1D(Layer):
         if self._first:
             return np.ascontiguousarray(np.moveaxis(dx, 2, 1))
         return clear_padding(dx, call.lengths)
+
+    def frozen(self) -> FrozenLayer:
+        name = activations.native_name(self.activation)
+        if name is None or self._first:
+            why = "data_format is 'channels_first'" if self._first else "its activation has no native form"
+            raise ValueError(f"layer {self.name!r} cannot be frozen: {why}")
+        refusal = None
+        if self.padding == "same" and self._reach > 1:
+            refusal = "padding='same' needs the future; use 'causal'"
+        elif self.strides[0] > 1 or (self.padding == "valid" and self._reach > 1):
+            refusal = "it has no output for every step; use padding='causal' and strides=1"
+        arguments = {
+            "kernel": self.kernel.numpy(),
+            "bias": None if self.bias is None else self.bias.numpy(),
+            "stride": self.strides[0],
+            "dilation": self.dilation_rate[0],
+            "groups": self.groups,
+            "padding": self.padding,
+            "activation": name,
+        }
+        return FrozenLayer("conv1d", arguments, refusal)
 
     def get_config(self) -> dict[str, Any]:
         return {
