@@ -10,6 +10,8 @@
 #include "bindings/gil.h"
 #include "dispatch/select.h"
 #include "engine/convolution_operation.h"
+#include "engine/merging_operation.h"
+#include "engine/pooling_operation.h"
 #include "engine/program.h"
 #include "engine/stream.h"
 
@@ -52,6 +54,19 @@ void add_dense(Program& p, const std::string& name, Slots in, Slots out, const F
   auto w = std::make_unique<DenseWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1));
   p.add(std::make_unique<DenseOperation>(std::move(in), std::move(out), name, std::move(w),
                                          softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax));
+}
+
+Pool pool_named(const std::string& name) {
+  if (name == "max") return Pool::kMax;
+  if (name == "average") return Pool::kAverage;
+  throw py::value_error("pool: expected 'max' or 'average', got '" + name + "'");
+}
+
+Join join_named(const std::string& name) {
+  constexpr const char* kNames[] = {"add", "subtract", "multiply", "average", "maximum", "minimum"};
+  for (int i = 0; i < static_cast<int>(std::size(kNames)); ++i)
+    if (name == kNames[i]) return static_cast<Join>(i);
+  throw py::value_error("join: expected 'add', 'subtract', 'multiply', 'average', 'maximum' or 'minimum', got '" + name + "'");
 }
 
 Padding padding_named(const std::string& name) {
@@ -414,6 +429,26 @@ void register_engine(py::module_& m) {
             p.add(std::make_unique<FlattenOperation>(std::move(in), std::move(out), name));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"))
+      .def(
+          "pooling",
+          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, py::ssize_t size, py::ssize_t stride,
+             bool same) {
+            p.add(std::make_unique<PoolingOperation>(std::move(in), std::move(out), name,
+                                                     PoolingOperation::Options{pool_named(pool), size, stride, same}));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("pool"), py::arg("size"), py::arg("stride"), py::arg("same"))
+      .def(
+          "global_pooling",
+          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, bool keepdims) {
+            p.add(std::make_unique<GlobalPoolingOperation>(std::move(in), std::move(out), name, pool_named(pool), keepdims));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("pool"), py::arg("keepdims"))
+      .def(
+          "merge",
+          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& join) {
+            p.add(std::make_unique<MergingOperation>(std::move(in), std::move(out), name, join_named(join)));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("join"))
       .def_property_readonly("nbytes", &Program::bytes)
       .def("run", &run, py::arg("xs"), py::arg("lengths") = py::none(), py::arg("masks") = py::none(), py::arg("outs") = py::none());
   py::class_<BoundStream>(m, "Stream", "A program run step by step.")

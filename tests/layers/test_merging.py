@@ -75,11 +75,12 @@ def test_dot_over_time_leaves_padding_out(rng):
     assert layer.output_lengths(lengths) is None and call.output_lengths is None
 
 
-def test_frozen_merging_is_refused():
-    x = Input((4, 3))
-    for layer in (layers.Add(name="bad"), layers.Dot(2, name="bad")):
-        with pytest.raises(ValueError, match=r"'bad'.* cannot be frozen"):
-            Model(x, layer([x, x])).freeze()
+def test_what_cannot_be_frozen():
+    x, z = Input((4, 3)), Input((3,))
+    with pytest.raises(ValueError, match=r"'bad' cannot be frozen: its inputs have different shapes"):
+        Model([x, z], layers.Add(name="bad")([x, z])).freeze()
+    with pytest.raises(ValueError, match=r"'bad'.* cannot be frozen"):
+        Model(x, layers.Dot(2, name="bad")([x, x])).freeze()
 
 
 def test_training(rng):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .frozen import FrozenLayer
 from .merging_base import Merge, sum_to
 
 __all__ = [
@@ -53,6 +54,9 @@ class Add(Merge):
     def merge_backward(self, dy: Array, x: list[Array], masks: list[Array | None] | None) -> list[Array]:
         return [dy] * len(x)
 
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("add")
+
 
 class Subtract(Merge):
     """The first of two inputs less the second.
@@ -88,6 +92,9 @@ class Subtract(Merge):
 
     def merge_backward(self, dy: Array, x: list[Array], masks: list[Array | None] | None) -> list[Array]:
         return [dy, -dy]
+
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("subtract")
 
 
 class Multiply(Merge):
@@ -144,6 +151,9 @@ class Multiply(Merge):
             behind = behind * factors[k]
         return gradients[::-1]
 
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("multiply")
+
 
 class Average(Merge):
     """The mean of its inputs.
@@ -169,6 +179,9 @@ class Average(Merge):
 
     def merge_backward(self, dy: Array, x: list[Array], masks: list[Array | None] | None) -> list[Array]:
         return [dy / np.float32(len(x))] * len(x)
+
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("average")
 
 
 class _Pair(NamedTuple):
@@ -244,6 +257,9 @@ class Maximum(_Extremum):
 
     _choose = staticmethod(np.maximum)
 
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("maximum")
+
 
 class Minimum(_Extremum):
     """The least of its inputs, element by element.
@@ -267,6 +283,9 @@ class Minimum(_Extremum):
 
     _choose = staticmethod(np.minimum)
     _sign = np.float32(-1)
+
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("minimum")
 
 
 def add(inputs: Any, **kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 
 __all__ = ["Merge", "sum_to"]
 
@@ -99,6 +100,11 @@ class Merge(Layer):
     def merge_backward(self, dy: Array, x: list[Array], masks: list[Array | None] | None) -> list[Array]:
         """The gradient of each input, of the output's shape."""
         raise NotImplementedError(f"layer class {type(self).__name__} has no merge_backward(dy, x, masks)")
+
+    def _frozen(self, join: str) -> FrozenLayer:
+        if any(len({t.shape for t in node.inputs}) > 1 for node in self.inbound_nodes):
+            raise ValueError(f"layer {self.name!r} cannot be frozen: its inputs have different shapes")
+        return FrozenLayer("merge", {"join": join})
 
 
 def _is_list_of_shapes(shapes: Any) -> bool:

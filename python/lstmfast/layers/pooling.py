@@ -13,6 +13,7 @@ from .arguments import data_format_of, integer_tuple, padding_of, same_padding
 from .arrays import clear_padding, within_lengths
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = [
@@ -153,6 +154,13 @@ class _Pooling1D(Layer):
         """Adds the gradient to `dx`, zeros."""
         raise NotImplementedError
 
+    def _frozen(self, pool: str) -> FrozenLayer:
+        if self.data_format == "channels_first":
+            raise ValueError(f"layer {self.name!r} cannot be frozen: data_format is 'channels_first'")
+        arguments = {"pool": pool, "size": self.pool_size[0], "stride": self.strides[0]}
+        same = self.padding == "same"
+        return FrozenLayer("pooling", {**arguments, "same": same}, "it has no output for every step")
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -230,6 +238,9 @@ class MaxPooling1D(_Pooling1D):
             dx[:, steps] += taken
             part -= taken
 
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("max")
+
 
 class AveragePooling1D(_Pooling1D):
     """The mean of each window of time steps.
@@ -284,6 +295,9 @@ class AveragePooling1D(_Pooling1D):
         if inside is not None:
             dx *= inside
 
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("average")
+
 
 class _GlobalPooling1D(Layer):
     """Pooling of whole sequences; what of a sequence is left is the subclass's."""
@@ -308,6 +322,12 @@ class _GlobalPooling1D(Layer):
 
     def _lengths(self, call: Call) -> Array | None:
         return call.lengths if self._axis == 1 else None
+
+    def _frozen(self, pool: str) -> FrozenLayer:
+        if self.data_format == "channels_first":
+            raise ValueError(f"layer {self.name!r} cannot be frozen: data_format is 'channels_first'")
+        arguments = {"pool": pool, "keepdims": bool(self.keepdims)}
+        return FrozenLayer("global_pooling", arguments, "it needs all time steps at once")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "data_format": self.data_format, "keepdims": self.keepdims}
@@ -359,6 +379,9 @@ class GlobalMaxPooling1D(_GlobalPooling1D):
             greatest &= lengths[:, None, None] > 0
         count = greatest.sum(axis=self._axis, keepdims=True, dtype=np.float32)
         return np.asarray(greatest * (dy / np.maximum(count, np.float32(1))))
+
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("max")
 
 
 class GlobalAveragePooling1D(_GlobalPooling1D):
@@ -412,10 +435,12 @@ class GlobalAveragePooling1D(_GlobalPooling1D):
             share = inside.sum(axis=axis, keepdims=True, dtype=np.float32)
             if lengths is not None:
                 share = np.where(lengths[:, None, None] > 0, share, np.float32(1))
-        # One column is summed in float64: in float32 NumPy's order, and so the bits, would depend on the padding.
-        wide = np.float64 if x.size == len(x) * x.shape[axis] else np.float32
+        # NumPy adds rows of features in the order of time. A single column it would add in an order, and so to bits,
+        # that depend on the padding.
+        columns = axis == 1 and x.shape[2] > 1
+        total = x.sum(axis=1, keepdims=True) if columns else np.add.accumulate(x, axis).take([-1], axis)
         with np.errstate(divide="ignore", invalid="ignore"):
-            y = x.sum(axis=axis, keepdims=True, dtype=wide).astype(np.float32) / share
+            y = total / share
         call.saved = (x.shape, share, inside)
         return np.asarray(y if self.keepdims else y.squeeze(axis))
 
@@ -428,6 +453,9 @@ class GlobalAveragePooling1D(_GlobalPooling1D):
         if inside is not None:
             dx = np.where(inside, dx, np.float32(0))
         return np.ascontiguousarray(clear_padding(dx, self._lengths(call)))
+
+    def frozen(self) -> FrozenLayer:
+        return self._frozen("average")
 
 
 MaxPool1D, AvgPool1D = MaxPooling1D, AveragePooling1D
