@@ -2,7 +2,7 @@
 """Layers, with Keras 3's names, arguments and results; each has a forward and a backward pass of its own."""
 
 from .activation import Activation
-from .activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from .activations import ELU, LeakyReLU, PReLU, ReLU
 from .base import Layer
 from .bidirectional import Bidirectional
 from .call import Call
@@ -12,6 +12,7 @@ from .dense import Dense
 from .dot_product import Dot, dot
 from .dropout import Dropout, SpatialDropout1D
 from .embedding import Embedding
+from .global_pooling import GlobalAveragePooling1D, GlobalAvgPool1D, GlobalMaxPool1D, GlobalMaxPooling1D
 from .gru import GRU
 from .identity import Identity
 from .input import Input, InputLayer
@@ -33,20 +34,12 @@ from .merging import (
     multiply,
     subtract,
 )
-from .pooling import (
-    AveragePooling1D,
-    AvgPool1D,
-    GlobalAveragePooling1D,
-    GlobalAvgPool1D,
-    GlobalMaxPool1D,
-    GlobalMaxPooling1D,
-    MaxPool1D,
-    MaxPooling1D,
-)
+from .pooling import AveragePooling1D, AvgPool1D, MaxPool1D, MaxPooling1D
 from .regularization import ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise
 from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .simple_rnn import SimpleRNN
+from .softmax import Softmax
 from .time_distributed import TimeDistributed
 
 __all__ = [
