@@ -13,6 +13,7 @@
 #include "engine/merging_operation.h"
 #include "engine/pooling_operation.h"
 #include "engine/program.h"
+#include "engine/rectifier_operation.h"
 #include "engine/stream.h"
 
 namespace lstmfast {
@@ -449,6 +450,24 @@ void register_engine(py::module_& m) {
             p.add(std::make_unique<MergingOperation>(std::move(in), std::move(out), name, join_named(join)));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("join"))
+      .def(
+          "rectifier",
+          [](Program& p, const std::string& name, Slots in, Slots out, std::optional<float> max_value, float negative_slope,
+             float threshold) {
+            p.add(std::make_unique<RectifierOperation>(
+                std::move(in), std::move(out), name,
+                RectifierOperation::Options{max_value.has_value(), max_value.value_or(0.0f), negative_slope, threshold}));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("max_value"), py::arg("negative_slope"), py::arg("threshold"))
+      .def(
+          "leaky",
+          [](Program& p, const std::string& name, Slots in, Slots out, const FloatArray& slopes) {
+            check_shape(slopes, "slopes", {-1});
+            if (slopes.size() == 0) throw py::value_error("slopes: expected at least one number");
+            p.add(std::make_unique<LeakyOperation>(std::move(in), std::move(out), name,
+                                                   std::vector<float>(slopes.data(), slopes.data() + slopes.size())));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("slopes").noconvert())
       .def_property_readonly("nbytes", &Program::bytes)
       .def("run", &run, py::arg("xs"), py::arg("lengths") = py::none(), py::arg("masks") = py::none(), py::arg("outs") = py::none());
   py::class_<BoundStream>(m, "Stream", "A program run step by step.")

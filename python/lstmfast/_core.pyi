@@ -18,7 +18,9 @@ class DenseWeights:
 
 class Conv1DWeights:
     """A convolution's weights, packed for the kernels; immutable."""
-    def __init__(self, kernel: _Floats, bias: _Floats | None = None, groups: int = 1, isa: str = "") -> None: ...
+    def __init__(
+        self, kernel: _Floats, bias: _Floats | None = None, groups: int = 1, isa: str = ""
+    ) -> None: ...
     @property
     def nbytes(self) -> int: ...
 
@@ -90,12 +92,29 @@ class Program:
     ) -> None: ...
     def flatten(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
     def pooling(
-        self, name: str, inputs: Sequence[int], outputs: Sequence[int], pool: str, size: int, stride: int, same: bool
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        pool: str,
+        size: int,
+        stride: int,
+        same: bool,
     ) -> None: ...
     def global_pooling(
         self, name: str, inputs: Sequence[int], outputs: Sequence[int], pool: str, keepdims: bool
     ) -> None: ...
     def merge(self, name: str, inputs: Sequence[int], outputs: Sequence[int], join: str) -> None: ...
+    def leaky(self, name: str, inputs: Sequence[int], outputs: Sequence[int], slopes: _Floats) -> None: ...
+    def rectifier(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        max_value: float | None,
+        negative_slope: float,
+        threshold: float,
+    ) -> None: ...
     def masking(
         self, name: str, inputs: Sequence[int], outputs: Sequence[int], value: float, clears: bool
     ) -> None: ...

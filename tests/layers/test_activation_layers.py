@@ -30,11 +30,30 @@ def test_frozen(make, rng):
         np.testing.assert_array_equal(model.freeze()(x), model(x))
 
 
+WITH_ARGUMENTS = [lambda: layers.ReLU(2.0), lambda: layers.ReLU(threshold=0.4), lambda: layers.ReLU(0.9, 0.3, 0.2),
+                  lambda: layers.LeakyReLU(), lambda: layers.PReLU("glorot_uniform", shared_axes=1),
+                  lambda: layers.PReLU("glorot_uniform", shared_axes=[1, 2])]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", WITH_ARGUMENTS)
+def test_frozen_with_arguments(make, rng):
+    """The same bits of whole batches and of streams, special values included."""
+    x = rng.standard_normal((3, 5, 4)).astype("float32")
+    x[0, 0] = [0.0, -0.0, np.inf, np.nan]
+    model = Sequential([Input((None, 4)), make(), layers.Dense(2)])
+    frozen = model.freeze()
+    np.testing.assert_array_equal(frozen(x), model(x))
+    np.testing.assert_array_equal(frozen.stream(3).push(x), model(x))
+    alone = Sequential([Input((None, 4)), model.layers[0]])
+    assert alone.freeze()(x).tobytes() == alone(x).tobytes()
+    flat = Sequential([Input((4,)), layers.PReLU("glorot_uniform")])
+    np.testing.assert_array_equal(flat.freeze()(x[:, 1]), flat(x[:, 1]))
+
+
 @pytest.mark.parametrize(
     "layer",
-    [layers.ReLU(2.0, name="bad"), layers.ReLU(threshold=1.0, name="bad"), layers.LeakyReLU(name="bad"),
-     layers.ELU(0.5, name="bad"), layers.Softmax(1, name="bad"), layers.PReLU(shared_axes=1, name="bad")],
-)  # fmt: skip
+    [layers.ELU(0.5, name="bad"), layers.Softmax(1, name="bad"), layers.PReLU(name="bad")],
+)
 def test_what_cannot_be_frozen(layer):
     with pytest.raises(ValueError, match=r"'bad'.* cannot be frozen"):
         Sequential([Input((5, 3)), layer]).freeze()

@@ -59,14 +59,21 @@ class _Elementwise(Layer):
             return np.asarray(dy * self.slope(x))
         return activations.backward(activations.get(name), None, y, np.ascontiguousarray(dy, np.float32))
 
+    def native_operation(self) -> FrozenLayer | None:
+        """The operation that does the same where no native activation does."""
+        return None
+
     def frozen(self) -> FrozenLayer | None:
         name = self.native()
-        if name is None:
+        if name is not None:
+            return FrozenLayer("activation", {"activation": name})
+        operation = self.native_operation()
+        if operation is None:
             raise ValueError(
                 f"layer {self.name!r} cannot be frozen: {type(self).__name__} with these arguments has no native "
                 "form"
             )
-        return FrozenLayer("activation", {"activation": name})
+        return operation
 
 
 class ReLU(_Elementwise):
@@ -129,6 +136,10 @@ class ReLU(_Elementwise):
             above = np.where(x < np.float32(self.max_value), above, np.float32(0))
         return np.where(x > np.float32(self.threshold), above, np.float32(self.negative_slope))
 
+    def native_operation(self) -> FrozenLayer:
+        arguments = {"max_value": self.max_value, "negative_slope": self.negative_slope}
+        return FrozenLayer("rectifier", {**arguments, "threshold": self.threshold})
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -181,6 +192,9 @@ class LeakyReLU(_Elementwise):
 
     def slope(self, x: Array) -> Array:
         return np.where(x > 0, np.float32(1), np.float32(self.negative_slope))
+
+    def native_operation(self) -> FrozenLayer:
+        return FrozenLayer("leaky", {"slopes": np.array([self.negative_slope], np.float32)})
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "negative_slope": self.negative_slope}
@@ -296,6 +310,15 @@ class PReLU(Layer):
         axes = tuple(i for i in range(1, x.ndim) if self.alpha.shape[i - 1] == 1 and x.shape[i] != 1)
         self.alpha.add_grad(below.sum(axis=(0, *axes), keepdims=bool(axes)).reshape(self.alpha.shape))
         return np.where(x > 0, dy, self.alpha._data * dy)
+
+    def frozen(self) -> FrozenLayer:
+        alpha = self.alpha.numpy()
+        if alpha.size not in (1, alpha.shape[-1]):
+            raise ValueError(
+                f"layer {self.name!r} cannot be frozen: its alpha varies along other axes than the last; use "
+                "shared_axes"
+            )
+        return FrozenLayer("leaky", {"slopes": alpha.ravel()})
 
     def get_config(self) -> dict[str, Any]:
         return {
