@@ -38,6 +38,20 @@ def rng():
     return np.random.default_rng(7)
 
 
+@pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (3, 1, 2), (1, 2, 2)])
+def test_conv1d(stride, dilation, groups, rng):
+    x, kernel, bias = rng.standard_normal((2, 9, 4)), rng.standard_normal((3, 4 // groups, 6)), np.zeros(6)
+    dz = rng.standard_normal(ref.conv1d_forward(kernel, bias, x, stride, dilation).shape)
+
+    def loss():
+        return float((ref.conv1d_forward(kernel, bias, x, stride, dilation) * dz).sum())
+
+    for got, array in zip(
+        ref.conv1d_backward(kernel, x, dz, stride, dilation), (x, kernel, bias), strict=True
+    ):
+        assert_close(got, numeric_gradient(loss, array))
+
+
 @pytest.mark.parametrize("name", ref.activation_names())
 def test_activation(name, rng):
     x = rng.standard_normal((3, 5)) * 2

@@ -11,7 +11,11 @@
 #include "bindings/gil.h"
 #include "bindings/zoneout_args.h"
 #include "dispatch/select.h"
+#include "engine/convolution_operation.h"
+#include "engine/merging_operation.h"
+#include "engine/pooling_operation.h"
 #include "engine/program.h"
+#include "engine/rectifier_operation.h"
 #include "engine/stream.h"
 
 namespace lstmfast {
@@ -53,6 +57,37 @@ void add_dense(Program& p, const std::string& name, Slots in, Slots out, const F
   auto w = std::make_unique<DenseWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1));
   p.add(std::make_unique<DenseOperation>(std::move(in), std::move(out), name, std::move(w),
                                          softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax));
+}
+
+Pool pool_named(const std::string& name) {
+  if (name == "max") return Pool::kMax;
+  if (name == "average") return Pool::kAverage;
+  throw py::value_error("pool: expected 'max' or 'average', got '" + name + "'");
+}
+
+Join join_named(const std::string& name) {
+  constexpr const char* kNames[] = {"add", "subtract", "multiply", "average", "maximum", "minimum"};
+  for (int i = 0; i < static_cast<int>(std::size(kNames)); ++i)
+    if (name == kNames[i]) return static_cast<Join>(i);
+  throw py::value_error("join: expected 'add', 'subtract', 'multiply', 'average', 'maximum' or 'minimum', got '" + name + "'");
+}
+
+Padding padding_named(const std::string& name) {
+  if (name == "valid") return Padding::kValid;
+  if (name == "same") return Padding::kSame;
+  if (name == "causal") return Padding::kCausal;
+  throw py::value_error("padding: expected 'valid', 'same' or 'causal', got '" + name + "'");
+}
+
+void add_conv1d(Program& p, const std::string& name, Slots in, Slots out, const FloatArray& kernel, const OptionalFloatArray& bias,
+                py::ssize_t stride, py::ssize_t dilation, py::ssize_t groups, const std::string& padding, const std::string& activation) {
+  const bool softmax = activation == "softmax";
+  auto w = std::make_unique<Conv1DWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1),
+                                           kernel.shape(2), groups);
+  p.add(std::make_unique<Conv1DOperation>(
+      std::move(in), std::move(out), name, std::move(w),
+      Conv1DOperation::Options{stride, dilation, padding_named(padding),
+                               softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax}));
 }
 
 // Slots of a run: a program of usual size needs no allocation for them.
@@ -192,7 +227,7 @@ class InUse {
 
 std::vector<FloatArray> state_arrays(const Stream& s) {
   std::vector<FloatArray> arrays;
-  for (const Operation* op : s.program().recurrent())
+  for (const Operation* op : s.program().stateful())
     for (int k = 0; k < 2; ++k) arrays.push_back(new_array({k < op->n_states() ? s.batch() : 0, op->state_width(k)}));
   return arrays;
 }
@@ -302,7 +337,7 @@ py::list get_states(BoundStream& b) {
   b.stream.get_states(states.data());
   py::list found;
   std::size_t i = 0;
-  for (const Operation* op : b.program->recurrent()) {
+  for (const Operation* op : b.program->stateful()) {
     for (int k = 0; k < op->n_states(); ++k) found.append(arrays[i + static_cast<std::size_t>(k)]);
     i += 2;
   }
@@ -313,7 +348,7 @@ void set_states(BoundStream& b, const std::vector<FloatArray>& given) {
   const InUse guard(b.stream);
   std::vector<const float*> states;
   std::size_t i = 0;
-  for (const Operation* op : b.program->recurrent())
+  for (const Operation* op : b.program->stateful())
     for (int k = 0; k < 2; ++k) {
       const bool exists = k < op->n_states();
       if (exists && i == given.size()) throw py::value_error("state: too few arrays, got " + std::to_string(given.size()));
@@ -362,6 +397,9 @@ void register_engine(py::module_& m) {
           py::arg("return_sequences"), py::arg("go_backwards"), py::arg("zero_output_for_mask"), py::arg("zoneout"))
       .def("dense", &add_dense, py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("kernel").noconvert(),
            py::arg("bias").noconvert(), py::arg("activation"))
+      .def("conv1d", &add_conv1d, py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("kernel").noconvert(),
+           py::arg("bias").noconvert(), py::arg("stride"), py::arg("dilation"), py::arg("groups"), py::arg("padding"),
+           py::arg("activation"))
       .def(
           "activation",
           [](Program& p, const std::string& name, Slots in, Slots out, const std::string& activation) {
@@ -396,6 +434,44 @@ void register_engine(py::module_& m) {
             p.add(std::make_unique<FlattenOperation>(std::move(in), std::move(out), name));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"))
+      .def(
+          "pooling",
+          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, py::ssize_t size, py::ssize_t stride,
+             bool same) {
+            p.add(std::make_unique<PoolingOperation>(std::move(in), std::move(out), name,
+                                                     PoolingOperation::Options{pool_named(pool), size, stride, same}));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("pool"), py::arg("size"), py::arg("stride"), py::arg("same"))
+      .def(
+          "global_pooling",
+          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, bool keepdims) {
+            p.add(std::make_unique<GlobalPoolingOperation>(std::move(in), std::move(out), name, pool_named(pool), keepdims));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("pool"), py::arg("keepdims"))
+      .def(
+          "merge",
+          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& join) {
+            p.add(std::make_unique<MergingOperation>(std::move(in), std::move(out), name, join_named(join)));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("join"))
+      .def(
+          "rectifier",
+          [](Program& p, const std::string& name, Slots in, Slots out, std::optional<float> max_value, float negative_slope,
+             float threshold) {
+            p.add(std::make_unique<RectifierOperation>(
+                std::move(in), std::move(out), name,
+                RectifierOperation::Options{max_value.has_value(), max_value.value_or(0.0f), negative_slope, threshold}));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("max_value"), py::arg("negative_slope"), py::arg("threshold"))
+      .def(
+          "leaky",
+          [](Program& p, const std::string& name, Slots in, Slots out, const FloatArray& slopes) {
+            check_shape(slopes, "slopes", {-1});
+            if (slopes.size() == 0) throw py::value_error("slopes: expected at least one number");
+            p.add(std::make_unique<LeakyOperation>(std::move(in), std::move(out), name,
+                                                   std::vector<float>(slopes.data(), slopes.data() + slopes.size())));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("slopes").noconvert())
       .def_property_readonly("nbytes", &Program::bytes)
       .def("run", &run, py::arg("xs"), py::arg("lengths") = py::none(), py::arg("masks") = py::none(), py::arg("outs") = py::none());
   py::class_<BoundStream>(m, "Stream", "A program run step by step.")

@@ -5,6 +5,7 @@ namespace py = pybind11;
 
 namespace lstmfast {
 void register_runtime(py::module_& m);
+void register_conv1d(py::module_& m);
 void register_dense(py::module_& m);
 void register_recurrent(py::module_& m);
 void register_layers(py::module_& m);
@@ -18,6 +19,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "Native kernels of lstmfast. Arrays are float32 and C-contiguous; nothing is converted silently.";
   lstmfast::register_runtime(m);
   lstmfast::register_dense(m);
+  lstmfast::register_conv1d(m);
   lstmfast::register_recurrent(m);
   lstmfast::register_layers(m);
   lstmfast::register_optimizers(m);

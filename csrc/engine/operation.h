@@ -17,8 +17,14 @@ namespace lstmfast {
 struct Run {
   Tensor* slots;
   // A stream: every recurrent operation gives one output a step, and goes on from these states, which it replaces.
-  // Two arrays (h and c, or h and null) a recurrent operation, in the order of the operations; or null.
+  // Two arrays (h and c, or one and null) an operation with states, in the order of the operations; or null.
   float* const* states = nullptr;
+  // Of outputs whose rows end elsewhere than their inputs': live as long as the run.
+  std::vector<std::unique_ptr<std::int32_t[]>> made_lengths = {};
+  std::int32_t* new_lengths(int batch) {
+    made_lengths.push_back(std::make_unique<std::int32_t[]>(static_cast<std::size_t>(batch)));
+    return made_lengths.back().get();
+  }
 };
 
 class Operation {
@@ -35,11 +41,12 @@ class Operation {
   // Floating-point operations, to choose whether the interpreter lock is worth releasing.
   virtual double work(const Run& run) const = 0;
   virtual std::size_t bytes() const { return 0; }
-  virtual int n_states() const { return 0; }  // recurrent: 1 or 2
+  virtual int n_states() const { return 0; }  // of a stream: recurrent 1 or 2
   virtual int state_width(int /*which*/) const { return 0; }
 
   const std::vector<int> inputs, outputs;
   const std::string name;  // of the layer, for errors
+  int state_index = 0;     // first of its pointers in Run::states; set by the program
 
  protected:
   const Tensor& input(const Run& run, std::size_t i = 0) const { return run.slots[inputs[i]]; }
@@ -86,7 +93,6 @@ class RecurrentOperation final : public Operation {
 
   const std::unique_ptr<RecurrentWeights> weights;
   const Options options;
-  int state_index = 0;  // first of its pointers in Run::states; set by the program
 };
 
 enum class Merge { kConcat, kSum, kMul, kAve };

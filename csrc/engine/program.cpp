@@ -11,8 +11,8 @@ Program::Program(int slots, std::vector<int> inputs, std::vector<int> outputs)
 void Program::add(std::unique_ptr<Operation> operation) {
   sequences_.push_back(dynamic_cast<const RecurrentOperation*>(operation.get()));
   if (operation->n_states() > 0) {
-    static_cast<RecurrentOperation&>(*operation).state_index = static_cast<int>(2 * recurrent_.size());
-    recurrent_.push_back(operation.get());
+    operation->state_index = static_cast<int>(2 * stateful_.size());
+    stateful_.push_back(operation.get());
   }
   operations_.push_back(std::move(operation));
 }

@@ -19,8 +19,8 @@ class Program {
   const std::vector<std::unique_ptr<Operation>>& operations() const { return operations_; }
   int slots() const { return slots_; }
   std::size_t bytes() const;
-  // Recurrent operations, in order; each has two pointers in Run::states.
-  const std::vector<const Operation*>& recurrent() const { return recurrent_; }
+  // Operations with states, in order; each has two pointers in Run::states.
+  const std::vector<const Operation*>& stateful() const { return stateful_; }
 
   // Shapes of all slots from those of the inputs (set before). Throws std::invalid_argument.
   void infer(Run& run) const;
@@ -33,7 +33,7 @@ class Program {
   std::vector<int> inputs_, outputs_;
   std::vector<std::unique_ptr<Operation>> operations_;
   std::vector<const RecurrentOperation*> sequences_;  // as operations_, null where one is not of this kind
-  std::vector<const Operation*> recurrent_;
+  std::vector<const Operation*> stateful_;
 
   // Runs the operations from the i-th on that belong together, and returns how many.
   std::size_t execute_some(Run& run, std::size_t i) const;

@@ -37,6 +37,11 @@ Stream::Stream(const Program& program, int batch) : program_(program), batch_(ba
       continue;
     } else {
       direct_ = false;
+      const auto* c = dynamic_cast<const Conv1DOperation*>(op.get());
+      if (c && c->n_states() > 0) {
+        layer.convolution = c;
+        layer.ld = c->state_width(0);
+      }
     }
     weight_bytes_ += op->bytes();
     layers_.push_back(layer);
@@ -71,6 +76,7 @@ void Stream::carve(Carver& memory) {
   y_rows_ = memory.take<float*>(size(batch_));
   identity_ = memory.take<int>(size(batch_));
   for (Layer& layer : layers_) {
+    if (layer.convolution) layer.context = memory.take<float>(size(batch_ * layer.ld));
     if (!layer.kernels) continue;
     const int copies = layer.recurrent ? 2 : 1;
     for (int k = 0; k < copies; ++k) {
@@ -219,6 +225,10 @@ void Stream::run_dense(const Layer& layer, const float* const* x, float* y, Rang
 void Stream::get_states(float* const* states) const {
   int k = 0;
   for (const Layer& layer : layers_) {
+    if (layer.convolution) {
+      std::copy_n(layer.context, batch_ * layer.ld, states[k]);
+      k += 2;
+    }
     if (!layer.recurrent) continue;
     const RecurrentWeights& w = *layer.recurrent;
     for (int b = 0; b < batch_; ++b) {
@@ -235,6 +245,10 @@ void Stream::get_states(float* const* states) const {
 void Stream::set_states(const float* const* states) {
   int k = 0;
   for (Layer& layer : layers_) {
+    if (layer.convolution) {
+      std::copy_n(states[k], batch_ * layer.ld, layer.context);
+      k += 2;
+    }
     if (!layer.recurrent) continue;
     const RecurrentWeights& w = *layer.recurrent;
     for (int b = 0; b < batch_; ++b) {
@@ -251,6 +265,8 @@ void Stream::set_states(const float* const* states) {
 
 void Stream::reset(const int* rows, int n) {
   for (Layer& layer : layers_) {
+    if (layer.convolution)
+      for (int i = 0; i < n; ++i) std::fill_n(layer.context + (rows ? rows[i] : i) * layer.ld, layer.ld, 0.0f);
     if (!layer.recurrent) continue;
     const RecurrentWeights& w = *layer.recurrent;
     for (int i = 0; i < n; ++i) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/convolution_operation.h"
 #include "engine/program.h"
 #include "threading/parallel.h"
 
@@ -25,7 +26,7 @@ class Stream {
   std::int64_t output_width() const { return output_width_; }
   double step_work() const { return work_; }
 
-  // States as plain arrays, (batch, units) each: two a recurrent operation (the second unused where a cell has one).
+  // States as plain arrays, (batch, width) each: two an operation that has some (the second unused where it has one).
   void get_states(float* const* states) const;
   void set_states(const float* const* states);
   void reset(const int* rows, int n);  // null: all
@@ -38,6 +39,7 @@ class Stream {
   struct Layer {
     const RecurrentWeights* recurrent = nullptr;
     const DenseWeights* dense = nullptr;
+    const Conv1DOperation* convolution = nullptr;  // one with a state
     const KernelTable* kernels = nullptr;
     Activation activation = Activation::kLinear;
     bool softmax = false;
@@ -47,6 +49,7 @@ class Stream {
     float** rows[2] = {};         // row starts of them
     float* unit_state = nullptr;  // [panel][row][VL]
     float* gates = nullptr;       // [panel][row][gates_width]
+    float* context = nullptr;     // the steps before, of a convolution
     float* reset_hidden = nullptr;
     float** reset_rows = nullptr;
   };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gemm/gemm.h"
+#include "layers/weight_gradient.h"
 #include "memory/arena.h"
 #include "threading/parallel.h"
 
@@ -93,47 +94,8 @@ void dense_backward(const DenseWeights& w, const float* x, const float* dz, std:
         [&](std::int64_t begin, std::int64_t end) { gemm_blocked(w.kernels, product(wt, rows.data(), {begin, end}, dx, w.k)); }, 6);
   }
 
-  // dW = X^T dZ and db = 1^T dZ: features (and a row of ones) dealt to threads, each sums the rows in order. dZ packed
-  // into panels serves as B.
-  const PackedMatrix b = pack(w.kernels, w.forward.layout, dz, m, w.n, nullptr, nullptr);
   const auto x_rows = row_pointers(x, m, w.k);
-  const std::int64_t features = w.k + (dbias ? 1 : 0);
-  constexpr std::int64_t kDepth = 256, kStride = kDepth + 16;
-  const int threads = threads_for_work(flops);
-  Buffer scratch(static_cast<std::size_t>(features * kStride));
-  const auto columns = row_pointers(scratch.data(), features, kStride);  // x's features and the ones, a block of rows deep
-  parallel_for(
-      features, threads,
-      [&](std::int64_t begin, std::int64_t end) {
-        float* mine = scratch.data() + begin * kStride;
-        const std::int64_t kernel_rows = std::min(end, w.k) - begin;
-        for (std::int64_t first = 0; first < m; first += kDepth) {
-          const std::int64_t depth = std::min(kDepth, m - first);
-          if (kernel_rows > 0)
-            w.kernels.transpose(x_rows.data() + first, begin, static_cast<int>(depth), static_cast<int>(kernel_rows), mine, kStride);
-          GemmArgs g{};
-          w.forward.layout.address_columns(g);
-          b.address_panels(g, 0, b.layout.panels);
-          g.k = g.k_block = depth;
-          g.b += first * g.b_stride;
-          g.ldc = w.n;
-          g.load_mask = first > 0 || accumulate ? ~0u : 0u;
-          if (kernel_rows > 0) {
-            g.rows = static_cast<int>(kernel_rows);
-            g.a = columns.data() + begin;
-            g.c = dkernel + begin * w.n;
-            w.kernels.gemm(g);
-          }
-          if (end > w.k) {
-            std::fill_n(mine + (end - 1 - begin) * kStride, depth, 1.0f);
-            g.rows = 1;
-            g.a = columns.data() + end - 1;
-            g.c = dbias;
-            w.kernels.gemm(g);
-          }
-        }
-      },
-      6);
+  weight_gradient(w.kernels, w.forward.layout, {x_rows.data(), m, 1, w.k, 0}, dz, w.n, dkernel, dbias, accumulate, threads_for_work(flops));
 }
 
 }  // namespace lstmfast

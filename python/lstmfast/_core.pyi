@@ -16,6 +16,14 @@ class DenseWeights:
     @property
     def nbytes(self) -> int: ...
 
+class Conv1DWeights:
+    """A convolution's weights, packed for the kernels; immutable."""
+    def __init__(
+        self, kernel: _Floats, bias: _Floats | None = None, groups: int = 1, isa: str = ""
+    ) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+
 class RecurrentWeights:
     """A recurrent cell's weights, packed for the kernels; immutable."""
     def __init__(
@@ -58,6 +66,19 @@ class Program:
         zoneout: tuple[float, float],
     ) -> None: ...
     def concatenate(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def conv1d(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        kernel: _Floats,
+        bias: _Floats | None,
+        stride: int,
+        dilation: int,
+        groups: int,
+        padding: str,
+        activation: str,
+    ) -> None: ...
     def dense(
         self,
         name: str,
@@ -71,6 +92,30 @@ class Program:
         self, name: str, inputs: Sequence[int], outputs: Sequence[int], table: _Floats, mask_zero: bool
     ) -> None: ...
     def flatten(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def pooling(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        pool: str,
+        size: int,
+        stride: int,
+        same: bool,
+    ) -> None: ...
+    def global_pooling(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], pool: str, keepdims: bool
+    ) -> None: ...
+    def merge(self, name: str, inputs: Sequence[int], outputs: Sequence[int], join: str) -> None: ...
+    def leaky(self, name: str, inputs: Sequence[int], outputs: Sequence[int], slopes: _Floats) -> None: ...
+    def rectifier(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        max_value: float | None,
+        negative_slope: float,
+        threshold: float,
+    ) -> None: ...
     def masking(
         self, name: str, inputs: Sequence[int], outputs: Sequence[int], value: float, clears: bool
     ) -> None: ...
@@ -154,6 +199,27 @@ def compiled_isas() -> list[str]: ...
 def cpus_allowed() -> int: ...
 def gil_work() -> int:
     """Operations from which a call releases the interpreter lock."""
+
+def conv1d_backward(
+    weights: Conv1DWeights,
+    x: _Floats,
+    dz: _Floats,
+    stride: int,
+    dilation: int,
+    dkernel: _Floats,
+    dbias: _Floats | None,
+    accumulate: bool = False,
+    needs_dx: bool = True,
+) -> _Floats | None: ...
+def conv1d_forward(
+    weights: Conv1DWeights,
+    x: _Floats,
+    stride: int = 1,
+    dilation: int = 1,
+    activation: str = "linear",
+    out: _Floats | None = None,
+) -> _Floats:
+    """Whole windows of x (batch, time, channels) to (batch, outputs, filters)."""
 
 def dense_backward(
     weights: DenseWeights,

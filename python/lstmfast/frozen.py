@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .layers.frozen import FrozenLayer
     from .models import Model
 
-__all__ = ["FrozenModel", "Stream", "freeze"]
+__all__ = ["FrozenModel", "Stream", "freeze", "frozen_form"]
 
 Array = npt.NDArray[Any]
 _FLOAT32 = np.dtype(np.float32)
@@ -253,7 +253,8 @@ class Stream(_core.Stream):
         return super().push(array, out)
 
     def get_state(self) -> list[Array]:
-        """Copies of all states, (B, units) each: h and c of an LSTM, h of other cells, layer by layer."""
+        """Copies of all states, (B, width) each, layer by layer: h and c of an LSTM, h of other cells, the steps that
+        a causal convolution still looks back to."""
         return super().get_states()
 
     def set_state(self, state: Sequence[npt.ArrayLike]) -> None:
@@ -364,7 +365,7 @@ def _integer_inputs(operations: list[Operation], inputs: list[int]) -> list[bool
     return [slot in ids for slot in inputs]
 
 
-def _frozen(layer: Layer) -> FrozenLayer | None:
+def frozen_form(layer: Layer) -> FrozenLayer | None:
     """`layer.frozen()`, which must not be that of a class whose subclass computes something else."""
     owner = _who_writes(layer, "frozen")
     for method in ("forward", "compute_mask", "output_lengths"):
@@ -403,7 +404,7 @@ class _Builder:
                 self.add_steps(inner, inside)
                 values.update(zip(step.outputs, (inside[s] for s in inner.output_slots), strict=True))
                 continue
-            frozen = _frozen(layer)
+            frozen = frozen_form(layer)
             if frozen is None:  # nothing to do in inference
                 values[step.outputs[0]] = inputs[0]
                 continue
@@ -418,7 +419,7 @@ class _Builder:
             )
 
     def folded(self, results: list[int]) -> list[Operation]:
-        """The operations, with activations joined to the Dense before them and Masking freed of its copy."""
+        """The operations, with activations joined to the Dense or Conv1D before them and Masking freed of its copy."""
         uses: dict[int, list[Operation]] = {}
         for op in self.operations:
             for slot in op.inputs:
@@ -428,7 +429,7 @@ class _Builder:
             if op.kind == "activation" and kept and op.inputs == kept[-1].outputs:
                 dense = kept[-1]
                 alone = len(uses[op.inputs[0]]) == 1 and op.inputs[0] not in results
-                if dense.kind == "dense" and dense.arguments["activation"] == "linear" and alone:
+                if dense.kind in ("conv1d", "dense") and dense.arguments["activation"] == "linear" and alone:
                     arguments = {**dense.arguments, "activation": op.arguments["activation"]}
                     kept[-1] = dense._replace(outputs=op.outputs, arguments=arguments)
                     continue

@@ -22,7 +22,7 @@ from .reference_cells import activation_backward as activation_backward
 from .reference_cells import activation_forward as activation_forward
 from .reference_cells import activation_names as activation_names
 
-# --- Dense and Embedding
+# --- Dense, Conv1D and Embedding
 
 
 def dense_forward(kernel: Any, bias: Any, x: Any, activation: str = "linear") -> Array:
@@ -35,6 +35,37 @@ def dense_backward(kernel: Any, x: Any, dz: Any) -> tuple[Array, Array, Array]:
     """``dx = dz W^T``, ``dW = x^T dz``, ``db`` = dz summed over rows; dz: before the activation."""
     x, dz = _f64(x), _f64(dz)
     return dz @ _f64(kernel).T, x.T @ dz, dz.sum(axis=0)
+
+
+def conv1d_forward(kernel: Any, bias: Any, x: Any, stride: int = 1, dilation: int = 1) -> Array:
+    """``y[b, t] = bias + sum over k of x[b, t*stride + k*dilation] W[k]`` over whole windows: x (B, T, C),
+    W (K, C/groups, F), bias (F,) or None; group g's filters see the channels of group g."""
+    kernel, x = _f64(kernel), _f64(x)
+    taps, width, filters = kernel.shape
+    outputs = (x.shape[1] - (taps - 1) * dilation - 1) // stride + 1
+    groups = x.shape[2] // width
+    y = np.zeros((len(x), outputs, filters)) + (0 if bias is None else _f64(bias))
+    for tap, g in np.ndindex(taps, groups):
+        f, c = np.arange(filters).reshape(groups, -1)[g], slice(g * width, (g + 1) * width)
+        steps = x[:, tap * dilation :: stride, c][:, :outputs]
+        y[..., f] += steps @ kernel[tap][:, f]
+    return np.asarray(y)
+
+
+def conv1d_backward(
+    kernel: Any, x: Any, dz: Any, stride: int = 1, dilation: int = 1
+) -> tuple[Array, Array, Array]:
+    """dx, dW and db from dz (B, outputs, F), the gradient before the activation."""
+    kernel, x, dz = _f64(kernel), _f64(x), _f64(dz)
+    taps, width, filters = kernel.shape
+    groups, outputs = x.shape[2] // width, dz.shape[1]
+    dx, dkernel = np.zeros_like(x), np.zeros_like(kernel)
+    for tap, g in np.ndindex(taps, groups):
+        f, c = np.arange(filters).reshape(groups, -1)[g], slice(g * width, (g + 1) * width)
+        steps = slice(tap * dilation, tap * dilation + (outputs - 1) * stride + 1, stride)
+        dkernel[tap][:, f] = np.einsum("btc,btf->cf", x[:, steps, c], dz[..., f])
+        dx[:, steps, c] += dz[..., f] @ kernel[tap][:, f].T
+    return dx, dkernel, dz.sum(axis=(0, 1))
 
 
 def embedding_forward(table: Any, ids: Any) -> Array:

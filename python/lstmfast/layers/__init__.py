@@ -2,60 +2,128 @@
 """Layers, with Keras 3's names, arguments and results; each has a forward and a backward pass of its own."""
 
 from .activation import Activation
+from .activations import ELU, LeakyReLU, PReLU, ReLU
 from .attention import AdditiveAttention, Attention
 from .base import Layer
 from .batch_normalization import BatchNormalization
 from .bidirectional import Bidirectional
 from .call import Call
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from .concatenation import Concatenate, concatenate
+from .convolutional import Conv1D, Convolution1D
 from .dense import Dense
-from .dropout import Dropout
+from .dot_product import Dot, dot
+from .dropout import Dropout, SpatialDropout1D
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
+from .global_pooling import GlobalAveragePooling1D, GlobalAvgPool1D, GlobalMaxPool1D, GlobalMaxPooling1D
 from .group_query_attention import GroupQueryAttention
 from .gru import GRU
+from .identity import Identity
 from .input import Input, InputLayer
 from .input_spec import InputSpec
+from .lambda_layer import Lambda
 from .lstm import LSTM
 from .masking import Masking
-from .merging import Concatenate, concatenate
+from .merging import (
+    Add,
+    Average,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from .multi_head_attention import MultiHeadAttention
 from .normalization import GroupNormalization, LayerNormalization, RMSNormalization, UnitNormalization
-from .reshaping import Flatten
+from .pooling import AveragePooling1D, AvgPool1D, MaxPool1D, MaxPooling1D
+from .regularization import ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise
+from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
+from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .rnn import RNN
 from .simple_rnn import SimpleRNN
+from .softmax import Softmax
+from .time_distributed import TimeDistributed
 
 __all__ = [
+    "ELU",
     "GRU",
     "LSTM",
     "RNN",
     "Activation",
+    "ActivityRegularization",
+    "Add",
     "AdditiveAttention",
+    "AlphaDropout",
     "Attention",
+    "Average",
+    "AveragePooling1D",
+    "AvgPool1D",
     "BatchNormalization",
     "Bidirectional",
     "Call",
     "Concatenate",
+    "Conv1D",
+    "Convolution1D",
+    "Cropping1D",
     "Dense",
+    "Dot",
     "Dropout",
     "EinsumDense",
     "Embedding",
     "Flatten",
     "GRUCell",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAvgPool1D",
+    "GlobalMaxPool1D",
+    "GlobalMaxPooling1D",
     "GroupNormalization",
     "GroupQueryAttention",
+    "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
     "LSTMCell",
+    "Lambda",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
     "Masking",
+    "MaxPool1D",
+    "MaxPooling1D",
+    "Maximum",
+    "Minimum",
     "MultiHeadAttention",
+    "Multiply",
+    "PReLU",
+    "Permute",
     "RMSNormalization",
+    "ReLU",
+    "RepeatVector",
+    "Reshape",
     "SimpleRNN",
     "SimpleRNNCell",
+    "Softmax",
+    "SpatialDropout1D",
     "StackedRNNCells",
+    "Subtract",
+    "TimeDistributed",
     "UnitNormalization",
+    "UpSampling1D",
+    "ZeroPadding1D",
+    "add",
+    "average",
     "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]

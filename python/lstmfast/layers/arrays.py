@@ -68,3 +68,16 @@ def checked_lengths(lengths: Any, x: Any) -> Array | None:
 
 def shapes_of(x: Any) -> Any:
     return [a.shape for a in x] if isinstance(x, (list, tuple)) else x.shape
+
+
+def within_lengths(lengths: Array, time: int) -> Array:
+    """(B, T) bool: the steps before each row's end."""
+    return np.arange(time, dtype=np.int32) < lengths[:, None]
+
+
+def clear_padding(x: Array, lengths: Array | None) -> Array:
+    """`x` (B, T, ...) with 0 behind each row's end, whatever stood there (NaN too); `x` itself without lengths."""
+    if lengths is None:
+        return x
+    inside = within_lengths(lengths, x.shape[1])
+    return np.where(inside.reshape(inside.shape + (1,) * (x.ndim - 2)), x, np.float32(0))

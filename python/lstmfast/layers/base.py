@@ -96,6 +96,8 @@ class Layer:
     takes_list = False
     #: `Call.resets` means something to it.
     takes_resets = False
+    #: Of several inputs all must have a mask for the output to have one; elsewhere one is enough.
+    needs_all_masks = False
 
     def __init__(
         self,
@@ -377,8 +379,8 @@ class Layer:
         shapes = map_leaves(lambda t: t.shape, inputs)
         self.ensure_built(shapes)
         self.check_shapes(shapes)
-        has_mask = any(t.has_mask for t in flatten(inputs) if isinstance(t, KerasTensor))
-        if has_mask and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
+        has_masks = [t.has_mask for t in flatten(inputs) if isinstance(t, KerasTensor)]
+        if any(has_masks) and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
             warnings.warn(
                 f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask "
                 "attached to it. However, this layer does not support masking and will therefore destroy "
@@ -388,7 +390,7 @@ class Layer:
         out_shapes = self.output_shapes(shapes, kwargs)
         several = bool(out_shapes) and isinstance(out_shapes[0], (tuple, list))
         flat: list[Shape] = list(out_shapes) if several else [out_shapes]
-        makes = self.makes_mask(has_mask)
+        makes = self.makes_mask(all(has_masks) if self.needs_all_masks else any(has_masks))
         masks = makes if isinstance(makes, tuple) else (makes,) + (False,) * (len(flat) - 1)
         outputs = [
             KerasTensor(tuple(shape), name=unique_name("keras_tensor"), has_mask=masked)

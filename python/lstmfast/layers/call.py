@@ -49,6 +49,9 @@ class Call:
         Whatever `forward` leaves for `backward`.
     output_mask : array or None
         A mask that `forward` made on its way: spares a call of `compute_mask`.
+    output_lengths : (B,) int32 array or None
+        Set by `forward` where lengths of the output depend on more than those of the input: in place of
+        `Layer.output_lengths`.
     penalty : float
         Of activity regularizers of layers inside this one, set by `forward`; a model adds it to the loss.
     d_initial_state, d_carried_state : tuple of arrays or None
@@ -67,6 +70,7 @@ class Call:
         "lengths",
         "mask",
         "needs_dx",
+        "output_lengths",
         "output_mask",
         "penalty",
         "resets",
@@ -99,6 +103,7 @@ class Call:
         self.arguments: dict[str, Any] = {}
         self.saved: Any = None
         self.output_mask: Any = None
+        self.output_lengths: Array | None = None
         self.penalty = 0.0
         self.carried_state: Any = None
         self.d_initial_state: Any = None

@@ -156,12 +156,16 @@ class Executor:
         return plan
 
     def trainable_flags(self) -> list[bool]:
-        """`trainable` of every layer, those of nested models too."""
+        """`trainable` of every layer, those of nested models and inside wrappers too."""
         flags = []
         for layer in self.graph.layers:
             flags.append(layer.trainable)
-            if hasattr(layer, "nested_forward"):
-                flags += layer.executor.trainable_flags()  # type: ignore[attr-defined]
+            inner: Any = layer
+            while isinstance(getattr(inner, "layer", None), Layer):
+                inner = inner.layer
+                flags.append(inner.trainable)
+            if hasattr(inner, "nested_forward"):
+                flags += inner.executor.trainable_flags()
         return flags
 
     def fusable(self, output: int, activation: str) -> int | None:
@@ -295,7 +299,8 @@ class Executor:
                 for slot, mask in zip(step.outputs, made, strict=True):
                     run.masks[slot] = mask
         if track_lengths and call.lengths is not None:
-            lengths = layer.output_lengths(call.lengths)
+            made = call.output_lengths
+            lengths = made if made is not None else layer.output_lengths(call.lengths)
             if isinstance(lengths, tuple):
                 for slot, n in zip(step.outputs, lengths, strict=True):
                     run.lengths[slot] = n

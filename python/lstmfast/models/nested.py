@@ -36,7 +36,8 @@ class NestedModel:
         for slot in executor.input_slots:
             masked[slot] = has_mask
         for step in executor.steps:
-            made = step.layer.makes_mask(any(masked[s] for s in step.inputs))
+            given = [masked[s] for s in step.inputs]
+            made = step.layer.makes_mask(all(given) if step.layer.needs_all_masks else any(given))
             for slot, one in zip(step.outputs, made if isinstance(made, tuple) else (made,), strict=False):
                 masked[slot] = one
         found = tuple(masked[slot] for slot in executor.output_slots)

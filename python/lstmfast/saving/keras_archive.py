@@ -235,7 +235,7 @@ def _layer_groups(
     used: dict[str, int] = {}
     for layer_config in config["config"]["layers"]:
         name = layer_config["config"].get("name")
-        layer = layers.get(name)
+        layer: Any = layers.get(name)
         kind = layer_config["class_name"]
         kind = _snake_case(_CLASS_NAMES.get(kind, kind))
         if layer is None:
@@ -246,6 +246,10 @@ def _layer_groups(
         group = f"{prefix}layers/{kind}" + (f"_{number}" if number else "")
         if id(layer) in done:
             continue
+        while any(cls.__name__ == "TimeDistributed" for cls in type(layer).__mro__):
+            done.add(id(layer))
+            yield f"{group}/vars", layer, []
+            layer, layer_config, group = layer.layer, layer_config["config"]["layer"], f"{group}/layer"
         if isinstance(layer, Model):
             done.add(id(layer))
             yield f"{group}/vars", layer, []

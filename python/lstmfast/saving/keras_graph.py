@@ -20,8 +20,17 @@ Reference = tuple[str, int, int]
 Node = tuple[str, int]
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN")
-#: Layers that a mask comes to as an argument.
-_TAKE_MASK = (*_RECURRENT, "Bidirectional", "BatchNormalization")
+#: Layers that Keras hands its input's mask as a second symbolic argument, and those whose output has no mask.
+_TAKE_MASK = (
+    *_RECURRENT,
+    *("BatchNormalization", "Bidirectional", "GlobalAveragePooling1D", "Softmax", "TimeDistributed"),
+)
+_END_MASK = (
+    *("AveragePooling1D", "Conv1D", "Cropping1D", "Dot", "EinsumDense", "Flatten", "GlobalAveragePooling1D"),
+    *("GlobalMaxPooling1D", "MaxPooling1D", "Permute", "RepeatVector", "Reshape", "RMSNormalization"),
+    *("UpSampling1D", "ZeroPadding1D"),
+)
+_MERGE = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
 _MASK_OPERATIONS = frozenset(
     [
         "NotEqual",
@@ -131,10 +140,12 @@ class _Graph:
         masks = [self.mask_of(tensor) for tensor in inputs]
         if kind == "Concatenate":
             return self._concatenated(tensor, inputs, masks)
-        if kind in ("Flatten", "EinsumDense", "RMSNormalization"):
+        if kind in _END_MASK:
             return None
         if kind in ("Attention", "AdditiveAttention") and masks[0] is not None:
             return self._operation("convert_to_tensor", tensor, [masks[0]])
+        if kind in _MERGE:
+            return self._any_of(tensor, masks)
         if kind in _RECURRENT and (output > 0 or not config.get("return_sequences")):
             return None
         if kind == "Bidirectional":
@@ -157,6 +168,14 @@ class _Graph:
                 zeros = self._operation(f"zeros_{number}", tensor, [value])
                 parts.append(self._operation(f"or_{number}", tensor, [expanded, zeros]))
         return self._operation("any", tensor, [self._operation("concatenate", tensor, parts)])
+
+    def _any_of(self, tensor: Reference, masks: list[Reference | None]) -> Reference | None:
+        made = masks[0]
+        for number, mask in enumerate(masks[1:]):
+            if made is None or mask is None:
+                return None
+            made = self._operation(f"or_{number}", tensor, [made, mask])
+        return made
 
     def _operation(self, kind: str, tensor: Reference, parents: list[Reference]) -> Reference:
         # No layer's name can hold a NUL; one operation for each call of the layer.

@@ -93,7 +93,7 @@ def make_model(config: dict[str, Any], custom_objects: Mapping[str, Any] | None,
             shape = _build_shape(config)
             if not model.built and shape is not None:
                 model.build(shape)
-        except (RecursionError, OverflowError) as error:
+        except (RecursionError, OverflowError, NotImplementedError) as error:
             raise ValueError(f"the model's configuration cannot be used: {error}") from error
     return model
 

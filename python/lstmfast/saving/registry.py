@@ -339,10 +339,6 @@ def _find(
             found = table.get(name)
             if found is not None and inspect.isclass(found) != function:
                 return found
-    if name == "Lambda":
-        raise ValueError(
-            "The model has a Lambda layer: its Python byte code is never run. Write a Layer subclass instead."
-        )
     raise ValueError(
         f"Could not locate {what} {name!r} (module {module!r}, registered name {registered!r}): it is "
         "not a part of lstmfast. Nothing is imported because a file names it; pass your "

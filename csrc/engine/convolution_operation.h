@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Convolution over time in a frozen model.
+#pragma once
+
+#include "engine/operation.h"
+#include "layers/conv1d.h"
+
+namespace lstmfast {
+
+enum class Padding { kValid, kSame, kCausal };
+
+class Conv1DOperation final : public SimpleOperation {
+ public:
+  struct Options {
+    std::int64_t stride = 1, dilation = 1;
+    Padding padding = Padding::kValid;
+    Activation activation = Activation::kLinear;
+    bool softmax = false;
+  };
+  Conv1DOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::unique_ptr<Conv1DWeights> w, Options o)
+      : SimpleOperation(std::move(in), std::move(out), std::move(layer)), weights(std::move(w)), options(o) {}
+  void infer(Run& run) const override;
+  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void execute(Run& run) const override;
+  double work(const Run& run) const override;
+  std::size_t bytes() const override { return weights->bytes(); }
+  // A causal one carries the steps before a window's last from chunk to chunk of a stream.
+  int n_states() const override { return options.padding == Padding::kCausal && options.stride == 1 && reach() > 1; }
+  int state_width(int which) const override { return which ? 0 : static_cast<int>((reach() - 1) * weights->channels()); }
+
+  const std::unique_ptr<Conv1DWeights> weights;
+  const Options options;
+
+ private:
+  std::int64_t reach() const { return (weights->taps - 1) * options.dilation + 1; }
+  std::int64_t outputs_of(std::int64_t time) const;
+  std::int64_t zeros_before(std::int64_t time) const;  // steps of padding in front of a row of this length
+  Windows windows(const Run& run) const;
+};
+
+}  // namespace lstmfast
