@@ -8,6 +8,7 @@ void register_runtime(py::module_& m);
 void register_dense(py::module_& m);
 void register_recurrent(py::module_& m);
 void register_layers(py::module_& m);
+void register_ctc(py::module_& m);
 void register_optimizers(py::module_& m);
 void register_engine(py::module_& m);
 void register_testing(py::module_& testing);
@@ -20,6 +21,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   lstmfast::register_dense(m);
   lstmfast::register_recurrent(m);
   lstmfast::register_layers(m);
+  lstmfast::register_ctc(m);
   lstmfast::register_optimizers(m);
   lstmfast::register_engine(m);
   auto testing = m.def_submodule("testing", "Kernels of a chosen instruction set, for tests and benchmarks.");

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Optimizers: Keras 3's names, defaults and formulas. SGD and Adam update all variables in one native
-call."""
+"""Optimizers: Keras 3's names, defaults and formulas. All but Lamb and Ftrl update all variables in one
+native call."""
 
 from __future__ import annotations
 
