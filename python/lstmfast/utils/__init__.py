@@ -13,12 +13,14 @@ from ..saving.registry import (
     serialize_keras_object,
 )
 from .arrays import normalize, to_categorical
+from .ctc import ctc_decode
 from .naming import clear_session
 from .sequences import pad, pad_sequences
 
 __all__ = [
     "CustomObjectScope",
     "clear_session",
+    "ctc_decode",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
