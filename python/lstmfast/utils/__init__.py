@@ -16,9 +16,12 @@ from .arrays import normalize, to_categorical
 from .ctc import ctc_decode
 from .naming import clear_session
 from .sequences import pad, pad_sequences
+from .splitting import pack_x_y_sample_weight, split_dataset, unpack_x_y_sample_weight
+from .timeseries import TimeseriesDataset, timeseries_dataset_from_array
 
 __all__ = [
     "CustomObjectScope",
+    "TimeseriesDataset",
     "clear_session",
     "ctc_decode",
     "custom_object_scope",
@@ -27,10 +30,14 @@ __all__ = [
     "get_registered_name",
     "get_registered_object",
     "normalize",
+    "pack_x_y_sample_weight",
     "pad",
     "pad_sequences",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",
+    "split_dataset",
+    "timeseries_dataset_from_array",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]
