@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from typing import Any
 
 import numpy as np
@@ -108,6 +106,8 @@ class BackupAndRestore(Callback):
             self._save()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
+        import shutil  # at import time it would cost more than this whole package of callbacks
+
         if self.delete_checkpoint and os.path.isdir(self.backup_dir):
             shutil.rmtree(self.backup_dir)
 
@@ -116,6 +116,9 @@ class BackupAndRestore(Callback):
         return {f"{name}/{i}": v for name, group in groups.items() for i, v in enumerate(group)}
 
     def _save(self) -> None:
+        import json
+        import shutil
+
         from ..saving.safetensors import save_file
 
         os.makedirs(self.backup_dir, exist_ok=True)
@@ -149,6 +152,8 @@ class BackupAndRestore(Callback):
 
 
 def _checked(text: str | None, path: str) -> dict[str, Any]:
+    import json
+
     try:
         state = json.loads(text or "")
     except ValueError:

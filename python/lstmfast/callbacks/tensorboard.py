@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .base import Callback, Logs
-from .event_file import EventFile
+
+if TYPE_CHECKING:
+    from .event_file import EventFile
 
 __all__ = ["TensorBoard"]
 
@@ -90,6 +92,8 @@ class TensorBoard(Callback):
         self._training = False
 
     def _file(self, part: str) -> EventFile:
+        from .event_file import EventFile  # brings sockets along
+
         if part not in self._files:
             self._files[part] = EventFile(os.path.join(self.log_dir, part))
         return self._files[part]
