@@ -112,7 +112,7 @@ class Sequence {
         const double beta = t == time_ - 1
                                 ? (s >= states_ - 2 ? 0.0 : kImpossible)
                                 : log_add(onward[s], onward[s + 1], s + 2 < states_ && may_skip(s + 2) ? onward[s + 2] : kImpossible);
-        const double part = std::exp(forward[s] + beta - log_total);
+        const double part = exp_beside_one(forward[s] + beta - log_total);
         if (s % 2) gradient[labels_[s / 2]] -= static_cast<float>(part);
         else blanks += part;
         onward[s] = beta + (s % 2 ? log_p(t, labels_[s / 2]) : blank);

@@ -58,13 +58,21 @@ struct Beam {
   std::int64_t parent, label;  // what it would be made of
   double blank, emit;          // log probabilities of the ways that end in the blank, and in the last label
   double total;
+  std::int64_t place;  // equal totals stay in the order in which they came: the result depends on nothing but the logits
 };
 
+// The best `width`, best first.
 void keep_best(std::vector<Beam>& beams, std::int64_t width) {
-  for (Beam& beam : beams) beam.total = log_add(beam.blank, beam.emit);
-  // Equal ones stay in the order in which they came: the result depends on nothing but the logits.
-  std::stable_sort(beams.begin(), beams.end(), [](const Beam& a, const Beam& b) { return a.total > b.total; });
-  if (static_cast<std::int64_t>(beams.size()) > width) beams.resize(static_cast<std::size_t>(width));
+  for (std::size_t i = 0; i < beams.size(); ++i) {
+    beams[i].total = log_add(beams[i].blank, beams[i].emit);
+    beams[i].place = static_cast<std::int64_t>(i);
+  }
+  const auto better = [](const Beam& a, const Beam& b) { return a.total != b.total ? a.total > b.total : a.place < b.place; };
+  if (static_cast<std::int64_t>(beams.size()) > width) {
+    std::nth_element(beams.begin(), beams.begin() + width, beams.end(), better);
+    beams.resize(static_cast<std::size_t>(width));
+  }
+  std::sort(beams.begin(), beams.end(), better);
 }
 
 class Search {
@@ -72,13 +80,13 @@ class Search {
   Search(const CtcBeamArgs& args, std::int64_t b) : args_(args), b_(b), probabilities_(static_cast<std::size_t>(args.classes)) {}
 
   void run(const KernelTable& kernels) {
-    std::vector<Beam> beams{{0, -1, -1, 0.0, kImpossible, 0.0}};
+    std::vector<Beam> beams{{0, -1, -1, 0.0, kImpossible, 0.0, 0}};
     for (std::int64_t t = 0; t < args_.input_length[b_]; ++t) {
       const float* const logits = args_.logits + (b_ * args_.time + t) * args_.classes;
       kernels.softmax_forward(1, args_.classes, logits, probabilities_.data());
       const double log_total = log_sum(logits, probabilities_.data(), args_.classes);
       if (std::isnan(log_total)) {  // no order among these
-        beams.assign(static_cast<std::size_t>(args_.top_paths), {0, -1, -1, log_total, log_total, log_total});
+        beams.assign(static_cast<std::size_t>(args_.top_paths), {0, -1, -1, log_total, log_total, log_total, 0});
         return write(beams);
       }
       step(beams, logits, log_total);
@@ -106,7 +114,7 @@ class Search {
     for (const Beam& beam : beams) {
       places_.emplace(beam.node, next.size());
       const double again = beam.label >= 0 ? beam.emit + log_p(beam.label) : kImpossible;
-      next.push_back({beam.node, beam.parent, beam.label, beam.total + log_p(args_.blank), again, 0.0});
+      next.push_back({beam.node, beam.parent, beam.label, beam.total + log_p(args_.blank), again, 0.0, 0});
     }
     for (const Beam& beam : beams) {
       for (std::int64_t k = 0; k < args_.classes; ++k) {
@@ -117,7 +125,7 @@ class Search {
         const std::int64_t child = labellings_.find(beam.node, k);
         const auto place = child < 0 ? places_.end() : places_.find(child);
         if (place != places_.end()) next[place->second].emit = log_add(next[place->second].emit, score);
-        else next.push_back({child, beam.node, k, kImpossible, score, 0.0});
+        else next.push_back({child, beam.node, k, kImpossible, score, 0.0, 0});
       }
     }
     keep_best(next, args_.beam_width);

@@ -12,12 +12,16 @@ namespace lstmfast {
 
 inline constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 
+// exp(x), or 0 where 1 + exp(x) is 1 anyway: most of what is added up is far below the largest.
+inline double exp_beside_one(double x) { return x > -40.0 ? std::exp(x) : 0.0; }
+
 // log(exp(a) + exp(b) + exp(c)). The largest is worth 1 in the sum, which so never over- or underflows.
 inline double log_add(double a, double b, double c = kImpossible) {
   if (a < b) std::swap(a, b);
   if (a < c) std::swap(a, c);
   if (a == kImpossible) return a;
-  return a + std::log(1.0 + std::exp(b - a) + std::exp(c - a));
+  const double rest = exp_beside_one(b - a) + exp_beside_one(c - a);
+  return rest == 0.0 ? a : a + std::log(1.0 + rest);
 }
 
 // The logarithm of a row's sum of exponentials, from its softmax: of the largest entry, whose probability is at least
