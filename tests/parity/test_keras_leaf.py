@@ -189,6 +189,11 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("Nadam", {"learning_rate": 0.01}),
     ("Lamb", {"learning_rate": 0.01}),
     ("Lion", {"learning_rate": 0.01}),
+    ("Adafactor", {}),
+    (
+        "Adafactor",
+        {"learning_rate": 0.5, "relative_step": False, "clip_threshold": 0.5, "beta_2_decay": -0.5},
+    ),
     (
         "Ftrl",
         {
@@ -199,6 +204,8 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
         },
     ),
 ]
+# Keras on PyTorch computes this one with a momentum that was changed already: tests/optimizers has its formula.
+SCHEDULE_FREE: tuple[str, dict[str, Any]] = ("ScheduleFreeAdamW", {"beta_1": 0.8, "warmup_steps": 7})
 EXTRAS: list[dict[str, Any]] = [
     {},
     {"clipnorm": 0.5},
@@ -256,7 +263,7 @@ def test_optimizer_options(name: str, extra: dict[str, Any]) -> None:
     trajectory((name, {"learning_rate": 0.02}), extra)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad", "Adafactor"])
 @pytest.mark.parametrize("extra", [{}, {"global_clipnorm": 0.5}])
 def test_optimizer_leaves_variables_without_gradient(name: str, extra: dict[str, Any]) -> None:
     trajectory(
@@ -264,7 +271,7 @@ def test_optimizer_leaves_variables_without_gradient(name: str, extra: dict[str,
     )
 
 
-@pytest.mark.parametrize("case", OPTIMIZERS, ids=case_id)
+@pytest.mark.parametrize("case", [*OPTIMIZERS, SCHEDULE_FREE], ids=case_id)
 def test_optimizer_serialization(case: tuple[str, dict[str, Any]]) -> None:
     name, options = case
     clear_session()
