@@ -23,6 +23,12 @@ PLAIN = [
     losses.BinaryCrossentropy(from_logits=True),
     losses.CategoricalCrossentropy(label_smoothing=0.1),
     losses.CategoricalCrossentropy(from_logits=True),
+    losses.BinaryFocalCrossentropy(apply_class_balancing=True, label_smoothing=0.1),
+    losses.BinaryFocalCrossentropy(gamma=3.0, from_logits=True),
+    losses.CategoricalFocalCrossentropy(alpha=[0.5, 1.0, 0.25, 2.0]),
+    losses.CategoricalFocalCrossentropy(from_logits=True, label_smoothing=0.1),
+    losses.Dice(axis=1),
+    losses.Tversky(0.3, 0.6, axis=1),
 ]
 
 

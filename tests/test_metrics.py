@@ -178,3 +178,45 @@ def test_config_round_trip(make):
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: metrics.FBetaScore(average="mean"), "Invalid `average`"),
+        (lambda: metrics.FBetaScore(beta=1), "should be a Python float"),
+        (lambda: metrics.FBetaScore(beta=-1.0), "should be > 0"),
+        (lambda: metrics.F1Score(threshold=1), "should be a Python float"),
+        (lambda: metrics.F1Score(threshold=1.5), "0 < threshold <= 1"),
+        (lambda: metrics.F1Score()([1, 0], [1, 0]), "2D inputs"),
+        (lambda: metrics.F1Score()([[1, 0]], [[1, 0, 0]]), r"y_true: expected shape \(1, 3\)"),
+        (lambda: metrics.F1Score()([[1, 0]], [[1, 0]], [1, 2]), r"sample_weight: expected shape \(1,\)"),
+        (lambda: metrics.IoU(2, [2]), r"Target class id 2 is out of range, which is \[0, 2\)"),
+        (lambda: metrics.IoU(2, [-1]), "Target class id -1 is out of range"),
+        (lambda: metrics.IoU(2, [0], dtype="float16"), "dtype: expected one of"),
+        (lambda: metrics.MeanIoU(2)([0, 1], [0]), "y_true: expected 1 class numbers as y_pred has, got 2"),
+        (lambda: metrics.MeanIoU(2)([0, 1], [0, 1], [1, 2, 3]), "sample_weight: expected one number"),
+        (lambda: metrics.PearsonCorrelation()([[0, 1]], [[0, 1, 2]]), r"y_true: expected shape \(1, 3\)"),
+    ],
+)
+def test_refused_arguments_of_sets_and_correlations(make, error):
+    with pytest.raises(ValueError, match=error):
+        make()
+
+
+def test_f_scores_keep_their_classes():
+    score = metrics.F1Score()
+    score.update_state([[1, 0]], [[1, 0]])
+    with pytest.raises(ValueError, match="expected 2 classes as before, got 3"):
+        score.update_state([[1, 0, 0]], [[1, 0, 0]])
+    score.reset_state()
+    score.update_state([[1, 0, 0]], [[1, 0, 0]])
+
+
+def test_numbers_of_classes_that_there_are_not_do_not_count():
+    assert metrics.MeanIoU(2)([0, 1, 5, 1], [0, 1, 0, -1]) == pytest.approx(1, abs=1e-6)
+
+
+def test_correlation_of_a_constant_is_undefined():
+    assert np.isnan(metrics.PearsonCorrelation()([[1, 1]], [[0, 1]]))
+    assert metrics.ConcordanceCorrelation()([[1, 1]], [[0, 1]]) == 0

@@ -67,23 +67,120 @@ class ParameterGroup {
     run(kStreamWork, [&] { parameters_.clip_gradients(static_cast<float>(limit)); });
   }
 
+  void scale_gradients(double factor) {
+    check_number(factor, "factor");
+    run(kStreamWork, [&] { parameters_.scale_gradients(factor); });
+  }
+
+  void hold_gradients(int k) {
+    check_slot(k);
+    run(kStreamWork, [&] { parameters_.hold_gradients(k); });
+  }
+
+  void release_gradients(int k, double factor) {
+    check_slot(k);
+    check_number(factor, "factor");
+    run(kUpdateWork, [&] { parameters_.release_gradients(k, factor); });
+  }
+
+  void scale_values(const std::vector<double>& factors) {
+    if (factors.size() != slots_of_parameter_.size())
+      throw py::value_error("factors: expected one for each of " + std::to_string(slots_of_parameter_.size()) + " parameters, got " +
+                            std::to_string(factors.size()));
+    run(kStreamWork, [&] { parameters_.scale_values(factors); });
+  }
+
+  void average_values(int k, double keep) {
+    check_slot(k);
+    check_number(keep, "keep");
+    run(kStreamWork, [&] { parameters_.average_values(k, static_cast<float>(keep)); });
+  }
+
   void sgd(double learning_rate, double momentum, bool nesterov) {
     if (momentum != 0.0 && slots_ < 1)
       throw py::value_error("momentum: a group made with slots=0 has no velocity, got " + std::to_string(momentum));
-    run(kUpdateWork, [&] { parameters_.sgd(static_cast<float>(learning_rate), static_cast<float>(momentum), nesterov); });
+    SgdArgs a{};
+    a.learning_rate = static_cast<float>(learning_rate);
+    a.momentum = momentum > 0.0 ? above_zero(momentum) : static_cast<float>(momentum);
+    a.nesterov = nesterov;
+    run(kUpdateWork, [&] { parameters_.sgd(a); });
   }
 
-  void adam(double learning_rate, double beta_1, double beta_2, double epsilon, std::int64_t step) {
-    if (slots_ < 2) throw py::value_error("adam: needs a group made with slots=2, got slots=" + std::to_string(slots_));
-    if (step < 1) throw py::value_error("step: expected 1 for the first update and so on, got " + std::to_string(step));
+  void adam(double learning_rate, double beta_1, double beta_2, double epsilon, std::int64_t step, bool amsgrad) {
+    need_slots(amsgrad ? 3 : 2, "adam");
+    const double t = check_step(step);
     check_beta(beta_1, "beta_1");
     check_beta(beta_2, "beta_2");
-    const double t = static_cast<double>(step);
-    const double rate = learning_rate * std::sqrt(1.0 - std::pow(beta_2, t)) / (1.0 - std::pow(beta_1, t));
-    run(kUpdateWork, [&] {
-      parameters_.adam(static_cast<float>(rate), static_cast<float>(1.0 - beta_1), static_cast<float>(1.0 - beta_2),
-                       static_cast<float>(epsilon));
-    });
+    AdamArgs a{};
+    a.step = static_cast<float>(learning_rate * std::sqrt(1.0 - std::pow(beta_2, t)) / (1.0 - std::pow(beta_1, t)));
+    set_moments(a, beta_1, beta_2, epsilon);
+    a.amsgrad = amsgrad;
+    run(kUpdateWork, [&] { parameters_.adam(a); });
+  }
+
+  void adamax(double learning_rate, double beta_1, double beta_2, double epsilon, std::int64_t step) {
+    need_slots(2, "adamax");
+    const double t = check_step(step);
+    check_beta(beta_1, "beta_1");
+    check_beta(beta_2, "beta_2");
+    AdamaxArgs a{};
+    a.step = static_cast<float>(learning_rate / (1.0 - std::pow(beta_1, t)));
+    set_moments(a, beta_1, beta_2, epsilon);
+    run(kUpdateWork, [&] { parameters_.adamax(a); });
+  }
+
+  // Keras's schedule of the momentum, beta_1 (1 - 0.96^t / 2); `product` is that of all of them up to this step.
+  void nadam(double learning_rate, double beta_1, double beta_2, double epsilon, std::int64_t step, double product) {
+    need_slots(2, "nadam");
+    const double t = check_step(step);
+    check_beta(beta_1, "beta_1");
+    check_beta(beta_2, "beta_2");
+    check_beta(product, "product");
+    const double now = beta_1 * (1.0 - 0.5 * std::pow(0.96, t)), next = beta_1 * (1.0 - 0.5 * std::pow(0.96, t + 1.0));
+    NadamArgs a{};
+    a.mean_step = static_cast<float>(learning_rate * next / (1.0 - product * next));
+    a.gradient_step = static_cast<float>(learning_rate * (1.0 - now) / (1.0 - product));
+    a.variance_correction = static_cast<float>(1.0 / (1.0 - std::pow(beta_2, t)));
+    set_moments(a, beta_1, beta_2, epsilon);
+    run(kUpdateWork, [&] { parameters_.nadam(a); });
+  }
+
+  void lion(double learning_rate, double beta_1, double beta_2) {
+    need_slots(1, "lion");
+    LionArgs a{};
+    a.learning_rate = static_cast<float>(learning_rate);
+    set_moments(a, beta_1, beta_2, 0.0);
+    run(kUpdateWork, [&] { parameters_.lion(a); });
+  }
+
+  void rmsprop(double learning_rate, double rho, double momentum, double epsilon, bool centered) {
+    need_slots(1 + (momentum > 0.0 ? 1 : 0) + (centered ? 1 : 0), "rmsprop");
+    RmspropArgs a{};
+    a.learning_rate = static_cast<float>(learning_rate);
+    a.rho = static_cast<float>(rho);
+    a.one_minus_rho = static_cast<float>(1.0 - rho);
+    a.momentum = momentum > 0.0 ? above_zero(momentum) : 0.0f;
+    a.epsilon = static_cast<float>(epsilon);
+    a.centered = centered;
+    run(kUpdateWork, [&] { parameters_.rmsprop(a); });
+  }
+
+  void adagrad(double learning_rate, double epsilon) {
+    need_slots(1, "adagrad");
+    AdagradArgs a{};
+    a.learning_rate = static_cast<float>(learning_rate);
+    a.epsilon = static_cast<float>(epsilon);
+    run(kUpdateWork, [&] { parameters_.adagrad(a); });
+  }
+
+  void adadelta(double learning_rate, double rho, double epsilon) {
+    need_slots(2, "adadelta");
+    AdadeltaArgs a{};
+    a.learning_rate = static_cast<float>(learning_rate);
+    a.rho = static_cast<float>(rho);
+    a.one_minus_rho = static_cast<float>(1.0 - rho);
+    a.epsilon = static_cast<float>(epsilon);
+    run(kUpdateWork, [&] { parameters_.adadelta(a); });
   }
 
   std::int64_t size() const { return parameters_.size(); }
@@ -101,6 +198,27 @@ class ParameterGroup {
   }
   static void check_beta(double beta, const char* name) {
     if (!(beta >= 0 && beta < 1)) throw py::value_error(std::string(name) + ": expected 0 <= beta < 1, got " + std::to_string(beta));
+  }
+  static void check_number(double x, const char* name) {
+    if (std::isnan(x)) throw py::value_error(std::string(name) + ": expected a number, got NaN");
+  }
+  // Kernels see from the number that there is a momentum: it must not round to 0.
+  static float above_zero(double momentum) { return std::max(static_cast<float>(momentum), std::numeric_limits<float>::min()); }
+  static void set_moments(MomentArgs& a, double beta_1, double beta_2, double epsilon) {
+    a.beta_1 = static_cast<float>(beta_1);
+    a.beta_2 = static_cast<float>(beta_2);
+    a.one_minus_beta_1 = static_cast<float>(1.0 - beta_1);
+    a.one_minus_beta_2 = static_cast<float>(1.0 - beta_2);
+    a.epsilon = static_cast<float>(epsilon);
+  }
+  static double check_step(std::int64_t step) {
+    if (step < 1) throw py::value_error("step: expected 1 for the first update and so on, got " + std::to_string(step));
+    return static_cast<double>(step);
+  }
+  void need_slots(int n, const char* optimizer) const {
+    if (slots_ < n)
+      throw py::value_error(std::string(optimizer) + ": needs a group made with slots=" + std::to_string(n) +
+                            ", got slots=" + std::to_string(slots_));
   }
   // As Keras does: a gradient that is not finite must show in the parameters, not vanish.
   static double clip_factor(double norm, double limit) {
@@ -179,9 +297,25 @@ void register_optimizers(py::module_& m) {
       .def("clip_global_norm", &ParameterGroup::clip_global_norm, py::arg("max_norm"), "Scales all gradients; returns the norm before.")
       .def("clip_norm", &ParameterGroup::clip_norm, py::arg("max_norm"), "Scales each gradient by its own norm.")
       .def("clip_value", &ParameterGroup::clip_value, py::arg("max_value"), "Clips each element to -max_value..max_value.")
+      .def("scale_gradients", &ParameterGroup::scale_gradients, py::arg("factor"), "Multiplies all gradients.")
+      .def("hold_gradients", &ParameterGroup::hold_gradients, py::arg("k"), "Adds gradients to slot k.")
+      .def("release_gradients", &ParameterGroup::release_gradients, py::arg("k"), py::arg("factor"),
+           "Gradients become factor times their sum with slot k, which becomes 0.")
+      .def("scale_values", &ParameterGroup::scale_values, py::arg("factors"), "Multiplies each parameter by its factor.")
+      .def("average_values", &ParameterGroup::average_values, py::arg("k"), py::arg("keep"),
+           "Slot k becomes keep times itself and 1 - keep times the values.")
       .def("sgd", &ParameterGroup::sgd, py::arg("learning_rate"), py::arg("momentum") = 0.0, py::arg("nesterov") = false)
       .def("adam", &ParameterGroup::adam, py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"),
-           py::arg("step"));
+           py::arg("step"), py::arg("amsgrad") = false)
+      .def("adamax", &ParameterGroup::adamax, py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"),
+           py::arg("step"))
+      .def("nadam", &ParameterGroup::nadam, py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"),
+           py::arg("step"), py::arg("product"))
+      .def("lion", &ParameterGroup::lion, py::arg("learning_rate"), py::arg("beta_1"), py::arg("beta_2"))
+      .def("rmsprop", &ParameterGroup::rmsprop, py::arg("learning_rate"), py::arg("rho"), py::arg("momentum"), py::arg("epsilon"),
+           py::arg("centered") = false)
+      .def("adagrad", &ParameterGroup::adagrad, py::arg("learning_rate"), py::arg("epsilon"))
+      .def("adadelta", &ParameterGroup::adadelta, py::arg("learning_rate"), py::arg("rho"), py::arg("epsilon"));
 }
 
 }  // namespace lstmfast

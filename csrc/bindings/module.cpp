@@ -9,6 +9,7 @@ void register_conv1d(py::module_& m);
 void register_dense(py::module_& m);
 void register_recurrent(py::module_& m);
 void register_layers(py::module_& m);
+void register_ctc(py::module_& m);
 void register_optimizers(py::module_& m);
 void register_engine(py::module_& m);
 void register_testing(py::module_& testing);
@@ -22,6 +23,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   lstmfast::register_conv1d(m);
   lstmfast::register_recurrent(m);
   lstmfast::register_layers(m);
+  lstmfast::register_ctc(m);
   lstmfast::register_optimizers(m);
   lstmfast::register_engine(m);
   auto testing = m.def_submodule("testing", "Kernels of a chosen instruction set, for tests and benchmarks.");

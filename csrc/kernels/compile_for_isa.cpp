@@ -18,6 +18,7 @@
 #include "kernels/simple_rnn_cell-inl.h"
 #include "kernels/losses-inl.h"
 #include "kernels/optimizer-inl.h"
+#include "kernels/adaptive_optimizer-inl.h"
 #include "kernels/random-inl.h"
 #include "kernels/math_map-inl.h"
 

@@ -14,23 +14,64 @@ struct LossArgs {
   float* output;              // (rows, columns) probabilities; null for the squared error
 };
 
-struct SgdArgs {
+// What every optimizer's update gets: elements of one parameter, and the running means that belong to them, in the
+// order that each kernel names.
+inline constexpr int kUpdateSlots = 3;
+struct UpdateArgs {
   std::int64_t n;
   float* value;
   const float* gradient;
-  float* velocity;  // null: no momentum
+  float* slot[kUpdateSlots];
+};
+
+// Velocity; not touched where the momentum is 0.
+struct SgdArgs : UpdateArgs {
   float learning_rate, momentum;
   bool nesterov;
 };
 
-struct AdamArgs {
-  std::int64_t n;
-  float* value;
-  const float* gradient;
-  float *mean, *variance;  // running means of g and g^2
-  float step;              // learning rate with both bias corrections
-  float one_minus_beta_1, one_minus_beta_2;
+// Decay of the running means of g and of g^2.
+struct MomentArgs : UpdateArgs {
+  float beta_1, beta_2, one_minus_beta_1, one_minus_beta_2;
   float epsilon;
+};
+
+// Running means of g and g^2; with amsgrad the largest of the latter so far.
+struct AdamArgs : MomentArgs {
+  float step;  // learning rate with both bias corrections
+  bool amsgrad;
+};
+
+// Running mean of g, and the largest |g|.
+struct AdamaxArgs : MomentArgs {
+  float step;  // learning rate with the mean's bias correction
+};
+
+// Running means of g and g^2.
+struct NadamArgs : MomentArgs {
+  float mean_step, gradient_step;  // learning rate times what the mean and the gradient weigh in a step
+  float variance_correction;
+};
+
+// Running mean of g.
+struct LionArgs : MomentArgs {
+  float learning_rate;
+};
+
+// Running mean of g^2; then the last step where momentum > 0; then the running mean of g where centered.
+struct RmspropArgs : UpdateArgs {
+  float learning_rate, rho, one_minus_rho, momentum, epsilon;
+  bool centered;
+};
+
+// Sum of g^2.
+struct AdagradArgs : UpdateArgs {
+  float learning_rate, epsilon;
+};
+
+// Running means of g^2 and of the squared steps.
+struct AdadeltaArgs : UpdateArgs {
+  float learning_rate, rho, one_minus_rho, epsilon;
 };
 
 // Elements [begin, end) of a random mask: `below` with probability threshold / 2^32, else `above`. Element i is a function of

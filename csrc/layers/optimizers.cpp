@@ -104,36 +104,56 @@ void ParameterSet::clip_gradients(float limit) {
   });
 }
 
-void ParameterSet::sgd(float learning_rate, float momentum, bool nesterov) {
-  for_parts(kUpdateWork, [&](std::size_t i, std::int64_t first, std::int64_t last) {
+void ParameterSet::hold_gradients(int slot) {
+  for_parts(kStreamWork, [&](std::size_t i, std::int64_t first, std::int64_t last) {
     const Parameter& p = parameters_[i];
-    SgdArgs a{};
-    a.n = last - first;
-    a.value = p.value + first;
-    a.gradient = p.gradient + first;
-    a.velocity = momentum != 0.0f ? p.slots[0] + first : nullptr;
-    a.learning_rate = learning_rate;
-    a.momentum = momentum;
-    a.nesterov = nesterov;
-    kernels_.sgd(a);
+    kernels_.accumulate(last - first, p.gradient + first, p.slots[static_cast<std::size_t>(slot)] + first);
   });
 }
 
-void ParameterSet::adam(float step, float one_minus_beta_1, float one_minus_beta_2, float epsilon) {
+void ParameterSet::release_gradients(int slot, double factor) {
   for_parts(kUpdateWork, [&](std::size_t i, std::int64_t first, std::int64_t last) {
     const Parameter& p = parameters_[i];
-    AdamArgs a{};
-    a.n = last - first;
-    a.value = p.value + first;
-    a.gradient = p.gradient + first;
-    a.mean = p.slots[0] + first;
-    a.variance = p.slots[1] + first;
-    a.step = step;
-    a.one_minus_beta_1 = one_minus_beta_1;
-    a.one_minus_beta_2 = one_minus_beta_2;
-    a.epsilon = epsilon;
-    kernels_.adam(a);
+    float* held = p.slots[static_cast<std::size_t>(slot)] + first;
+    kernels_.accumulate(last - first, held, p.gradient + first);
+    scale(kernels_, last - first, factor, p.gradient + first);
+    std::fill_n(held, last - first, 0.0f);
   });
 }
+
+void ParameterSet::scale_values(const std::vector<double>& factors) {
+  for_parts(kStreamWork, [&](std::size_t i, std::int64_t first, std::int64_t last) {
+    if (factors[i] != 1.0) kernels_.scale(last - first, static_cast<float>(factors[i]), parameters_[i].value + first);
+  });
+}
+
+void ParameterSet::average_values(int slot, float keep) {
+  for_parts(kStreamWork, [&](std::size_t i, std::int64_t first, std::int64_t last) {
+    const Parameter& p = parameters_[i];
+    kernels_.blend(last - first, keep, p.value + first, p.slots[static_cast<std::size_t>(slot)] + first);
+  });
+}
+
+template <class Args>
+void ParameterSet::update(void (*kernel)(const Args&), const Args& args) const {
+  for_parts(kUpdateWork, [&](std::size_t i, std::int64_t first, std::int64_t last) {
+    const Parameter& p = parameters_[i];
+    Args part = args;
+    part.n = last - first;
+    part.value = p.value + first;
+    part.gradient = p.gradient + first;
+    for (std::size_t k = 0; k < kUpdateSlots; ++k) part.slot[k] = k < p.slots.size() ? p.slots[k] + first : nullptr;
+    kernel(part);
+  });
+}
+
+template void ParameterSet::update(void (*)(const SgdArgs&), const SgdArgs&) const;
+template void ParameterSet::update(void (*)(const AdamArgs&), const AdamArgs&) const;
+template void ParameterSet::update(void (*)(const AdamaxArgs&), const AdamaxArgs&) const;
+template void ParameterSet::update(void (*)(const NadamArgs&), const NadamArgs&) const;
+template void ParameterSet::update(void (*)(const LionArgs&), const LionArgs&) const;
+template void ParameterSet::update(void (*)(const RmspropArgs&), const RmspropArgs&) const;
+template void ParameterSet::update(void (*)(const AdagradArgs&), const AdagradArgs&) const;
+template void ParameterSet::update(void (*)(const AdadeltaArgs&), const AdadeltaArgs&) const;
 
 }  // namespace lstmfast

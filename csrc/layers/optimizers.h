@@ -30,15 +30,29 @@ class ParameterSet {
   void scale_gradients(const std::vector<double>& factors);  // one factor a parameter
   void clip_gradients(float limit);                          // to -limit..limit
 
-  // Slot 0 is the velocity; not touched when the momentum is 0.
-  void sgd(float learning_rate, float momentum, bool nesterov);
-  // Slots 0 and 1 are the means of g and g^2. `step` is learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t).
-  void adam(float step, float one_minus_beta_1, float one_minus_beta_2, float epsilon);
+  // `slot` collects gradients; release makes them factor times their sum with the slot and empties it.
+  void hold_gradients(int slot);
+  void release_gradients(int slot, double factor);
+
+  void scale_values(const std::vector<double>& factors);  // one factor a parameter
+  void average_values(int slot, float keep);              // the slot becomes keep slot + (1 - keep) value
+
+  // Updates. Of `args` only the numbers count; which slots each uses stands at its struct.
+  void sgd(const SgdArgs& args) { update(kernels_.sgd, args); }
+  void adam(const AdamArgs& args) { update(kernels_.adam, args); }
+  void adamax(const AdamaxArgs& args) { update(kernels_.adamax, args); }
+  void nadam(const NadamArgs& args) { update(kernels_.nadam, args); }
+  void lion(const LionArgs& args) { update(kernels_.lion, args); }
+  void rmsprop(const RmspropArgs& args) { update(kernels_.rmsprop, args); }
+  void adagrad(const AdagradArgs& args) { update(kernels_.adagrad, args); }
+  void adadelta(const AdadeltaArgs& args) { update(kernels_.adadelta, args); }
 
  private:
   std::vector<double> sums_of_squares() const;
   template <class F>
   void for_parts(double work, F&& f) const;
+  template <class Args>
+  void update(void (*kernel)(const Args&), const Args& args) const;
 
   const KernelTable& kernels_;
   std::vector<Parameter> parameters_;

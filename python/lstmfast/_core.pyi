@@ -166,7 +166,22 @@ class ParameterGroup:
         self, values: Sequence[_Floats], grads: Sequence[_Floats], slots: int = 0, isa: str = ""
     ) -> None:
         """values and grads: lists of writable float32 arrays, kept by reference; slots: running means a parameter."""
-    def adam(self, learning_rate: float, beta_1: float, beta_2: float, epsilon: float, step: int) -> None: ...
+    def adadelta(self, learning_rate: float, rho: float, epsilon: float) -> None: ...
+    def adagrad(self, learning_rate: float, epsilon: float) -> None: ...
+    def adam(
+        self,
+        learning_rate: float,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        step: int,
+        amsgrad: bool = False,
+    ) -> None: ...
+    def adamax(
+        self, learning_rate: float, beta_1: float, beta_2: float, epsilon: float, step: int
+    ) -> None: ...
+    def average_values(self, k: int, keep: float) -> None:
+        """Slot k becomes keep times itself and 1 - keep times the values."""
     def clip_global_norm(self, max_norm: float) -> float:
         """Scales all gradients; returns the norm before."""
     def clip_norm(self, max_norm: float) -> None:
@@ -175,8 +190,23 @@ class ParameterGroup:
         """Clips each element to -max_value..max_value."""
     def global_norm(self) -> float:
         """Euclidean norm of all gradients."""
+    def hold_gradients(self, k: int) -> None:
+        """Adds gradients to slot k."""
+    def lion(self, learning_rate: float, beta_1: float, beta_2: float) -> None: ...
+    def nadam(
+        self, learning_rate: float, beta_1: float, beta_2: float, epsilon: float, step: int, product: float
+    ) -> None: ...
     def norms(self) -> NDArray[np.float64]:
         """Euclidean norm of each gradient."""
+    def release_gradients(self, k: int, factor: float) -> None:
+        """Gradients become factor times their sum with slot k, which becomes 0."""
+    def rmsprop(
+        self, learning_rate: float, rho: float, momentum: float, epsilon: float, centered: bool = False
+    ) -> None: ...
+    def scale_gradients(self, factor: float) -> None:
+        """Multiplies all gradients."""
+    def scale_values(self, factors: Sequence[float]) -> None:
+        """Multiplies each parameter by its factor."""
     def sgd(self, learning_rate: float, momentum: float = 0.0, nesterov: bool = False) -> None: ...
     def slot(self, k: int) -> list[_Floats]:
         """The k-th running mean of each parameter; writable."""
@@ -220,6 +250,22 @@ def conv1d_forward(
     out: _Floats | None = None,
 ) -> _Floats:
     """Whole windows of x (batch, time, channels) to (batch, outputs, filters)."""
+def ctc_beam_search(
+    logits: _Floats, input_lengths: NDArray[np.int64], blank: int, beam_width: int, top_paths: int
+) -> tuple[NDArray[np.int32], _Floats]:
+    """(paths (top_paths, B, T) int32, best first and filled up with -1; log-probabilities (B, top_paths))."""
+
+def ctc_loss(
+    logits: _Floats,
+    labels: NDArray[np.int64],
+    label_lengths: NDArray[np.int64],
+    input_lengths: NDArray[np.int64],
+    blank: int,
+    weight: _Floats | None = None,
+    gradient: bool = True,
+    isa: str = "",
+) -> tuple[_Floats, _Floats | None]:
+    """(loss (B,), dlogits (B, T, C) or None) from logits (B, T, C) and labels (B, L) int64."""
 
 def dense_backward(
     weights: DenseWeights,

@@ -2,7 +2,7 @@
 """Every kernel in plain NumPy float64: the specification, and what the tests compare the kernels with.
 
 Nothing here is fast and nothing in the package calls it at run time; activations and cells are in
-`reference_cells.py`. Dimensions: ``B`` batch, ``T`` time,
+`reference_cells.py`, optimizers in `reference_optimizers.py`. Dimensions: ``B`` batch, ``T`` time,
 ``I`` inputs, ``H`` units, ``G`` gates; ``M`` rows, ``K`` inputs, ``N`` outputs of a dense layer.
 Forward functions return what the backward function of the same name needs; every backward function is checked
 against finite differences in ``tests/test_reference.py``.
@@ -10,7 +10,6 @@ against finite differences in ``tests/test_reference.py``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,16 @@ from .reference_cells import Array, States, _f64, _sigmoid
 from .reference_cells import activation_backward as activation_backward
 from .reference_cells import activation_forward as activation_forward
 from .reference_cells import activation_names as activation_names
+from .reference_optimizers import adadelta as adadelta
+from .reference_optimizers import adagrad as adagrad
+from .reference_optimizers import adam as adam
+from .reference_optimizers import adamax as adamax
+from .reference_optimizers import clip_global_norm as clip_global_norm
+from .reference_optimizers import global_norm as global_norm
+from .reference_optimizers import lion as lion
+from .reference_optimizers import nadam as nadam
+from .reference_optimizers import rmsprop as rmsprop
+from .reference_optimizers import sgd as sgd
 
 # --- Dense, Conv1D and Embedding
 
@@ -386,60 +395,3 @@ def mean_squared_error(pred: Any, target: Any, weight: Any = None) -> tuple[Arra
     """``loss = mean_c (pred - target)^2``; ``dpred = weight * 2 (pred - target) / C``."""
     e = _f64(pred) - _f64(target)
     return (e * e).mean(axis=1), _weight(weight, len(e)) * 2 * e / e.shape[1]
-
-
-# --- Optimizers: return the new values, keep their slots in the lists they are given
-
-
-def sgd(
-    values: list[Array],
-    grads: list[Array],
-    velocity: list[Array],
-    lr: float,
-    momentum: float = 0.0,
-    nesterov: bool = False,
-) -> list[Array]:
-    """``v <- m v - lr g``; ``p <- p + v``, with `nesterov` ``p + m v - lr g`` (Sutskever et al. 2013)."""
-    out = []
-    for k, (p, g) in enumerate(zip(values, grads, strict=True)):
-        p, g = _f64(p), _f64(g)
-        velocity[k] = momentum * velocity[k] - lr * g
-        out.append(p + (momentum * velocity[k] - lr * g if nesterov else velocity[k]))
-    return out
-
-
-def adam(
-    values: list[Array],
-    grads: list[Array],
-    m: list[Array],
-    v: list[Array],
-    lr: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    step: int,
-) -> list[Array]:
-    """Kingma and Ba 2015 as ordered at the end of their section 2: epsilon joins the uncorrected root.
-
-    ``m <- b1 m + (1-b1) g``; ``v <- b2 v + (1-b2) g^2``;
-    ``p <- p - lr sqrt(1 - b2^step) / (1 - b1^step) m / (sqrt(v) + eps)``.
-    """
-    rate = lr * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
-    out = []
-    for k, (p, g) in enumerate(zip(values, grads, strict=True)):
-        g = _f64(g)
-        m[k] = m[k] + (g - m[k]) * (1 - beta_1)
-        v[k] = v[k] + (g * g - v[k]) * (1 - beta_2)
-        out.append(_f64(p) - rate * m[k] / (np.sqrt(v[k]) + epsilon))
-    return out
-
-
-def global_norm(grads: list[Array]) -> float:
-    """Euclidean norm of all gradients taken as one vector."""
-    return math.sqrt(sum(float((_f64(g) ** 2).sum()) for g in grads))
-
-
-def clip_global_norm(grads: list[Array], max_norm: float) -> list[Array]:
-    """All gradients times ``max_norm / max(norm, max_norm)`` (Pascanu et al. 2013)."""
-    scale = max_norm / max(global_norm(grads), max_norm)
-    return [_f64(g) * scale for g in grads]

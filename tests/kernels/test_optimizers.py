@@ -216,6 +216,14 @@ def test_errors_name_the_argument(rng: np.random.Generator) -> None:
         group.slot(0)
     with pytest.raises(ValueError, match="max_norm: expected a positive number"):
         group.clip_global_norm(0.0)
+    with pytest.raises(IndexError, match="k: "):
+        group.hold_gradients(0)
+    with pytest.raises(IndexError, match="k: "):
+        group.average_values(-1, 0.5)
+    with pytest.raises(ValueError, match="factors: expected one for each of 1 parameters, got 2"):
+        group.scale_values([1.0, 2.0])
+    with pytest.raises(ValueError, match="factor: expected a number, got NaN"):
+        group.scale_gradients(math.nan)
     group = _core.ParameterGroup([a], [b], slots=2)
     with pytest.raises(ValueError, match="step: "):
         group.adam(0.1, 0.9, 0.999, 1e-7, 0)

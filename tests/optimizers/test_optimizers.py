@@ -9,7 +9,21 @@ import pytest
 from lstmfast import constraints, optimizers
 from lstmfast.variables import Variable
 
-NAMES = ["SGD", "Adam", "AdamW", "Adamax", "Nadam", "Lamb", "Lion", "RMSprop", "Adagrad", "Adadelta", "Ftrl"]
+NAMES = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Nadam",
+    "Lamb",
+    "Lion",
+    "RMSprop",
+    "Adagrad",
+    "Adadelta",
+    "Ftrl",
+    "Adafactor",
+    "ScheduleFreeAdamW",
+]
 
 
 def variables(rng, *shapes):
@@ -49,6 +63,24 @@ def test_sgd_against_its_formula(nesterov, rng):
         m = 0.9 * m - 0.1 * g
         w += 0.9 * m - 0.1 * g if nesterov else m
         np.testing.assert_allclose(v.numpy(), w, atol=5e-6)
+
+
+@pytest.mark.parametrize("warmup", [0, 7])
+def test_schedule_free_adamw_against_its_formula(warmup, rng):
+    """Defazio et al. 2024, algorithm 1 with weights 1/t: x the average, z the sequence, y where gradients are taken."""
+    (v,) = variables(rng, (5,))
+    x = z = v.numpy().astype(float)
+    s = np.zeros(5)
+    optimizer = optimizers.ScheduleFreeAdamW(0.05, beta_1=0.8, beta_2=0.9, epsilon=1e-6, warmup_steps=warmup)
+    for t in range(1, 25):
+        (g,) = gradients(rng, [v])
+        optimizer.apply([g], [v])
+        s = 0.9 * s + 0.1 * g.astype(float) ** 2
+        rate = 0.05 * (min(t / warmup, 1) if warmup else 1)
+        z = z - rate * g / (np.sqrt(s / (1 - 0.9**t)) + 1e-6)
+        x = (1 - 1 / t) * x + z / t
+        np.testing.assert_allclose(v.numpy(), 0.2 * z + 0.8 * x, atol=5e-6)
+    np.testing.assert_allclose(optimizer._momentums[0].numpy(), z, atol=5e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -226,6 +258,8 @@ def test_optimizer_of_the_user(rng):
         lambda: optimizers.Adam(beta_1=1.0),
         lambda: optimizers.AdamW(weight_decay=None),
         lambda: optimizers.Lion(beta_1=0.0),
+        lambda: optimizers.ScheduleFreeAdamW(beta_1=0.0),
+        lambda: optimizers.ScheduleFreeAdamW(beta_2=1.0),
         lambda: optimizers.Ftrl(learning_rate_power=1.0),
         lambda: optimizers.Ftrl(l1_regularization_strength=-1.0),
         lambda: optimizers.get("nonsense"),

@@ -60,14 +60,34 @@ void losses_and_updates(const KernelTable& k) {
     give(loss);
     give(gradient);
   }
-  Floats value = x, grad = t, mean(value.size(), 0.0f), variance = mean;
-  ParameterSet group(k, {{static_cast<std::int64_t>(value.size()), value.data(), grad.data(), {mean.data(), variance.data()}}});
+  Floats value = x, grad = t, mean(value.size(), 0.0f), variance = mean, largest = mean;
+  ParameterSet group(
+      k, {{static_cast<std::int64_t>(value.size()), value.data(), grad.data(), {mean.data(), variance.data(), largest.data()}}});
   give({static_cast<float>(group.global_norm())});
   group.scale_gradients(0.75);
   group.clip_gradients(0.5f);
-  group.adam(0.01f, 0.1f, 0.001f, 1e-7f);
-  group.sgd(0.1f, 0.9f, true);
-  give(value);
+  const auto moments = [](auto args) {
+    args.beta_1 = 0.9f;
+    args.beta_2 = 0.99f;
+    args.one_minus_beta_1 = 0.1f;
+    args.one_minus_beta_2 = 0.01f;
+    args.epsilon = 1e-7f;
+    return args;
+  };
+  group.adam(moments(AdamArgs{{}, 0.01f, false}));
+  group.adam(moments(AdamArgs{{}, 0.01f, true}));
+  group.adamax(moments(AdamaxArgs{{}, 0.01f}));
+  group.nadam(moments(NadamArgs{{}, 0.01f, 0.002f, 1.5f}));
+  group.lion(moments(LionArgs{{}, 0.01f}));
+  group.rmsprop(RmspropArgs{{}, 0.01f, 0.9f, 0.1f, 0.5f, 1e-3f, true});
+  group.adagrad(AdagradArgs{{}, 0.1f, 1e-7f});
+  group.adadelta(AdadeltaArgs{{}, 1.0f, 0.9f, 0.1f, 1e-3f});
+  group.sgd(SgdArgs{{}, 0.1f, 0.9f, true});
+  group.scale_values({0.9});
+  group.hold_gradients(0);
+  group.release_gradients(0, 0.5);
+  group.average_values(1, 0.3f);
+  for (const Floats* result : {&value, &grad, &mean, &variance, &largest}) give(*result);
   Floats table(5 * columns);
   const std::int64_t ids[7] = {4, 0, 4, 1, 3, 4, 0};
   embedding_backward(k, ids, rows, x.data(), columns, 5, false, table.data());

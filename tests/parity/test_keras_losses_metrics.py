@@ -268,6 +268,10 @@ METRICS: list[tuple[str, dict[str, Any], str]] = [
     ("AUC", {"multi_label": True, "num_labels": 4, "label_weights": [1.0, 0.5, 0.0, 2.0]}, "probabilities"),
     ("AUC", {"thresholds": [0.1, 0.5, 0.6]}, "probabilities"),
     ("AUC", {"from_logits": True}, "logits"),
+    ("PearsonCorrelation", {}, "numbers"),
+    ("ConcordanceCorrelation", {}, "numbers"),
+    *[("F1Score", {"average": average}, "one_hot") for average in (None, "micro", "macro", "weighted")],
+    ("FBetaScore", {"beta": 2.0, "threshold": 0.4, "average": "weighted"}, "probabilities"),
 ]
 
 

@@ -7,13 +7,22 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from .arrays import Array
-from .base import Loss, RowLoss
+from .base import Loss
+from .circle import Circle, circle_values
 from .crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from .ctc import CTC
+from .focal import (
+    BinaryFocalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
+)
 from .function import FunctionLoss
 from .hinge import CategoricalHinge, Hinge, SquaredHinge
+from .overlap import Dice, Tversky
 from .regression import (
     CosineSimilarity,
     Huber,
@@ -27,11 +36,17 @@ from .regression import (
 )
 
 __all__ = [
+    "CTC",
     "FUNCTIONS",
     "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
     "CategoricalHinge",
+    "Circle",
     "CosineSimilarity",
+    "Dice",
     "FunctionLoss",
     "Hinge",
     "Huber",
@@ -45,11 +60,18 @@ __all__ = [
     "Poisson",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
+    "Tversky",
     "binary_crossentropy",
+    "binary_focal_crossentropy",
     "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
+    "dice",
     "get",
     "hinge",
     "huber",
@@ -64,6 +86,7 @@ __all__ = [
     "serialize",
     "sparse_categorical_crossentropy",
     "squared_hinge",
+    "tversky",
 ]
 
 X = npt.ArrayLike
@@ -151,7 +174,86 @@ def sparse_categorical_crossentropy(
     return loss(y_true, y_pred)  # type: ignore[no-any-return]
 
 
-_CLASS_OF: dict[Any, type[RowLoss]] = {
+def binary_focal_crossentropy(
+    y_true: X,
+    y_pred: X,
+    apply_class_balancing: bool = False,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Array:
+    """Binary cross-entropy times ``(1 - p_t)**gamma``, averaged over an axis."""
+    loss = BinaryFocalCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+    return loss.call(y_true, y_pred)
+
+
+def categorical_focal_crossentropy(
+    y_true: X,
+    y_pred: X,
+    alpha: float | Sequence[float] = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Array:
+    """``-sum_c alpha_c (1 - p_c)**gamma t_c log(p_c)``, targets one-hot."""
+    loss = CategoricalFocalCrossentropy(alpha, gamma, from_logits, label_smoothing, axis)
+    return loss.call(y_true, y_pred)
+
+
+def categorical_generalized_cross_entropy(y_true: X, y_pred: X, q: float = 0.5) -> Array:
+    """``(1 - p[t]**q) / q``, targets class numbers."""
+    return CategoricalGeneralizedCrossEntropy(q).call(y_true, y_pred)
+
+
+def dice(y_true: X, y_pred: X, axis: int | Sequence[int] | None = None) -> Array:
+    """``1 - 2 sum(t p) / (sum(t) + sum(p))`` over all axes or `axis`."""
+    return Dice(axis=axis).call(y_true, y_pred)
+
+
+def tversky(
+    y_true: X,
+    y_pred: X,
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    axis: int | Sequence[int] | None = None,
+) -> Array:
+    """``1 - c / (c + alpha missed + beta false)``, ``c = sum(t p)``, over all axes or `axis`."""
+    return Tversky(alpha, beta, axis=axis).call(y_true, y_pred)
+
+
+def circle(
+    y_true: X,
+    y_pred: X,
+    ref_labels: X | None = None,
+    ref_embeddings: X | None = None,
+    remove_diagonal: bool = True,
+    gamma: float = 80,
+    margin: float = 0.4,
+) -> Array:
+    """Distances within classes against those between, of embeddings (B, D) of norm 1; against `ref_embeddings`
+    (R, D) of the classes `ref_labels` (R,) instead of each other where given."""
+    p, y = np.asarray(y_pred, np.float32), np.asarray(y_true).reshape(-1)
+    ref = p if ref_embeddings is None else np.asarray(ref_embeddings, np.float32)
+    labels = y if ref_labels is None else np.asarray(ref_labels).reshape(-1)
+    return circle_values(y, p, labels, ref, remove_diagonal, gamma, margin)[0]
+
+
+def ctc(y_true: X, y_pred: X) -> Array:
+    """``-log p(labels | outputs)`` over all ways to place labels (B, L) in the time of logits (B, T, C)."""
+    return CTC().call(y_true, y_pred)
+
+
+_CLASS_OF: dict[Any, type[Loss]] = {
+    binary_focal_crossentropy: BinaryFocalCrossentropy,
+    categorical_focal_crossentropy: CategoricalFocalCrossentropy,
+    categorical_generalized_cross_entropy: CategoricalGeneralizedCrossEntropy,
+    circle: Circle,
+    ctc: CTC,
+    dice: Dice,
+    tversky: Tversky,
     binary_crossentropy: BinaryCrossentropy,
     categorical_crossentropy: CategoricalCrossentropy,
     categorical_hinge: CategoricalHinge,

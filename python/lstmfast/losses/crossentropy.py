@@ -281,7 +281,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
             if y.shape != (*shape, 1):
                 raise ValueError(self._misfit(y.shape, p.shape))
             y = y.reshape(shape)
-        return _class_numbers(y, "y_true"), p, shape
+        return class_numbers(y, "y_true"), p, shape
 
     def _misfit(self, y_shape: Sequence[int], p_shape: Sequence[int | None]) -> str:
         hint = "; for one-hot targets use categorical_crossentropy" if y_shape == p_shape else ""
@@ -292,7 +292,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         return _core.softmax_cross_entropy(z, y, None, weights)
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
-        _check_range(y, p.shape[1], "y_true")
+        check_range(y, p.shape[1], "y_true")
         row = np.arange(len(y))
         total = p.sum(axis=1)
         q = p[row, y] / total
@@ -311,12 +311,12 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         inner = _without(expected, axis)
         if y.shape not in (inner, (*inner, 1)):
             raise ValueError(self._misfit(y.shape, (*inner, output_shape[axis])).replace("y_true", name, 1))
-        labels = _class_numbers(y, name)
+        labels = class_numbers(y, name)
         if self.ignore_class is not None:
             labels = labels[labels != self.ignore_class]
         classes = output_shape[axis]
         if classes is not None:
-            _check_range(labels.reshape(-1), classes, name)
+            check_range(labels.reshape(-1), classes, name)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "from_logits": self.from_logits, "ignore_class": self.ignore_class}
@@ -326,7 +326,7 @@ def _without(shape: Sequence[Any], axis: int) -> tuple[Any, ...]:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
-def _class_numbers(y: Array, name: str) -> Array:
+def class_numbers(y: Array, name: str) -> Array:
     """`y` as int64; floats must be whole numbers."""
     kind = y.dtype.kind
     if kind in "iub":
@@ -338,7 +338,7 @@ def _class_numbers(y: Array, name: str) -> Array:
     return labels.astype(np.int64, order="C")
 
 
-def _check_range(labels: Array, classes: int, name: str) -> None:
+def check_range(labels: Array, classes: int, name: str) -> None:
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         first = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
         raise ValueError(

@@ -8,6 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import losses as _losses
+from ..losses import binary_crossentropy as binary_crossentropy
+from ..losses import binary_focal_crossentropy as binary_focal_crossentropy
+from ..losses import categorical_crossentropy as categorical_crossentropy
+from ..losses import categorical_focal_crossentropy as categorical_focal_crossentropy
+from ..losses import categorical_hinge as categorical_hinge
+from ..losses import hinge as hinge
+from ..losses import huber as huber
+from ..losses import kl_divergence as kl_divergence
+from ..losses import log_cosh as log_cosh
+from ..losses import mean_absolute_error as mean_absolute_error
+from ..losses import mean_absolute_percentage_error as mean_absolute_percentage_error
+from ..losses import mean_squared_error as mean_squared_error
+from ..losses import mean_squared_logarithmic_error as mean_squared_logarithmic_error
+from ..losses import poisson as poisson
+from ..losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
+from ..losses import squared_hinge as squared_hinge
 from ..utils.naming import object_name, to_snake_case
 from .accuracy import (
     Accuracy,
@@ -37,6 +53,14 @@ from .confusion import (
     TrueNegatives,
     TruePositives,
 )
+from .correlation import (
+    ConcordanceCorrelation,
+    PearsonCorrelation,
+    concordance_correlation,
+    pearson_correlation,
+)
+from .f_score import F1Score, FBetaScore
+from .iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from .values import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -61,22 +85,31 @@ __all__ = [
     "Accuracy",
     "BinaryAccuracy",
     "BinaryCrossentropy",
+    "BinaryIoU",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
     "CategoricalHinge",
+    "ConcordanceCorrelation",
     "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
     "FalseNegatives",
     "FalsePositives",
     "Hinge",
+    "IoU",
     "KLDivergence",
     "LogCoshError",
     "Mean",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
+    "MeanIoU",
     "MeanMetricWrapper",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "PearsonCorrelation",
     "Poisson",
     "Precision",
     "PrecisionAtRecall",
@@ -97,8 +130,10 @@ __all__ = [
     "accuracy",
     "binary_accuracy",
     "categorical_accuracy",
+    "concordance_correlation",
     "deserialize",
     "get",
+    "pearson_correlation",
     "resolve",
     "serialize",
     "sparse_categorical_accuracy",
@@ -107,7 +142,8 @@ __all__ = [
 ]
 
 _CLASSES = (
-    AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy,
+    BinaryIoU, ConcordanceCorrelation, F1Score, FBetaScore, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU,
+    PearsonCorrelation, AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy,
     CategoricalHinge, CosineSimilarity, FalseNegatives, FalsePositives, Hinge, KLDivergence, LogCoshError,
     Mean, MeanAbsoluteError, MeanAbsolutePercentageError, MeanMetricWrapper, MeanSquaredError,
     MeanSquaredLogarithmicError, Metric, Poisson, Precision, PrecisionAtRecall, R2Score, Recall,
@@ -129,7 +165,8 @@ _FUNCTIONS = {
     function.__name__: function
     for function in (
         accuracy, binary_accuracy, categorical_accuracy, sparse_categorical_accuracy,
-        sparse_top_k_categorical_accuracy, top_k_categorical_accuracy, *_losses.FUNCTIONS,
+        sparse_top_k_categorical_accuracy, top_k_categorical_accuracy, concordance_correlation,
+        pearson_correlation, *_losses.FUNCTIONS,
     )
 }  # fmt: skip
 

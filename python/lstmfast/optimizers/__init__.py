@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Optimizers: Keras 3's names, defaults and formulas. SGD and Adam update all variables in one native
-call."""
+"""Optimizers: Keras 3's names, defaults and formulas. All but Lamb, Ftrl, Adafactor and
+ScheduleFreeAdamW update all variables in one native call."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from . import schedules
 from .adam import Adam, Adamax, AdamW, Lamb, Lion, Nadam
 from .adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from .base import Optimizer
+from .modern import Adafactor, ScheduleFreeAdamW
 from .schedules import LearningRateSchedule
 from .sgd import SGD
 
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -28,6 +30,7 @@ __all__ = [
     "Nadam",
     "Optimizer",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "deserialize",
     "get",
     "schedules",
@@ -36,7 +39,22 @@ __all__ = [
 
 _BY_NAME: dict[str, Any] = {
     cls.__name__.lower(): cls
-    for cls in (Optimizer, SGD, Adam, AdamW, Adamax, Nadam, Lamb, Lion, RMSprop, Adagrad, Adadelta, Ftrl)
+    for cls in (
+        Optimizer,
+        SGD,
+        Adam,
+        AdamW,
+        Adamax,
+        Nadam,
+        Lamb,
+        Lion,
+        RMSprop,
+        Adagrad,
+        Adadelta,
+        Ftrl,
+        Adafactor,
+        ScheduleFreeAdamW,
+    )
 }
 
 

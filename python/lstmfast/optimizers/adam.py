@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,10 @@ __all__ = ["Adam", "AdamW", "Adamax", "Lamb", "Lion", "Nadam"]
 
 
 class _Moments(Optimizer):
-    """Adam's arguments and its count of steps."""
+    """Adam's arguments, its two running means and its count of steps."""
+
+    _group_slots = 2
+    _slot_names = ("momentum", "velocity")
 
     def __init__(
         self,
@@ -38,19 +40,13 @@ class _Moments(Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(
-            self._trainable, ["momentum", "velocity"]
-        )
+        lists = self.add_optimizer_variables(self._trainable, list(self._slot_names))
+        if self._group_slots:
+            self._share_slots(*lists)
+        self._momentums, self._velocities = lists
 
     def _next_step(self) -> int:
         return int(self.iterations) + 1
-
-    def _update_moments(self, gradient: Array, variable: Variable) -> tuple[Array, Array]:
-        i = self._index[id(variable)]
-        m, v = self._momentums[i]._data, self._velocities[i]._data
-        m += (gradient - m) * np.float32(1 - self.beta_1)
-        v += (np.square(gradient) - v) * np.float32(1 - self.beta_2)
-        return m, v
 
     def get_config(self) -> dict[str, Any]:
         extra = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
@@ -86,8 +82,6 @@ class Adam(_Moments):
     array([0.9, 1.1], dtype=float32)
     """
 
-    _group_slots = 2
-
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -99,28 +93,20 @@ class Adam(_Moments):
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
         self.amsgrad = amsgrad
+        self._group_slots = 3 if amsgrad else 2
 
     def build(self, variables: Sequence[Variable]) -> None:
         if self.built:
             return
         super().build(variables)
-        self._share_slots(self._momentums, self._velocities)
         if self.amsgrad:
             self._velocity_hats = self.add_optimizer_variables(self._trainable, "velocity_hat")
+            self._share_slots(self._velocity_hats, first=2)
 
     def update_all(self, learning_rate: float) -> None:
-        if self.amsgrad:
-            super().update_all(learning_rate)
-        else:
-            self._group.adam(learning_rate, self.beta_1, self.beta_2, self.epsilon, self._next_step())
-
-    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
-        m, v = self._update_moments(gradient, variable)
-        v_hat = self._velocity_hats[self._index[id(variable)]]._data
-        np.maximum(v_hat, v, out=v_hat)
-        step = self._next_step()
-        alpha = learning_rate * math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
-        variable._data -= m * np.float32(alpha) / (np.sqrt(v_hat) + np.float32(self.epsilon))
+        self._group.adam(
+            learning_rate, self.beta_1, self.beta_2, self.epsilon, self._next_step(), bool(self.amsgrad)
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "amsgrad": self.amsgrad}
@@ -148,20 +134,10 @@ class Adamax(_Moments):
     """Adam by the largest gradient instead of the mean square (Kingma and Ba 2015, section 7). Arguments as
     for `Adam`."""
 
-    def build(self, variables: Sequence[Variable]) -> None:
-        if self.built:
-            return
-        Optimizer.build(self, variables)
-        self._m, self._u = self.add_optimizer_variables(self._trainable, ["momentum", "norm"])
+    _slot_names = ("momentum", "norm")
 
-    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
-        i = self._index[id(variable)]
-        m, u = self._m[i]._data, self._u[i]._data
-        m += (gradient - m) * np.float32(1 - self.beta_1)
-        u *= np.float32(self.beta_2)
-        np.maximum(u, np.abs(gradient), out=u)
-        rate = np.float32(learning_rate / (1 - self.beta_1 ** self._next_step()))
-        variable._data -= rate * m / (u + np.float32(self.epsilon))
+    def update_all(self, learning_rate: float) -> None:
+        self._group.adamax(learning_rate, self.beta_1, self.beta_2, self.epsilon, self._next_step())
 
 
 class Nadam(_Moments):
@@ -174,28 +150,23 @@ class Nadam(_Moments):
         self._u_product = self._own(Variable(np.float32(1), name="variable", trainable=False))
 
     def update_all(self, learning_rate: float) -> None:
-        self._u_product._data *= np.float32(self.beta_1 * (1.0 - 0.5 * 0.96 ** self._next_step()))
-        super().update_all(learning_rate)
-
-    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
         step = self._next_step()
-        u_t = self.beta_1 * (1.0 - 0.5 * 0.96**step)
-        u_next = self.beta_1 * (1.0 - 0.5 * 0.96 ** (step + 1))
-        product = float(self._u_product._data)
-        m, v = self._update_moments(gradient, variable)
-        m_hat = m * np.float32(u_next / (1 - product * u_next)) + gradient * np.float32(
-            (1 - u_t) / (1 - product)
+        self._u_product._data *= np.float32(self.beta_1 * (1.0 - 0.5 * 0.96**step))
+        self._group.nadam(
+            learning_rate, self.beta_1, self.beta_2, self.epsilon, step, float(self._u_product._data)
         )
-        v_hat = v / np.float32(1 - self.beta_2**step)
-        variable._data -= m_hat * np.float32(learning_rate) / (np.sqrt(v_hat) + np.float32(self.epsilon))
 
 
 class Lamb(_Moments):
     """Adam's step scaled to each variable's norm (You et al. 2020). Arguments as for `Adam`."""
 
+    _group_slots = 0  # each variable's step needs its own norm first
+
     def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
-        step = self._next_step()
-        m, v = self._update_moments(gradient, variable)
+        i, step = self._index[id(variable)], self._next_step()
+        m, v = self._momentums[i]._data, self._velocities[i]._data
+        m += (gradient - m) * np.float32(1 - self.beta_1)
+        v += (np.square(gradient) - v) * np.float32(1 - self.beta_2)
         size = np.sqrt(v / np.float32(1 - self.beta_2**step)) + np.float32(self.epsilon)
         update = m / np.float32(1 - self.beta_1**step) / size
         norm, update_norm = np.linalg.norm(variable._data), np.linalg.norm(update)
@@ -215,6 +186,8 @@ class Lion(Optimizer):
         See `Optimizer`.
     """
 
+    _group_slots = 1
+
     def __init__(
         self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any
     ) -> None:
@@ -231,14 +204,10 @@ class Lion(Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._momentums = self.add_optimizer_variables(self._trainable, "momentum")
+        self._share_slots(self.add_optimizer_variables(self._trainable, "momentum"))
 
-    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
-        m = self._momentums[self._index[id(variable)]]._data
-        direction = np.sign(m * np.float32(self.beta_1) + gradient * np.float32(1 - self.beta_1))
-        variable._data -= np.float32(learning_rate) * direction
-        m *= np.float32(self.beta_2)
-        m += gradient * np.float32(1 - self.beta_2)
+    def update_all(self, learning_rate: float) -> None:
+        self._group.lion(learning_rate, self.beta_1, self.beta_2)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2}

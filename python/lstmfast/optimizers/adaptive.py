@@ -48,36 +48,21 @@ class RMSprop(Optimizer):
         self.momentum = momentum
         self.epsilon = epsilon
         self.centered = centered
+        self._group_slots = 1 + (momentum > 0) + bool(centered)
 
     def build(self, variables: Sequence[Variable]) -> None:
         if self.built:
             return
         super().build(variables)
-        self._velocities = self.add_optimizer_variables(self._trainable, "velocity")
+        lists = [self.add_optimizer_variables(self._trainable, "velocity")]
         if self.momentum > 0:
-            self._momentums = self.add_optimizer_variables(self._trainable, "momentum")
+            lists.append(self.add_optimizer_variables(self._trainable, "momentum"))
         if self.centered:
-            self._average_gradients = self.add_optimizer_variables(self._trainable, "average_gradient")
+            lists.append(self.add_optimizer_variables(self._trainable, "average_gradient"))
+        self._share_slots(*lists)
 
-    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
-        i = self._index[id(variable)]
-        rho, rest = np.float32(self.rho), np.float32(1 - self.rho)
-        velocity = self._velocities[i]._data
-        velocity *= rho
-        velocity += rest * np.square(gradient)
-        denominator = velocity
-        if self.centered:
-            average = self._average_gradients[i]._data
-            average *= rho
-            average += rest * gradient
-            denominator = velocity - np.square(average)
-        increment = np.float32(learning_rate) * gradient / np.sqrt(denominator + np.float32(self.epsilon))
-        if self.momentum > 0:
-            momentum = self._momentums[i]._data
-            momentum *= np.float32(self.momentum)
-            momentum += increment
-            increment = momentum
-        variable._data -= increment
+    def update_all(self, learning_rate: float) -> None:
+        self._group.rmsprop(learning_rate, self.rho, self.momentum, self.epsilon, bool(self.centered))
 
     def get_config(self) -> dict[str, Any]:
         extra = {
@@ -102,6 +87,8 @@ class Adagrad(Optimizer):
         See `Optimizer`.
     """
 
+    _group_slots = 1
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -118,12 +105,10 @@ class Adagrad(Optimizer):
             return
         super().build(variables)
         start = initializers.Constant(self.initial_accumulator_value)
-        self._squares = self.add_optimizer_variables(self._trainable, "accumulator", start)
+        self._share_slots(self.add_optimizer_variables(self._trainable, "accumulator", start))
 
-    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
-        total = self._squares[self._index[id(variable)]]._data
-        total += np.square(gradient)
-        variable._data -= np.float32(learning_rate) * gradient / np.sqrt(total + np.float32(self.epsilon))
+    def update_all(self, learning_rate: float) -> None:
+        self._group.adagrad(learning_rate, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         extra = {"initial_accumulator_value": self.initial_accumulator_value, "epsilon": self.epsilon}
@@ -144,6 +129,8 @@ class Adadelta(Optimizer):
         See `Optimizer`.
     """
 
+    _group_slots = 2
+
     def __init__(
         self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kwargs: Any
     ) -> None:
@@ -156,18 +143,10 @@ class Adadelta(Optimizer):
             return
         super().build(variables)
         names = ["accumulated_grad", "accumulated_delta_var"]
-        self._grads, self._deltas = self.add_optimizer_variables(self._trainable, names)
+        self._share_slots(*self.add_optimizer_variables(self._trainable, names))
 
-    def update_step(self, gradient: Array, variable: Variable, learning_rate: float) -> None:
-        i = self._index[id(variable)]
-        rho, rest, epsilon = np.float32(self.rho), np.float32(1 - self.rho), np.float32(self.epsilon)
-        squares, deltas = self._grads[i]._data, self._deltas[i]._data
-        squares *= rho
-        squares += rest * np.square(gradient)
-        delta = -np.sqrt(deltas + epsilon) * gradient / np.sqrt(squares + epsilon)
-        deltas *= rho
-        deltas += rest * np.square(delta)
-        variable._data += np.float32(learning_rate) * delta
+    def update_all(self, learning_rate: float) -> None:
+        self._group.adadelta(learning_rate, self.rho, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rho": self.rho, "epsilon": self.epsilon}

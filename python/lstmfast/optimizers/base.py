@@ -135,13 +135,17 @@ class Optimizer(OptimizerState):
             gradients.append(v.grad_out()[0])
             if not live:
                 v.clear_grad()
-        self._group = _core.ParameterGroup([v._data for v in variables], gradients, self._group_slots)
+        own = self._group_slots
+        slots = own + bool(self._averages) + bool(self._accumulators)
+        self._group = _core.ParameterGroup([v._data for v in variables], gradients, slots)
+        self._share_slots(*(made for made in (self._averages, self._accumulators) if made), first=own)
         self.built = True
 
-    def _share_slots(self, *lists: list[Variable]) -> None:
+    def _share_slots(self, *lists: list[Variable], first: int = 0) -> None:
         """Let these variables' values be the running means that the native group updates."""
-        for k, made in enumerate(lists):
+        for k, made in enumerate(lists, first):
             for variable, array in zip(made, self._group.slot(k), strict=True):
+                array[...] = variable._data
                 variable._data = array
 
     def _get_variable_index(self, variable: Variable) -> int:
@@ -198,12 +202,10 @@ class Optimizer(OptimizerState):
             array[...] = value
 
     def _apply_gradients(self) -> None:
+        group = self._group
         if self.loss_scale_factor is not None:
-            for v in self._trainable:
-                g = v.grad_out()[0]
-                g /= np.float32(self.loss_scale_factor)
+            group.scale_gradients(1.0 / self.loss_scale_factor)
         if not self.gradient_accumulation_steps or self._accumulated(self.gradient_accumulation_steps):
-            group = self._group
             if self.clipnorm and self.clipnorm > 0:
                 group.clip_norm(self.clipnorm)
             elif self.global_clipnorm and self.global_clipnorm > 0:
@@ -212,10 +214,8 @@ class Optimizer(OptimizerState):
                 group.clip_value(self.clipvalue)
             rate = self._rate()
             if self.weight_decay is not None:
-                keep = np.float32(1.0 - self.weight_decay * rate)
-                for v in self._trainable:
-                    if self._decays(v):
-                        v._data *= keep
+                keep = 1.0 - self.weight_decay * rate
+                group.scale_values([keep if self._decays(v) else 1.0 for v in self._trainable])
             self.update_all(rate)
         if self.use_ema:
             self._update_averages()
@@ -227,14 +227,11 @@ class Optimizer(OptimizerState):
     def _accumulated(self, steps: int) -> bool:
         """Add gradients up; on every `steps`-th call make them the mean and start afresh."""
         last = (int(self._iterations._data) + 1) % steps == 0
-        for v, total in zip(self._trainable, self._accumulators, strict=True):
-            g = v.grad_out()[0]
-            if last:
-                g += total._data
-                g /= np.float32(steps)
-                total._data.fill(0.0)
-            else:
-                total._data += g
+        slot = self._group_slots + bool(self._averages)
+        if last:
+            self._group.release_gradients(slot, 1.0 / steps)
+        else:
+            self._group.hold_gradients(slot)
         return last
 
     def update_all(self, learning_rate: float) -> None:
@@ -330,10 +327,7 @@ class Optimizer(OptimizerState):
 
     def _update_averages(self) -> None:
         step = int(self.iterations)
-        momentum = np.float32(self.ema_momentum if step else 0.0)
-        for v, average in zip(self._trainable, self._averages, strict=True):
-            average._data *= momentum
-            average._data += (1 - momentum) * v._data
+        self._group.average_values(self._group_slots, self.ema_momentum if step else 0.0)
         if self.ema_overwrite_frequency and (step + 1) % self.ema_overwrite_frequency == 0:
             self.finalize_variable_values(self._trainable)
 

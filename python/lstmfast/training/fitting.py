@@ -185,8 +185,9 @@ class Fitting(Compiled):
             train: Any = step if tbptt is None else TruncatedStep(step, tbptt)
             logs: dict[str, Any] = {}
             self.stop_training = False
+            self._initial_epoch = initial_epoch  # which BackupAndRestore may set
             hooks.on_train_begin()
-            for epoch in range(initial_epoch, epochs):
+            for epoch in range(self._initial_epoch, epochs):
                 objective.reset()
                 hooks.on_epoch_begin(epoch)
                 step.epoch = epoch

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Data sets in parts: left and right, inputs and targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..random import make_default_seed
+
+__all__ = ["pack_x_y_sample_weight", "split_dataset", "unpack_x_y_sample_weight"]
+
+
+def split_dataset(
+    dataset: Any,
+    left_size: int | float | None = None,
+    right_size: int | float | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+) -> tuple[Any, Any]:
+    """Split arrays along their first axis in two: Keras's ``keras.utils.split_dataset``, with arrays in place of
+    TensorFlow data sets.
+
+    Parameters
+    ----------
+    dataset : ndarray, or tuple or list of ndarray
+        Of equal length; for example ``(x, y)``.
+    left_size, right_size : int or float, optional
+        How many samples go to each side, or what share of them. One of them is enough; with both, samples between
+        them are left out.
+    shuffle : bool
+        Draw the samples at random.
+    seed : int, optional
+        For `shuffle`; drawn from the global generator if not given.
+
+    Returns
+    -------
+    left, right : as `dataset`
+
+    Raises
+    ------
+    TypeError
+        If `dataset` or a size is of another type.
+    ValueError
+        If it is empty, lengths differ, or sizes are out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.utils import split_dataset
+    >>> left, right = split_dataset((np.arange(5), np.arange(5) % 2), left_size=0.6)
+    >>> [a.tolist() for a in right]
+    [[3, 4], [1, 0]]
+    """
+    arrays = [dataset] if isinstance(dataset, np.ndarray) else dataset
+    if not isinstance(arrays, (list, tuple)) or not all(isinstance(a, np.ndarray) for a in arrays):
+        raise TypeError(
+            f"The `dataset` argument must be an array or a list/tuple of arrays. Received: {type(dataset)}"
+        )
+    if left_size is None and right_size is None:
+        raise ValueError(
+            "At least one of the `left_size` or `right_size` must be specified. Received: left_size=None and "
+            "right_size=None"
+        )
+    lengths = {a.shape[:1] for a in arrays}
+    if len(lengths) != 1 or () in lengths:
+        raise ValueError(f"dataset: expected arrays of one length, got shapes {[a.shape for a in arrays]}")
+    total = len(arrays[0])
+    left, right = _sizes(left_size, right_size, total)
+    order: npt.NDArray[np.int64] = np.arange(total)
+    if shuffle:
+        order = np.random.default_rng(make_default_seed() if seed is None else seed).permutation(total)
+
+    def part(chosen: npt.NDArray[np.int64]) -> Any:
+        taken = [a[chosen] for a in arrays]
+        return taken[0] if isinstance(dataset, np.ndarray) else type(dataset)(taken)
+
+    return part(order[:left]), part(order[total - right :])
+
+
+def _sizes(left: Any, right: Any, total: int) -> tuple[int, int]:
+    counts: list[int | None] = []
+    for name, size in (("left_size", left), ("right_size", right)):
+        if size is None:
+            counts.append(None)
+            continue
+        if isinstance(size, bool) or not isinstance(size, (int, float, np.integer, np.floating)):
+            raise TypeError(
+                f"Invalid `{name}` Type. Expected: int or float or None, Received: type({name})={type(size)}."
+            )
+        whole = isinstance(size, (int, np.integer))
+        if not 0 < size < (total if whole else 1):
+            raise ValueError(
+                f"`{name}` should be either a positive integer smaller than {total}, or a float within the range "
+                f"`[0, 1]`. Received: {name}={size}"
+            )
+        counts.append(int(size) if whole else round(float(size) * total))
+    a, b = counts
+    if isinstance(left, float) and isinstance(right, float) and left + right > 1:
+        raise ValueError(
+            "The sum of `left_size` and `right_size` is greater than 1. It must be less than or equal to 1."
+        )
+    a = total - b if a is None and b is not None else a
+    b = total - a if b is None and a is not None else b
+    assert a is not None and b is not None
+    if a + b > total:
+        raise ValueError(
+            f"The sum of `left_size` and `right_size` should be smaller than the {total}. Received: left_size + "
+            f"right_size = {a + b} and total_length = {total}"
+        )
+    if a == 0 or b == 0:
+        raise ValueError(
+            f"With `dataset` of length={total}, `left_size`={left} and `right_size`={right} one side would be empty."
+        )
+    return a, b
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)`` as three, None for what is missing.
+
+    Raises
+    ------
+    ValueError
+        If there are more.
+
+    Examples
+    --------
+    >>> from lstmfast.utils import unpack_x_y_sample_weight
+    >>> unpack_x_y_sample_weight((1, 2))
+    (1, 2, None)
+    """
+    if not isinstance(data, (list, tuple)):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise ValueError(
+            "Data is expected to be in format `x`, `(x,)`, `(x, y)`, or `(x, y, sample_weight)`, found: "
+            f"{len(data)} elements"
+        )
+    x, y, weight = (*data, None, None)[:3]
+    return x, y, weight
+
+
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """The other way round: what is None at the end is left out.
+
+    Examples
+    --------
+    >>> from lstmfast.utils import pack_x_y_sample_weight
+    >>> pack_x_y_sample_weight(1, 2)
+    (1, 2)
+    """
+    if y is None:
+        return (x,) if isinstance(x, (list, tuple)) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
