@@ -250,6 +250,7 @@ def conv1d_forward(
     out: _Floats | None = None,
 ) -> _Floats:
     """Whole windows of x (batch, time, channels) to (batch, outputs, filters)."""
+
 def ctc_beam_search(
     logits: _Floats, input_lengths: NDArray[np.int64], blank: int, beam_width: int, top_paths: int
 ) -> tuple[NDArray[np.int32], _Floats]:
