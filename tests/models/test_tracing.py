@@ -185,3 +185,20 @@ def test_dropout_is_off_and_errors_are_the_models(rng):
         model.trace(x[:, :, :2])
     with pytest.raises(ValueError, match="lengths"):
         model.trace(x, lengths=[4, 1])
+
+
+def test_cells_resets_and_zoneout(rng):
+    x = rng.standard_normal((2, 6, 3)).astype("float32")
+    resets = np.zeros((2, 6), bool)
+    resets[:, 3] = True
+    rnn = layers.RNN(layers.LSTMCell(4), return_sequences=True, name="rnn")
+    gru = layers.Bidirectional(layers.GRU(3, zoneout=0.3, return_sequences=True), name="both")
+    own = layers.RNN([layers.LSTMCell(4), layers.GRUCell(2)], name="stack")
+    model = randomized(Sequential([Input((None, 3)), rnn, gru, own]), rng)
+    found = model.trace(x, resets=resets)
+    parts = [model.trace(part) for part in np.split(x, 2, axis=1)]
+    for key in ("rnn/c", "rnn/h", "both/forward/h", "both/backward/z", "both"):
+        np.testing.assert_array_equal(found[key], np.concatenate([p[key] for p in parts], axis=1))
+    np.testing.assert_array_equal(found["rnn/h"], found["rnn"])
+    np.testing.assert_array_equal(found["stack"], model(x, resets=resets))
+    assert not any(key.startswith("stack/") for key in found)

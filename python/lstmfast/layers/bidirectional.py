@@ -358,11 +358,9 @@ class Bidirectional(Layer):
             (None, None) if given is None else self._halves(given)
             for given in (call.initial_state, call.carried_state)
         )
-        resets = call.resets
-        backward_resets = None if resets is None else np.pad(resets[:, 1:], ((0, 0), (0, 1)))
         results, calls, penalties = [], [], []
         for layer, state, carry, anew in zip(
-            self._directions, initial, carried, (resets, backward_resets), strict=True
+            self._directions, initial, carried, (call.resets, resets_seen_backwards(call.resets)), strict=True
         ):
             inner = Call(
                 call.training,
@@ -473,6 +471,11 @@ class Bidirectional(Layer):
             if config.get(key) is not None
         }
         return cls(**{**config, **inner})
+
+
+def resets_seen_backwards(resets: Array | None) -> Array | None:
+    """Of a layer that walks from the end: an episode that begins at t is left before step t - 1."""
+    return None if resets is None else np.pad(resets[:, 1:], ((0, 0), (0, 1)))
 
 
 def _penalty_gradients(layer: RecurrentLayer, result: Any, call: Call) -> tuple[Array, ...] | None:

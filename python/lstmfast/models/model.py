@@ -335,12 +335,12 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
         y = self.pack_outputs([run.values[slot] for slot in executor.output_slots])
         return y, Tape(self, run)
 
-    def trace(self, x: Any, mask: Any = None, lengths: Any = None) -> dict[str, Array]:
+    def trace(self, x: Any, mask: Any = None, lengths: Any = None, resets: Any = None) -> dict[str, Array]:
         """A look inside: every gate and state of every step, and the output of every layer, in inference.
 
         Parameters
         ----------
-        x, mask, lengths
+        x, mask, lengths, resets
             As in calling the model.
 
         Returns
@@ -354,7 +354,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
             activation.
 
             Under a layer's own name its output, ``dense``; ``lstm[0]``, ``lstm[1]`` if it has several. Layers of a
-            model inside are ``inner/lstm/i``; the second call of a shared layer is ``lstm:1``.
+            model inside are ``inner/lstm/i``; the second call of a shared layer is ``lstm:1``. Of an `RNN` there are
+            gates if its cell is a single built-in one.
 
         Notes
         -----
@@ -374,7 +375,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
         """
         from .tracing import trace
 
-        return trace(self, x, mask, lengths)
+        return trace(self, x, mask, lengths, resets)
 
     def lengths_of(self, lengths: Any, arrays: list[Array]) -> list[Any] | None:
         """Lengths for each input from one array, a list or a dict; ValueError if they do not fit."""

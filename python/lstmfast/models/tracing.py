@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..layers.bidirectional import Bidirectional
+from ..layers.bidirectional import Bidirectional, resets_seen_backwards
 from ..layers.call import Call
 from ..layers.recurrent import RecurrentLayer
+from ..layers.rnn import RNN
 from .executor import Executor, GradientPlan
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ _GATES = {"lstm": ("i", "f", "c_tilde", "o"), "gru": ("h_tilde", "z", "r")}
 _STATE = {"lstm": "c", "gru": "h"}
 
 
-def trace(model: Model, x: Any, mask: Any = None, lengths: Any = None) -> dict[str, Array]:
+def trace(
+    model: Model, x: Any, mask: Any = None, lengths: Any = None, resets: Any = None
+) -> dict[str, Array]:
     """See `Model.trace`."""
     arrays = model._standardize(x)
     found: dict[str, Array] = {}
@@ -40,7 +43,7 @@ def trace(model: Model, x: Any, mask: Any = None, lengths: Any = None) -> dict[s
     before = [layer.states for layer in stateful]
     try:
         masks, all_lengths = model.masks_of(mask, arrays), model.lengths_of(lengths, arrays)
-        _trace(model.executor, arrays, masks, all_lengths, "", found)
+        _trace(model.executor, arrays, masks, all_lengths, model.resets_of(resets, arrays), "", found)
     finally:
         for layer, states in zip(stateful, before, strict=True):
             layer.states = states
@@ -60,15 +63,16 @@ def _trace(
     arrays: list[Array],
     masks: Any,
     lengths: Any,
+    resets: Array | None,
     prefix: str,
     found: dict[str, Array],
 ) -> None:
     # Any plan makes the run keep its arrays and calls; this one has no layer keep anything for a backward pass.
     nothing = (False,) * len(executor.steps)
     states = [
-        [direction.states for direction in _directions(step.layer)] for step in executor.steps
+        _held(step.layer) for step in executor.steps
     ]  # before the run, which moves those of stateful layers on
-    run = executor.forward(arrays, False, GradientPlan(nothing, nothing), masks, lengths)
+    run = executor.forward(arrays, False, GradientPlan(nothing, nothing), masks, lengths, resets=resets)
     used: dict[str, int] = {}
     for step, call, held in zip(executor.steps, run.calls, states, strict=True):
         layer, count = step.layer, used.get(step.layer.name, 0)
@@ -80,12 +84,16 @@ def _trace(
             inner_masks = call.mask if isinstance(call.mask, list) or call.mask is None else [call.mask]
             inner_lengths = None if call.lengths is None else [call.lengths] * len(inputs)
             inner: Executor = layer.executor  # type: ignore[attr-defined]
-            _trace(inner, inputs, inner_masks, inner_lengths, f"{name}/", found)
+            _trace(inner, inputs, inner_masks, inner_lengths, call.resets, f"{name}/", found)
         parts = _directions(layer)
         initial = _split(call.initial_state, parts)
-        for direction, part, kept, label in zip(parts, initial, held, _labels(parts), strict=True):
-            start = part if part is not None else kept if direction.stateful else None
-            gates = _recurrent(direction, np.ascontiguousarray(inputs[0], np.float32), start, call)
+        seen = (call.resets, resets_seen_backwards(call.resets))
+        for direction, part, kept, label, anew in zip(
+            parts, initial, held, _labels(parts), seen, strict=False
+        ):
+            carried = kept if part is None else None
+            x = np.ascontiguousarray(inputs[0], np.float32)
+            gates = _recurrent(direction, x, part, carried, anew, call)
             found.update({f"{name}/{label}{key}": value for key, value in gates.items()})
         if len(step.outputs) == 1:
             found[name] = run.values[step.outputs[0]]
@@ -95,8 +103,21 @@ def _trace(
 
 def _directions(layer: Any) -> list[RecurrentLayer]:
     if isinstance(layer, Bidirectional):
-        return [layer.forward_layer, layer.backward_layer]
+        parts = _directions(layer.forward_layer) + _directions(layer.backward_layer)
+        return parts if len(parts) == 2 else []
+    if isinstance(layer, RNN):
+        loops = layer._loops()
+        return loops if len(loops) == 1 and isinstance(loops[0], RecurrentLayer) else []
     return [layer] if isinstance(layer, RecurrentLayer) else []
+
+
+def _held(layer: Any) -> list[Any]:
+    """The states that a stateful layer goes on from, one entry for each of its directions."""
+    if isinstance(layer, RNN):
+        return [layer.states if layer.stateful else None]
+    if isinstance(layer, Bidirectional):
+        return _held(layer.forward_layer) + _held(layer.backward_layer)
+    return [direction.states if direction.stateful else None for direction in _directions(layer)]
 
 
 def _labels(parts: list[RecurrentLayer]) -> list[str]:
@@ -110,10 +131,15 @@ def _split(initial: Any, parts: list[RecurrentLayer]) -> list[Any]:
     return [states] if len(parts) == 1 else [states[: parts[0].n_states], states[parts[0].n_states :]]
 
 
-def _recurrent(layer: RecurrentLayer, x: Array, initial: Any, call: Call) -> dict[str, Array]:
+def _recurrent(
+    layer: RecurrentLayer, x: Array, initial: Any, carried: Any, resets: Array | None, call: Call
+) -> dict[str, Array]:
     """Gates and states of a layer over a batch of sequences, each (B, T, units), time as in `x`."""
     weights = layer.packed((layer.kernel, layer.recurrent_kernel, layer.bias, *layer._extra), layer._pack)
-    initial = None if initial is None else tuple(np.ascontiguousarray(s, np.float32) for s in initial)
+    initial, carried = (
+        None if states is None else tuple(np.ascontiguousarray(s, np.float32) for s in states)
+        for states in (initial, carried)
+    )
     y, _, tape = _core.recurrent_forward(
         weights,
         x,
@@ -123,6 +149,9 @@ def _recurrent(layer: RecurrentLayer, x: Array, initial: Any, call: Call) -> dic
         return_sequences=True,
         go_backwards=layer.go_backwards,
         save=True,
+        resets=resets,
+        zoneout=layer._zoneout,
+        carried_state=carried,
     )
     assert tape is not None
     h = y[:, ::-1].copy() if layer.go_backwards else y  # from the order of processing
