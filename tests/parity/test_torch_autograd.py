@@ -10,7 +10,7 @@ from lstmfast import _core, reference
 
 torch = pytest.importorskip("torch")
 
-B, T, I, H, P = 3, 9, 5, 6, 4
+B, T, N, H, P = 3, 9, 5, 6, 4
 CELLS = [
     "lstm",
     "lstm_peephole",
@@ -41,7 +41,7 @@ def layer_norm(z, gain, offset):
 
 
 def products(x, h, kernel, recurrent, gates):
-    """x W and h U by gates, where x (B, gates, I) and h (B, gates, P) may be one a gate."""
+    """x W and h U by gates, where x (B, gates, N) and h (B, gates, P) may be one a gate."""
     w, u = kernel.reshape(kernel.shape[0], gates, -1), recurrent.reshape(recurrent.shape[0], gates, -1)
     return torch.einsum("bgi,igh->bgh", x, w), torch.einsum("bgi,igh->bgh", h, u)
 
@@ -115,9 +115,9 @@ def test_gradients(cell, mode, rng):
     def normal(*shape):
         return (rng.standard_normal(shape) * 0.5).astype(np.float32)
 
-    shapes = [(I, gates * H), (outputs, gates * H), (gates * H,) if spec.biases == 1 else (2, gates * H)]
+    shapes = [(N, gates * H), (outputs, gates * H), (gates * H,) if spec.biases == 1 else (2, gates * H)]
     weights = [normal(*s) for s in [*shapes, *spec.extra_shapes(H, outputs).values()]]
-    x, dy = normal(B, T, I), normal(B, T, outputs)
+    x, dy = normal(B, T, N), normal(B, T, outputs)
     initial = [normal(B, size) for size in (outputs, H)[: spec.states]]
     dstates = [normal(*s.shape) for s in initial]
     given: dict = {"go_backwards": mode == "backwards"}
@@ -130,12 +130,12 @@ def test_gradients(cell, mode, rng):
         given["resets"] = resets
     if mode == "lengths":
         given["lengths"] = lengths
-    input_mask, recurrent_mask = np.ones((B, gates, I), np.float32), np.ones((B, gates, outputs), np.float32)
+    input_mask, recurrent_mask = np.ones((B, gates, N), np.float32), np.ones((B, gates, outputs), np.float32)
     if mode == "dropout":
         given["recurrent_mask"] = (rng.random((B, outputs)) > 0.3) * np.float32(1 / 0.7)
         recurrent_mask = np.repeat(given["recurrent_mask"][:, None], gates, axis=1)
     if mode == "gate_dropout":
-        given["input_mask"] = input_mask = (rng.random((B, gates, I)) > 0.3) * np.float32(1 / 0.7)
+        given["input_mask"] = input_mask = (rng.random((B, gates, N)) > 0.3) * np.float32(1 / 0.7)
         given["recurrent_mask"] = recurrent_mask = (rng.random((B, gates, outputs)) > 0.3) * np.float32(
             1 / 0.7
         )
