@@ -20,7 +20,8 @@ constexpr int kBesideRows = 8;
 
 LSTMFAST_INLINE F32 load(const float* p) { return _mm_loadu_ps(p); }
 LSTMFAST_INLINE void store(float* p, F32 v) { _mm_storeu_ps(p, v); }
-LSTMFAST_INLINE F32 load_pair(const float* p) { return _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p))); }
+// Pairs as 64-bit integers: those intrinsics take any alignment, the ones for a double want that of a double.
+LSTMFAST_INLINE F32 load_pair(const float* p) { return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))); }
 LSTMFAST_INLINE F32 load_n(const float* p, int n) {
   switch (n) {
     case 0: return _mm_setzero_ps();
@@ -32,7 +33,7 @@ LSTMFAST_INLINE F32 load_n(const float* p, int n) {
 }
 LSTMFAST_INLINE void store_n(float* p, F32 v, int n) {
   if (n >= 4) return store(p, v);
-  if (n >= 2) _mm_store_sd(reinterpret_cast<double*>(p), _mm_castps_pd(v));
+  if (n >= 2) _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_castps_si128(v));
   if (n == 3) _mm_store_ss(p + 2, _mm_movehl_ps(v, v));
   if (n == 1) _mm_store_ss(p, v);
 }
