@@ -489,7 +489,6 @@ def test_graphs_that_are_refused():
     y = layers.LSTM(4, return_sequences=True)(x)
     for inputs, outputs in (
         ([x, z], [y, layers.Dense(3)(z)]),
-        (x, [y]),
         (x, [y, layers.Dense(3)(y)]),
         (x, {"y": layers.Dense(3)(y)}),
     ):
