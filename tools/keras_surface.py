@@ -23,19 +23,8 @@ NAMES = HERE / "keras_names.json"
 PAGE = HERE.parent / "docs" / "keras-surface.md"
 
 SECTIONS = [
-    "layers",
-    "activations",
-    "losses",
-    "metrics",
-    "optimizers",
-    "optimizers.schedules",
-    "callbacks",
-    "initializers",
-    "regularizers",
-    "constraints",
-    "utils",
-    "saving",
-    "models",
+    *("layers", "activations", "losses", "metrics", "optimizers", "optimizers.schedules", "callbacks"),
+    *("initializers", "regularizers", "constraints", "utils", "saving", "models"),
 ]
 MODEL = "Model"  # the section of its methods and properties
 
@@ -153,7 +142,7 @@ _COMMON = {
     "quantization_config",
 }
 #: Beyond Keras's, by our ``**kwargs``.
-_MORE = dict.fromkeys(("layers.LSTM", "layers.GRU", "layers.SimpleRNN"), ["zoneout", "variational", "remat"])
+_MORE = {f"layers.{name}": ["zoneout", "variational", "remat"] for name in ("LSTM", "GRU", "SimpleRNN")}
 
 
 def arguments_of(thing: Any) -> list[str]:
