@@ -39,6 +39,8 @@ def _as_a_user(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("_as_a_user")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on PyTorch beside NumPy 2
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")  # PyTorch
 @pytest.mark.parametrize("path", with_blocks(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_page(path):
     ran, failures = run_page(path, path.read_text())
