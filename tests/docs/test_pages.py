@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lstmfast as lf
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from code_blocks import python_blocks, run_page
@@ -30,6 +32,7 @@ def _as_a_user(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("KERAS_BACKEND", "torch")
+    lf.utils.clear_session()  # names of layers begin without numbers
     state, py_state = np.random.get_state(), random.getstate()
     yield
     np.random.set_state(state)
@@ -39,8 +42,12 @@ def _as_a_user(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("_as_a_user")
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on PyTorch beside NumPy 2
-@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")  # PyTorch
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras on PyTorch beside NumPy 2
+@pytest.mark.filterwarnings(
+    "ignore:LSTM with projections is not supported with oneDNN:UserWarning"
+)  # PyTorch
 @pytest.mark.parametrize("path", with_blocks(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_page(path):
     ran, failures = run_page(path, path.read_text())
