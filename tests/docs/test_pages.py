@@ -2,7 +2,9 @@
 """Every Python block of README.md and of the pages in docs/ runs, and prints what the page says."""
 
 import importlib.util
+import inspect
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -108,3 +110,24 @@ def test_wrong_output_is_found():
         run_page(Path("a.md"), "```python\n1 / 0\n```\n")
     with pytest.raises(ValueError, match="line 1 never ends"):
         python_blocks("```python\n1 / 0\n")
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])
+def test_links_lead_somewhere(name):
+    """In docs/ the build of the site looks after that."""
+    page = ROOT / name
+    if not page.is_file():
+        pytest.skip(f"{name} is not here")
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert not [target for target in targets if not (ROOT / target).exists()]
+
+
+def test_the_reference_has_every_public_module():
+    told = set(
+        re.findall(r"^::: (\S+)", "\n".join(p.read_text() for p in (DOCS / "reference").glob("*.md")), re.M)
+    )
+    modules = {f"lstmfast.{n}" for n in lf.__all__ if inspect.ismodule(getattr(lf, n))}
+    assert modules | {"lstmfast.sklearn", "lstmfast.reference", "lstmfast.runtime"} <= told
+    for name in told:
+        module, _, thing = name.rpartition(".")
+        assert importlib.util.find_spec(name if name in modules else module), name
