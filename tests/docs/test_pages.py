@@ -116,8 +116,8 @@ def test_wrong_output_is_found():
 def test_links_lead_somewhere(name):
     """In docs/ the build of the site looks after that."""
     page = ROOT / name
-    if not page.is_file():
-        pytest.skip(f"{name} is not here")
+    if not (ROOT / "CONTRIBUTING.md").is_file():
+        pytest.skip("not a clone: the sdist leaves pages out")
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
     assert not [target for target in targets if not (ROOT / target).exists()]
 
