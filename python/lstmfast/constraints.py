@@ -15,7 +15,18 @@ _EPSILON = 1e-7
 
 
 class Constraint:
-    """Base class: ``constraint(w)`` returns the nearest allowed array of the same shape."""
+    """Base class: ``constraint(w)`` returns the nearest allowed array of the same shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.constraints import Constraint
+    >>> class AtMostOne(Constraint):
+    ...     def __call__(self, w):
+    ...         return np.minimum(w, 1)
+    >>> AtMostOne()(np.array([0.5, 2.0]))
+    array([0.5, 1. ])
+    """
 
     def __call__(self, w: Array) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no __call__(w)")
@@ -52,7 +63,16 @@ class NonNeg(Constraint):
 
 
 class MaxNorm(Constraint):
-    """Norm of the weights into each unit at most `max_value` (Srivastava et al. 2014)."""
+    """Norm of the weights into each unit at most `max_value` (Srivastava et al. 2014).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.constraints import MaxNorm
+    >>> MaxNorm(1.0)(np.array([[3.0, 0.3], [4.0, 0.4]])).round(3)  # columns of norm 5 and 0.5
+    array([[0.6, 0.3],
+           [0.8, 0.4]])
+    """
 
     def __init__(self, max_value: float = 2, axis: Any = 0) -> None:
         self.max_value, self.axis = max_value, axis
@@ -66,7 +86,16 @@ class MaxNorm(Constraint):
 
 
 class UnitNorm(Constraint):
-    """Norm of the weights into each unit equal to 1."""
+    """Norm of the weights into each unit equal to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.constraints import UnitNorm
+    >>> UnitNorm()(np.array([[3.0], [4.0]])).round(3)
+    array([[0.6],
+           [0.8]])
+    """
 
     def __init__(self, axis: Any = 0) -> None:
         self.axis = axis
@@ -79,7 +108,16 @@ class UnitNorm(Constraint):
 
 
 class MinMaxNorm(Constraint):
-    """Norm of the weights into each unit drawn towards [min_value, max_value], at once with ``rate=1``."""
+    """Norm of the weights into each unit drawn towards [min_value, max_value], at once with ``rate=1``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.constraints import MinMaxNorm
+    >>> MinMaxNorm(1.0, 2.0)(np.array([[0.3, 3.0], [0.4, 4.0]])).round(3)  # columns of norm 0.5 and 5
+    array([[0.6, 1.2],
+           [0.8, 1.6]])
+    """
 
     def __init__(
         self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0
@@ -130,6 +168,12 @@ def get(identifier: Any) -> Any:
     ------
     ValueError
         If nothing is called `identifier`.
+
+    Examples
+    --------
+    >>> from lstmfast import constraints
+    >>> type(constraints.get("non_neg")).__name__
+    'NonNeg'
     """
     if identifier is None:
         return None

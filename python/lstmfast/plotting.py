@@ -162,6 +162,15 @@ def plot_gate_map(trace: Mapping[str, Array], key: str, *, row: int = 0, ax: Axe
     ------
     ValueError
         If the trace has no such array (B, T, units), or `row` is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast import Input, Sequential, layers, plotting
+    >>> model = Sequential([Input((None, 2)), layers.LSTM(3, name="lstm")])
+    >>> ax = plotting.plot_gate_map(model.trace(np.ones((1, 5, 2))), "lstm/f")
+    >>> ax.images[0].get_array().shape
+    (3, 5)
     """
     if key not in trace:
         raise ValueError(f"key: the trace has no {key!r}, it has {sorted(trace)}")
@@ -280,6 +289,15 @@ def plot_predictions(
     ------
     ValueError
         If the shapes differ or are none of the above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast import plotting
+    >>> t = np.linspace(0, 6, 50)
+    >>> ax = plotting.plot_predictions(np.sin(t), np.sin(t + 0.1), time=t)
+    >>> len(ax.lines)
+    2
     """
     true, predicted = np.asarray(y_true, float), np.asarray(y_pred, float)
     if predicted.shape == (*true.shape, 1):

@@ -33,7 +33,20 @@ Array = npt.NDArray[Any]
 
 
 class Regularizer:
-    """Base of all regularizers. A subclass writes `__call__`, `gradient` and `get_config`."""
+    """Base of all regularizers. A subclass writes `__call__`, `gradient` and `get_config`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.regularizers import Regularizer
+    >>> class Quartic(Regularizer):
+    ...     def __call__(self, x):
+    ...         return float((x**4).sum())
+    ...     def gradient(self, x):
+    ...         return 4 * x**3
+    >>> Quartic()(np.array([1.0, 2.0])), Quartic().gradient(np.array([1.0, 2.0])).tolist()
+    (17.0, [4.0, 32.0])
+    """
 
     def __call__(self, x: Array) -> float:
         """The penalty for weights `x`."""
@@ -95,7 +108,15 @@ class L1L2(Regularizer):
 
 
 class L1(L1L2):
-    """``l1 * sum(|x|)``."""
+    """``l1 * sum(|x|)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.regularizers import L1
+    >>> float(L1(0.5)(np.float32([1, -2])))
+    1.5
+    """
 
     def __init__(self, l1: float | None = 0.01) -> None:
         super().__init__(l1=0.01 if l1 is None else l1)
@@ -105,7 +126,15 @@ class L1(L1L2):
 
 
 class L2(L1L2):
-    """``l2 * sum(x**2)``."""
+    """``l2 * sum(x**2)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.regularizers import L2
+    >>> float(L2(0.5)(np.float32([1, -2])))
+    2.5
+    """
 
     def __init__(self, l2: float | None = 0.01) -> None:
         super().__init__(l2=0.01 if l2 is None else l2)
@@ -122,6 +151,13 @@ class OrthogonalRegularizer(Regularizer):
     ----------
     factor : float
     mode : {"rows", "columns"}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.regularizers import OrthogonalRegularizer
+    >>> float(OrthogonalRegularizer(factor=1.0)(np.eye(3, dtype=np.float32)))
+    0.0
     """
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
@@ -197,6 +233,14 @@ def get(identifier: Any) -> Callable[[Array], Any] | None:
     ------
     ValueError
         If `identifier` is none of these.
+
+    Examples
+    --------
+    >>> from lstmfast import regularizers
+    >>> regularizers.get({"class_name": "L2", "config": {"l2": 0.5}}).l2
+    0.5
+    >>> regularizers.get(None) is None
+    True
     """
     if identifier is None:
         return None

@@ -62,6 +62,15 @@ def set_num_threads(n: int) -> None:
     ------
     ValueError
         If ``n`` is out of range.
+
+    Examples
+    --------
+    >>> import lstmfast as lf
+    >>> before = lf.get_num_threads()
+    >>> lf.set_num_threads(1)
+    >>> lf.get_num_threads()
+    1
+    >>> lf.set_num_threads(before)
     """
     if isinstance(n, bool) or not isinstance(n, int):
         raise TypeError(f"n: expected an int, got {type(n).__name__}")
@@ -113,5 +122,13 @@ def show_config() -> None:
 
 
 def get_include() -> str:
-    """The folder of the C headers for programs that call the kernels without Python."""
+    """The folder of the C headers for programs that call the kernels without Python.
+
+    Examples
+    --------
+    >>> import os
+    >>> import lstmfast as lf
+    >>> os.path.exists(os.path.join(lf.get_include(), "lstmfast", "capi.h"))
+    True
+    """
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "include")

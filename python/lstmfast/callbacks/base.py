@@ -139,6 +139,16 @@ class History(Callback):
     ----------
     history : dict of str to list of float
     epoch : list of int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstmfast as lf
+    >>> model = lf.Sequential([lf.Input((2,)), lf.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> history = model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=3, verbose=0)
+    >>> history.epoch, len(history.history["loss"])
+    ([0, 1, 2], 3)
     """
 
     def __init__(self) -> None:

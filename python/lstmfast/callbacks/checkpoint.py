@@ -39,6 +39,19 @@ class ModelCheckpoint(MonitorCallback):
     ------
     ValueError
         If `save_freq` or the ending of `filepath` is none of these.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import lstmfast as lf
+    >>> model = lf.Sequential([lf.Input((2,)), lf.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> folder = tempfile.mkdtemp()
+    >>> saver = lf.callbacks.ModelCheckpoint(os.path.join(folder, "epoch-{epoch}.safetensors"))
+    >>> history = model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=2, verbose=0, callbacks=[saver])
+    >>> sorted(os.listdir(folder))
+    ['epoch-1.safetensors', 'epoch-2.safetensors']
     """
 
     def __init__(

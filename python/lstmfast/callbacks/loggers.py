@@ -23,6 +23,19 @@ class CSVLogger(Callback):
     separator : str
     append : bool
         Go on with an existing file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> import lstmfast as lf
+    >>> model = lf.Sequential([lf.Input((2,)), lf.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "log.csv"
+    >>> logger = lf.callbacks.CSVLogger(path)
+    >>> history = model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=2, verbose=0, callbacks=[logger])
+    >>> path.read_text().splitlines()[0], len(path.read_text().splitlines())
+    ('epoch,loss,val_loss', 3)
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
@@ -124,6 +137,17 @@ class TerminateOnNaN(Callback):
     ----------
     raise_error : bool
         With a RuntimeError instead of a message.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstmfast as lf
+    >>> model = lf.Sequential([lf.Input((2,)), lf.layers.Dense(1)])
+    >>> model.compile("sgd", loss="mse")
+    >>> x = np.ones((4, 2))
+    >>> history = model.fit(x, np.ones((4, 1)), epochs=2, verbose=0, callbacks=[lf.callbacks.TerminateOnNaN()])
+    >>> history.epoch
+    [0, 1]
     """
 
     def __init__(self, raise_error: bool = False) -> None:

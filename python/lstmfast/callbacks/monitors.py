@@ -198,6 +198,17 @@ class ReduceLROnPlateau(MonitorCallback):
     ------
     ValueError
         If `factor` is 1 or more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstmfast as lf
+    >>> model = lf.Sequential([lf.Input((2,)), lf.layers.Dense(1)])
+    >>> model.compile(lf.optimizers.SGD(2.0**-100), loss="mse")  # steps too small to change a weight
+    >>> halve = lf.callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1)
+    >>> history = model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=3, verbose=0, callbacks=[halve])
+    >>> float(model.optimizer.learning_rate) == 2.0**-102
+    True
     """
 
     def __init__(

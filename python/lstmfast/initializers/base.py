@@ -21,7 +21,20 @@ def as_shape(shape: Shape) -> tuple[int, ...]:
 
 
 class Initializer:
-    """Base of all initializers. A subclass writes ``__call__(shape, dtype=None)`` and `get_config`."""
+    """Base of all initializers. A subclass writes ``__call__(shape, dtype=None)`` and `get_config`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.initializers import Initializer
+    >>> class Ramp(Initializer):
+    ...     def __call__(self, shape, dtype=None):
+    ...         return np.linspace(0, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+    ...     def get_config(self):
+    ...         return {}
+    >>> Ramp()((3,))
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
 
     def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
         raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
@@ -58,6 +71,13 @@ class Constant(Initializer):
     Parameters
     ----------
     value : float or array_like
+
+    Examples
+    --------
+    >>> from lstmfast.initializers import Constant
+    >>> Constant(2.0)((2, 2))
+    array([[2., 2.],
+           [2., 2.]], dtype=float32)
     """
 
     def __init__(self, value: Any = 0.0) -> None:
@@ -84,6 +104,13 @@ class Identity(Initializer):
     Parameters
     ----------
     gain : float
+
+    Examples
+    --------
+    >>> from lstmfast.initializers import Identity
+    >>> Identity(gain=0.5)((2, 2))
+    array([[0.5, 0. ],
+           [0. , 0.5]], dtype=float32)
     """
 
     def __init__(self, gain: float = 1.0) -> None:

@@ -56,6 +56,13 @@ class RandomNormal(RandomInitializer):
     ----------
     mean, stddev : float
     seed : int, SeedGenerator or None
+
+    Examples
+    --------
+    >>> from lstmfast.initializers import RandomNormal
+    >>> w = RandomNormal(mean=1.0, stddev=0.1, seed=0)((100, 100))
+    >>> round(float(w.mean()), 1), round(float(w.std()), 2)
+    (1.0, 0.1)
     """
 
     def __init__(
@@ -75,7 +82,15 @@ class RandomNormal(RandomInitializer):
 
 
 class TruncatedNormal(RandomNormal):
-    """Normal distribution; values more than two standard deviations from the mean are drawn again."""
+    """Normal distribution; values more than two standard deviations from the mean are drawn again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.initializers import TruncatedNormal
+    >>> bool(np.abs(TruncatedNormal(stddev=0.5, seed=0)((1000,))).max() <= 1.0)
+    True
+    """
 
     def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
         values = _truncated_normal(generator(self.seed), self.mean, self.stddev, as_shape(shape))
@@ -89,6 +104,13 @@ class RandomUniform(RandomInitializer):
     ----------
     minval, maxval : float
     seed : int, SeedGenerator or None
+
+    Examples
+    --------
+    >>> from lstmfast.initializers import RandomUniform
+    >>> w = RandomUniform(0.0, 2.0, seed=0)((100,))
+    >>> bool((w >= 0).all() and (w <= 2).all())
+    True
     """
 
     def __init__(
@@ -209,7 +231,16 @@ class _Preset(VarianceScaling):
 
 
 class GlorotUniform(_Preset):
-    """Uniform within ``sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
+    """Uniform within ``sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.initializers import GlorotUniform
+    >>> w = GlorotUniform(seed=0)((20, 30))
+    >>> w.shape, w.dtype, bool(np.abs(w).max() <= (6 / 50) ** 0.5)
+    ((20, 30), dtype('float32'), True)
+    """
 
     _preset = (1.0, "fan_avg", "uniform")
 

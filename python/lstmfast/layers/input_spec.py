@@ -24,7 +24,7 @@ class InputSpec:
     >>> InputSpec(ndim=3).check((7, 5), "lstm")
     Traceback (most recent call last):
         ...
-    ValueError: Input of layer 'lstm' is incompatible with the layer: expected ndim=3, found ndim=2. ...
+    ValueError: Input of layer 'lstm' is incompatible with the layer: expected ndim=3, found ndim=2. Full shape received: (7, 5)
     """
 
     __slots__ = ("axes", "max_ndim", "min_ndim", "ndim")

@@ -435,6 +435,7 @@ class RecurrentLayer(Layer):
         )
 
     def frozen_options(self) -> dict[str, Any]:
+        """What the native program needs to know beside the weights."""
         return {
             "zoneout": self._zoneout,
             "return_sequences": self.return_sequences,

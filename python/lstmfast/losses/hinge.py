@@ -12,7 +12,14 @@ __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 
 
 class Hinge(RowLoss):
-    """``mean(max(1 - y_true * y_pred, 0))`` over the last axis; targets -1 and 1, or 0 and 1."""
+    """``mean(max(1 - y_true * y_pred, 0))`` over the last axis; targets -1 and 1, or 0 and 1.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import Hinge
+    >>> round(float(Hinge()([[1.0, -1.0]], [[0.5, 0.5]])), 4)
+    1.0
+    """
 
     default_name = "hinge"
 
@@ -23,7 +30,14 @@ class Hinge(RowLoss):
 
 
 class SquaredHinge(RowLoss):
-    """``mean(max(1 - y_true * y_pred, 0)**2)`` over the last axis; targets -1 and 1, or 0 and 1."""
+    """``mean(max(1 - y_true * y_pred, 0)**2)`` over the last axis; targets -1 and 1, or 0 and 1.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import SquaredHinge
+    >>> round(float(SquaredHinge()([[1.0, -1.0]], [[0.5, 0.5]])), 4)
+    1.25
+    """
 
     default_name = "squared_hinge"
 
@@ -34,7 +48,14 @@ class SquaredHinge(RowLoss):
 
 
 class CategoricalHinge(RowLoss):
-    """``max(best wrong - right + 1, 0)`` over the last axis; targets one-hot."""
+    """``max(best wrong - right + 1, 0)`` over the last axis; targets one-hot.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import CategoricalHinge
+    >>> round(float(CategoricalHinge()([[0.0, 1.0]], [[0.4, 0.6]])), 4)
+    0.8
+    """
 
     default_name = "categorical_hinge"
 

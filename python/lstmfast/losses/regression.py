@@ -44,7 +44,14 @@ class MeanSquaredError(RowLoss):
 
 
 class MeanAbsoluteError(RowLoss):
-    """``mean(|y_pred - y_true|)`` over the last axis."""
+    """``mean(|y_pred - y_true|)`` over the last axis.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import MeanAbsoluteError
+    >>> round(float(MeanAbsoluteError()([[0.0, 1.0]], [[1.0, 1.0]])), 4)
+    0.5
+    """
 
     default_name = "mean_absolute_error"
 
@@ -54,7 +61,14 @@ class MeanAbsoluteError(RowLoss):
 
 
 class MeanAbsolutePercentageError(RowLoss):
-    """``100 * mean(|y_pred - y_true| / |y_true|)`` over the last axis."""
+    """``100 * mean(|y_pred - y_true| / |y_true|)`` over the last axis.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import MeanAbsolutePercentageError
+    >>> round(float(MeanAbsolutePercentageError()([[2.0, 4.0]], [[1.0, 5.0]])), 4)
+    37.5
+    """
 
     default_name = "mean_absolute_percentage_error"
 
@@ -65,7 +79,14 @@ class MeanAbsolutePercentageError(RowLoss):
 
 
 class MeanSquaredLogarithmicError(RowLoss):
-    """``mean((log(1 + y_pred) - log(1 + y_true))**2)`` over the last axis; negative numbers count as 0."""
+    """``mean((log(1 + y_pred) - log(1 + y_true))**2)`` over the last axis; negative numbers count as 0.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import MeanSquaredLogarithmicError
+    >>> round(float(MeanSquaredLogarithmicError()([[0.0]], [[1.718282]])), 4)
+    1.0
+    """
 
     default_name = "mean_squared_logarithmic_error"
 
@@ -85,6 +106,12 @@ class Huber(RowLoss):
     delta : float
     reduction, name, dtype
         As for `Loss`.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import Huber
+    >>> round(float(Huber()([[0.0, 0.0]], [[0.5, 3.0]])), 4)
+    1.3125
     """
 
     default_name = "huber_loss"
@@ -111,7 +138,14 @@ class Huber(RowLoss):
 
 
 class LogCosh(RowLoss):
-    """``mean(log(cosh(y_pred - y_true)))`` over the last axis."""
+    """``mean(log(cosh(y_pred - y_true)))`` over the last axis.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import LogCosh
+    >>> round(float(LogCosh()([[0.0]], [[1.0]])), 4)
+    0.4338
+    """
 
     default_name = "log_cosh"
 
@@ -123,7 +157,14 @@ class LogCosh(RowLoss):
 
 
 class KLDivergence(RowLoss):
-    """``sum(y_true * log(y_true / y_pred))`` over the last axis (Kullback and Leibler 1951)."""
+    """``sum(y_true * log(y_true / y_pred))`` over the last axis (Kullback and Leibler 1951).
+
+    Examples
+    --------
+    >>> from lstmfast.losses import KLDivergence
+    >>> round(float(KLDivergence()([[1.0, 0.0]], [[0.5, 0.5]])), 4)
+    0.6931
+    """
 
     default_name = "kl_divergence"
 
@@ -134,7 +175,14 @@ class KLDivergence(RowLoss):
 
 
 class Poisson(RowLoss):
-    """``mean(y_pred - y_true * log(y_pred))`` over the last axis: predictions are rates of counts."""
+    """``mean(y_pred - y_true * log(y_pred))`` over the last axis: predictions are rates of counts.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import Poisson
+    >>> round(float(Poisson()([[2.0]], [[1.0]])), 4)
+    1.0
+    """
 
     default_name = "poisson"
 
@@ -151,6 +199,12 @@ class CosineSimilarity(RowLoss):
     axis : int
     reduction, name, dtype
         As for `Loss`.
+
+    Examples
+    --------
+    >>> from lstmfast.losses import CosineSimilarity
+    >>> round(float(CosineSimilarity()([[1.0, 0.0]], [[3.0, 0.0]])), 4)
+    -1.0
     """
 
     default_name = "cosine_similarity"

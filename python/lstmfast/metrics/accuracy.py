@@ -95,7 +95,14 @@ def _same_shape(a: Array, b: Array) -> None:
 
 
 class Accuracy(NamedMean):
-    """How often predicted labels equal the true ones."""
+    """How often predicted labels equal the true ones.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import Accuracy
+    >>> round(float(Accuracy()([1, 2, 3, 4], [1, 2, 3, 0])), 4)
+    0.75
+    """
 
     default_name = "accuracy"
     _direction = "up"
@@ -136,7 +143,14 @@ class BinaryAccuracy(NamedMean):
 
 
 class CategoricalAccuracy(NamedMean):
-    """How often the most probable class is the one-hot label's."""
+    """How often the most probable class is the one-hot label's.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import CategoricalAccuracy
+    >>> round(float(CategoricalAccuracy()([[0, 1], [1, 0]], [[0.2, 0.8], [0.3, 0.7]])), 4)
+    0.5
+    """
 
     default_name = "categorical_accuracy"
     _direction = "up"
@@ -166,6 +180,12 @@ class TopKCategoricalAccuracy(NamedMean):
     k : int
     name, dtype
         As for `Metric`.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import TopKCategoricalAccuracy
+    >>> round(float(TopKCategoricalAccuracy(k=2)([[0, 0, 1], [1, 0, 0]], [[0.5, 0.2, 0.3], [0.1, 0.5, 0.4]])), 4)
+    0.5
     """
 
     default_name = "top_k_categorical_accuracy"
@@ -190,6 +210,12 @@ class SparseTopKCategoricalAccuracy(NamedMean):
         As for `Metric`.
     from_sorted_ids : bool
         Predictions are class numbers, the most probable first.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import SparseTopKCategoricalAccuracy
+    >>> round(float(SparseTopKCategoricalAccuracy(k=2)([2, 0], [[0.5, 0.2, 0.3], [0.1, 0.5, 0.4]])), 4)
+    0.5
     """
 
     default_name = "sparse_top_k_categorical_accuracy"

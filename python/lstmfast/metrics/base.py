@@ -164,7 +164,14 @@ class Mean(Metric):
 
 
 class Sum(Metric):
-    """Weighted sum of values."""
+    """Weighted sum of values.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import Sum
+    >>> Sum()([1.0, 2.0, 3.0], sample_weight=[1.0, 1.0, 0.0])
+    3.0
+    """
 
     def __init__(self, name: str = "sum", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)

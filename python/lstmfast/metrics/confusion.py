@@ -87,25 +87,53 @@ class _Count(_Thresholded):
 
 
 class TruePositives(_Count):
-    """How many labels 1 were predicted above the threshold."""
+    """How many labels 1 were predicted above the threshold.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import TruePositives
+    >>> round(float(TruePositives()([0, 1, 1, 1], [0.9, 0.9, 0.2, 0.8])), 4)
+    2.0
+    """
 
     _which = "tp"
 
 
 class FalsePositives(_Count):
-    """How many labels 0 were predicted above the threshold."""
+    """How many labels 0 were predicted above the threshold.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import FalsePositives
+    >>> round(float(FalsePositives()([0, 0, 1, 1], [0.9, 0.1, 0.2, 0.8])), 4)
+    1.0
+    """
 
     _which = "fp"
 
 
 class TrueNegatives(_Count):
-    """How many labels 0 were not predicted above the threshold."""
+    """How many labels 0 were not predicted above the threshold.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import TrueNegatives
+    >>> round(float(TrueNegatives()([0, 0, 1, 1], [0.9, 0.1, 0.2, 0.8])), 4)
+    1.0
+    """
 
     _which = "tn"
 
 
 class FalseNegatives(_Count):
-    """How many labels 1 were not predicted above the threshold."""
+    """How many labels 1 were not predicted above the threshold.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import FalseNegatives
+    >>> round(float(FalseNegatives()([0, 0, 1, 1], [0.9, 0.1, 0.2, 0.8])), 4)
+    1.0
+    """
 
     _which = "fn"
 
@@ -210,6 +238,12 @@ class SensitivityAtSpecificity(_AtLeast):
     class_id : int, optional
     name, dtype
         As for `Metric`.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import SensitivityAtSpecificity
+    >>> round(float(SensitivityAtSpecificity(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8])), 4)
+    1.0
     """
 
     _value_name = "specificity"
@@ -229,7 +263,14 @@ class SensitivityAtSpecificity(_AtLeast):
 
 
 class SpecificityAtSensitivity(_AtLeast):
-    """Best specificity where the sensitivity is at least `sensitivity`."""
+    """Best specificity where the sensitivity is at least `sensitivity`.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import SpecificityAtSensitivity
+    >>> round(float(SpecificityAtSensitivity(1.0)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8])), 4)
+    0.5
+    """
 
     _value_name = "sensitivity"
     _required = "recall"
@@ -248,7 +289,14 @@ class SpecificityAtSensitivity(_AtLeast):
 
 
 class PrecisionAtRecall(_AtLeast):
-    """Best precision where the recall is at least `recall`."""
+    """Best precision where the recall is at least `recall`.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import PrecisionAtRecall
+    >>> round(float(PrecisionAtRecall(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8])), 4)
+    1.0
+    """
 
     _value_name = "recall"
     _required = "recall"
@@ -267,7 +315,14 @@ class PrecisionAtRecall(_AtLeast):
 
 
 class RecallAtPrecision(_AtLeast):
-    """Best recall where the precision is at least `precision`."""
+    """Best recall where the precision is at least `precision`.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import RecallAtPrecision
+    >>> round(float(RecallAtPrecision(1.0)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8])), 4)
+    0.5
+    """
 
     _value_name = "precision"
     _required = "precision"

@@ -33,7 +33,14 @@ __all__ = [
 
 
 class MeanSquaredError(NamedMean):
-    """Mean of ``(y_pred - y_true)**2``."""
+    """Mean of ``(y_pred - y_true)**2``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import MeanSquaredError
+    >>> round(float(MeanSquaredError()([[0.0, 1.0]], [[2.0, 1.0]])), 4)
+    2.0
+    """
 
     default_name = "mean_squared_error"
     _direction = "down"
@@ -41,7 +48,14 @@ class MeanSquaredError(NamedMean):
 
 
 class MeanAbsoluteError(NamedMean):
-    """Mean of ``|y_pred - y_true|``."""
+    """Mean of ``|y_pred - y_true|``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import MeanAbsoluteError
+    >>> round(float(MeanAbsoluteError()([[0.0, 1.0]], [[1.0, 1.0]])), 4)
+    0.5
+    """
 
     default_name = "mean_absolute_error"
     _direction = "down"
@@ -49,7 +63,14 @@ class MeanAbsoluteError(NamedMean):
 
 
 class MeanAbsolutePercentageError(NamedMean):
-    """Mean of ``100 * |y_pred - y_true| / |y_true|``."""
+    """Mean of ``100 * |y_pred - y_true| / |y_true|``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import MeanAbsolutePercentageError
+    >>> round(float(MeanAbsolutePercentageError()([[2.0, 4.0]], [[1.0, 5.0]])), 4)
+    37.5
+    """
 
     default_name = "mean_absolute_percentage_error"
     _direction = "down"
@@ -57,7 +78,14 @@ class MeanAbsolutePercentageError(NamedMean):
 
 
 class MeanSquaredLogarithmicError(NamedMean):
-    """Mean of ``(log(1 + y_pred) - log(1 + y_true))**2``."""
+    """Mean of ``(log(1 + y_pred) - log(1 + y_true))**2``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import MeanSquaredLogarithmicError
+    >>> round(float(MeanSquaredLogarithmicError()([[0.0]], [[1.718282]])), 4)
+    1.0
+    """
 
     default_name = "mean_squared_logarithmic_error"
     _direction = "down"
@@ -65,7 +93,14 @@ class MeanSquaredLogarithmicError(NamedMean):
 
 
 class LogCoshError(NamedMean):
-    """Mean of ``log(cosh(y_pred - y_true))``."""
+    """Mean of ``log(cosh(y_pred - y_true))``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import LogCoshError
+    >>> round(float(LogCoshError()([[0.0]], [[1.0]])), 4)
+    0.4338
+    """
 
     default_name = "logcosh"
     _direction = "down"
@@ -73,7 +108,14 @@ class LogCoshError(NamedMean):
 
 
 class Hinge(NamedMean):
-    """Mean of ``max(1 - y_true * y_pred, 0)``."""
+    """Mean of ``max(1 - y_true * y_pred, 0)``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import Hinge
+    >>> round(float(Hinge()([[1.0, -1.0]], [[0.5, 0.5]])), 4)
+    1.0
+    """
 
     default_name = "hinge"
     _direction = "down"
@@ -81,7 +123,14 @@ class Hinge(NamedMean):
 
 
 class SquaredHinge(NamedMean):
-    """Mean of ``max(1 - y_true * y_pred, 0)**2``."""
+    """Mean of ``max(1 - y_true * y_pred, 0)**2``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import SquaredHinge
+    >>> round(float(SquaredHinge()([[1.0, -1.0]], [[0.5, 0.5]])), 4)
+    1.25
+    """
 
     default_name = "squared_hinge"
     _direction = "down"
@@ -89,7 +138,14 @@ class SquaredHinge(NamedMean):
 
 
 class CategoricalHinge(NamedMean):
-    """Mean of ``max(best wrong - right + 1, 0)``."""
+    """Mean of ``max(best wrong - right + 1, 0)``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import CategoricalHinge
+    >>> round(float(CategoricalHinge()([[0.0, 1.0]], [[0.4, 0.6]])), 4)
+    0.8
+    """
 
     default_name = "categorical_hinge"
     _direction = "down"
@@ -97,21 +153,42 @@ class CategoricalHinge(NamedMean):
 
 
 class KLDivergence(NamedMean):
-    """Mean of ``sum(y_true * log(y_true / y_pred))``."""
+    """Mean of ``sum(y_true * log(y_true / y_pred))``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import KLDivergence
+    >>> round(float(KLDivergence()([[1.0, 0.0]], [[0.5, 0.5]])), 4)
+    0.6931
+    """
 
     default_name = "kl_divergence"
     _function = losses.kl_divergence
 
 
 class Poisson(NamedMean):
-    """Mean of ``y_pred - y_true * log(y_pred)``."""
+    """Mean of ``y_pred - y_true * log(y_pred)``.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import Poisson
+    >>> round(float(Poisson()([[2.0]], [[1.0]])), 4)
+    1.0
+    """
 
     default_name = "poisson"
     _function = losses.poisson
 
 
 class BinaryCrossentropy(NamedMean):
-    """Mean binary cross-entropy. Arguments as for `losses.BinaryCrossentropy`."""
+    """Mean binary cross-entropy. Arguments as for `losses.BinaryCrossentropy`.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import BinaryCrossentropy
+    >>> round(float(BinaryCrossentropy()([[1.0]], [[0.5]])), 4)
+    0.6931
+    """
 
     default_name = "binary_crossentropy"
     _direction = "down"
@@ -134,7 +211,14 @@ class BinaryCrossentropy(NamedMean):
 
 
 class CategoricalCrossentropy(NamedMean):
-    """Mean cross-entropy with one-hot labels. Arguments as for `losses.CategoricalCrossentropy`."""
+    """Mean cross-entropy with one-hot labels. Arguments as for `losses.CategoricalCrossentropy`.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import CategoricalCrossentropy
+    >>> round(float(CategoricalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]])), 4)
+    0.6931
+    """
 
     default_name = "categorical_crossentropy"
     _direction = "down"
@@ -159,7 +243,14 @@ class CategoricalCrossentropy(NamedMean):
 
 
 class SparseCategoricalCrossentropy(NamedMean):
-    """Mean cross-entropy with class numbers. Arguments as for `losses.SparseCategoricalCrossentropy`."""
+    """Mean cross-entropy with class numbers. Arguments as for `losses.SparseCategoricalCrossentropy`.
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import SparseCategoricalCrossentropy
+    >>> round(float(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]])), 4)
+    0.6931
+    """
 
     default_name = "sparse_categorical_crossentropy"
     _direction = "down"
@@ -195,6 +286,12 @@ class CosineSimilarity(NamedMean):
     name, dtype
         As for `Metric`.
     axis : int
+
+    Examples
+    --------
+    >>> from lstmfast.metrics import CosineSimilarity
+    >>> round(float(CosineSimilarity()([[1.0, 0.0]], [[3.0, 0.0]])), 4)
+    1.0
     """
 
     default_name = "cosine_similarity"

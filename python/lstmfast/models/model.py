@@ -418,6 +418,13 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
     # --- weights
 
     def set_weights(self, weights: Any) -> None:
+        """Take all weights from arrays, in the order and with the shapes of `get_weights`.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built, or number or shapes do not fit; nothing is changed then.
+        """
         self.executor  # noqa: B018 - a clear error rather than "expected 0 weights"
         super().set_weights(weights)
 

@@ -113,7 +113,18 @@ class Adam(_Moments):
 
 
 class AdamW(Adam):
-    """Adam with weight decay beside the gradient (Loshchilov and Hutter 2019). Arguments as for `Adam`."""
+    """Adam with weight decay beside the gradient (Loshchilov and Hutter 2019). Arguments as for `Adam`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.optimizers import AdamW
+    >>> from lstmfast.variables import Variable
+    >>> w = Variable(np.ones(2), name="w")
+    >>> AdamW(0.1, weight_decay=0.5).apply([np.array([0.5, -2.0])], [w])
+    >>> w.numpy().round(3)
+    array([0.85, 1.05], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -132,7 +143,18 @@ class AdamW(Adam):
 
 class Adamax(_Moments):
     """Adam by the largest gradient instead of the mean square (Kingma and Ba 2015, section 7). Arguments as
-    for `Adam`."""
+    for `Adam`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.optimizers import Adamax
+    >>> from lstmfast.variables import Variable
+    >>> w = Variable(np.ones(2), name="w")
+    >>> Adamax(0.1).apply([np.array([0.5, -2.0])], [w])
+    >>> w.numpy().round(3)
+    array([0.9, 1.1], dtype=float32)
+    """
 
     _slot_names = ("momentum", "norm")
 
@@ -158,7 +180,18 @@ class Nadam(_Moments):
 
 
 class Lamb(_Moments):
-    """Adam's step scaled to each variable's norm (You et al. 2020). Arguments as for `Adam`."""
+    """Adam's step scaled to each variable's norm (You et al. 2020). Arguments as for `Adam`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.optimizers import Lamb
+    >>> from lstmfast.variables import Variable
+    >>> w = Variable(np.ones(2), name="w")
+    >>> Lamb(0.1).apply([np.array([0.5, -2.0])], [w])
+    >>> w.numpy().round(3)
+    array([0.9, 1.1], dtype=float32)
+    """
 
     _group_slots = 0  # each variable's step needs its own norm first
 
@@ -184,6 +217,16 @@ class Lion(Optimizer):
         How much of the momentum is in a step, and stays in the momentum.
     **kwargs
         See `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.optimizers import Lion
+    >>> from lstmfast.variables import Variable
+    >>> w = Variable(np.ones(2), name="w")
+    >>> Lion(0.1).apply([np.array([0.5, -2.0])], [w])
+    >>> w.numpy().round(3)
+    array([0.9, 1.1], dtype=float32)
     """
 
     _group_slots = 1

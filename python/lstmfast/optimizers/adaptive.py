@@ -32,6 +32,16 @@ class RMSprop(Optimizer):
         Take the squared mean gradient off the mean square (Graves 2013).
     **kwargs
         See `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.optimizers import RMSprop
+    >>> from lstmfast.variables import Variable
+    >>> w = Variable(np.ones(2), name="w")
+    >>> RMSprop(0.1, rho=0.75).apply([np.array([0.5, -2.0])], [w])
+    >>> w.numpy().round(3)
+    array([0.8, 1.2], dtype=float32)
     """
 
     def __init__(
@@ -85,6 +95,16 @@ class Adagrad(Optimizer):
     epsilon : float
     **kwargs
         See `Optimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.optimizers import Adagrad
+    >>> from lstmfast.variables import Variable
+    >>> w = Variable(np.ones(2), name="w")
+    >>> Adagrad(0.1, initial_accumulator_value=0.0).apply([np.array([0.5, -2.0])], [w])
+    >>> w.numpy().round(3)
+    array([0.9, 1.1], dtype=float32)
     """
 
     _group_slots = 1

@@ -22,7 +22,21 @@ __all__ = [
 
 
 class LearningRateSchedule:
-    """Base of all schedules. A subclass writes ``__call__(step)`` and `get_config`."""
+    """Base of all schedules. A subclass writes ``__call__(step)`` and `get_config`.
+
+    Examples
+    --------
+    >>> from lstmfast.optimizers.schedules import LearningRateSchedule
+    >>> class InverseRoot(LearningRateSchedule):
+    ...     def __init__(self, initial):
+    ...         self.initial = initial
+    ...     def __call__(self, step):
+    ...         return self.initial / (1 + step) ** 0.5
+    ...     def get_config(self):
+    ...         return {"initial": self.initial}
+    >>> InverseRoot(0.1)(99)
+    0.01
+    """
 
     def __call__(self, step: int) -> float:
         raise NotImplementedError(
@@ -77,7 +91,14 @@ class ExponentialDecay(LearningRateSchedule):
 
 class InverseTimeDecay(ExponentialDecay):
     """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``; `staircase` rounds the quotient
-    down."""
+    down.
+
+    Examples
+    --------
+    >>> from lstmfast.optimizers.schedules import InverseTimeDecay
+    >>> InverseTimeDecay(0.1, decay_steps=10, decay_rate=0.5)(20)
+    0.05
+    """
 
     def __init__(
         self,
@@ -97,7 +118,15 @@ class InverseTimeDecay(ExponentialDecay):
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):
-    """``values[i]`` up to and including step ``boundaries[i]``, the last value after all of them."""
+    """``values[i]`` up to and including step ``boundaries[i]``, the last value after all of them.
+
+    Examples
+    --------
+    >>> from lstmfast.optimizers.schedules import PiecewiseConstantDecay
+    >>> rate = PiecewiseConstantDecay([100, 200], [0.1, 0.01, 0.001])
+    >>> [rate(step) for step in (0, 100, 101, 201)]
+    [0.1, 0.1, 0.01, 0.001]
+    """
 
     def __init__(
         self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant"
@@ -124,7 +153,15 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
 class PolynomialDecay(LearningRateSchedule):
     """From the initial rate to `end_learning_rate` in `decay_steps`, by a power; `cycle` starts again with
-    longer ones."""
+    longer ones.
+
+    Examples
+    --------
+    >>> from lstmfast.optimizers.schedules import PolynomialDecay
+    >>> rate = PolynomialDecay(0.1, decay_steps=100, end_learning_rate=0.02)
+    >>> [round(rate(step), 4) for step in (0, 50, 100, 1000)]
+    [0.1, 0.06, 0.02, 0.02]
+    """
 
     def __init__(
         self,
@@ -157,7 +194,15 @@ class PolynomialDecay(LearningRateSchedule):
 
 class CosineDecay(LearningRateSchedule):
     """Half a cosine from the initial rate (or `warmup_target`, risen to in `warmup_steps`) to `alpha` times
-    it (Loshchilov and Hutter 2017)."""
+    it (Loshchilov and Hutter 2017).
+
+    Examples
+    --------
+    >>> from lstmfast.optimizers.schedules import CosineDecay
+    >>> rate = CosineDecay(0.2, decay_steps=100)
+    >>> [round(rate(step), 4) for step in (0, 50, 100)]
+    [0.2, 0.1, 0.0]
+    """
 
     def __init__(
         self,
@@ -191,7 +236,15 @@ class CosineDecay(LearningRateSchedule):
 
 class CosineDecayRestarts(LearningRateSchedule):
     """`CosineDecay` again and again, each time `t_mul` as long and from `m_mul` of the height (Loshchilov
-    and Hutter 2017)."""
+    and Hutter 2017).
+
+    Examples
+    --------
+    >>> from lstmfast.optimizers.schedules import CosineDecayRestarts
+    >>> rate = CosineDecayRestarts(0.2, first_decay_steps=100, t_mul=2.0, m_mul=0.5)
+    >>> [round(rate(step), 4) for step in (0, 50, 100, 200)]
+    [0.2, 0.1, 0.1, 0.05]
+    """
 
     def __init__(
         self,

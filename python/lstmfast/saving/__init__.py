@@ -134,6 +134,15 @@ def load_model(
         If there is no such file.
     ImportError
         If the file is Keras's and h5py is missing.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from lstmfast import Sequential, Input, layers, saving
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
+    >>> Sequential([Input((None, 3)), layers.LSTM(4)]).save(path)
+    >>> saving.load_model(path).output_shape
+    (None, 4)
     """
     if not safe_mode:
         raise ValueError(

@@ -81,6 +81,15 @@ def plot_model(
         If the model is not built, or an argument has none of the values above.
     ImportError
         If neither Graphviz nor matplotlib is installed.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from lstmfast import Input, Sequential, layers, utils
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.dot"
+    >>> utils.plot_model(Sequential([Input((None, 3)), layers.LSTM(4)]), path)
+    >>> path.read_text().startswith("digraph")
+    True
     """
     if expand_nested:
         raise ValueError("expand_nested=True is not supported: plot the inner model by itself")

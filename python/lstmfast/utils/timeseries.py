@@ -21,6 +21,14 @@ class TimeseriesDataset:
 
     Made by `timeseries_dataset_from_array`. A batch is copied out of the series when it is asked for, so that the
     windows take no memory together. Batches are ``(windows, targets)``, or windows alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmfast.utils import timeseries_dataset_from_array
+    >>> dataset = timeseries_dataset_from_array(np.arange(10.0), None, sequence_length=4, batch_size=3)
+    >>> len(dataset), dataset[0].tolist()[0], dataset[2].shape
+    (3, [0.0, 1.0, 2.0, 3.0], (1, 4))
     """
 
     def __init__(
