@@ -112,6 +112,18 @@ class Objective:
                 named[take(f"{prefix}weighted_{metric.name}" if name in counts else name)] = metric
         return list(named.items())
 
+    def loss_trackers(self, model: Model) -> list[metrics.Metric]:
+        """The means of the outputs' losses as metrics, where there are several."""
+        from .tracked import LossTracker
+
+        if not self._several:
+            return []
+        return [
+            LossTracker(model, f"{output.name}_loss", number)
+            for number, output in enumerate(self.outputs)
+            if output.loss is not None
+        ]
+
     # --- a batch
 
     def compute(
@@ -135,14 +147,16 @@ class Objective:
                     if output.fused_step is not None:
                         fused: Any = loss
                         value, dy, pred = fused.value_grad_and_pred(y, pred, weight, mask)
-                    else:
+                    elif gradients:
                         value, dy = loss.value_and_grad(y, pred, weight, mask)
+                    else:
+                        value = loss(y, pred, weight, mask)
                     value = float(value.sum() if isinstance(value, np.ndarray) else value)
                     if self._several:
                         output.total += value * len(pred) * self.share
                     if output.weight != 1.0:
                         value *= output.weight
-                        dy = dy * np.float32(output.weight)
+                        dy = dy * np.float32(output.weight) if gradients else None
                     total += value
                 if output.metrics or output.weighted_metrics:
                     if self.share == 1.0:
@@ -202,7 +216,10 @@ class Objective:
         first = ["loss"]
         if self._several:
             first += [f"{o.name}_loss" for o in self.outputs if o.loss is not None]
-        order = first + [name for name in logs if name not in first]
+        # With one output in the order of `compile`; with several, as in Keras, by their names.
+        own = [] if len(self.outputs) > 1 else [name for name, _ in self.named_metrics]
+        order = [*first, *own]
+        order += [name for name in sorted(logs) if name not in order]
         values = [logs[name] for name in order]
         return values[0] if len(values) == 1 else values
 
