@@ -252,3 +252,45 @@ def test_variables_are_numbers_and_arrays():
         a[0][0] = 7
     schedule = lf.optimizers.schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3])
     assert schedule(lf.Variable(2, dtype="int64")) == 0.2
+
+
+@pytest.mark.parametrize(
+    "loss", [{"p": ["mse"], "q": "mae"}, [["mse"], "mae"], {"p": "mse", "q": ["mae"]}, ["mse", ["mae"]]]
+)
+def test_a_loss_may_stand_in_a_list_of_one(loss):
+    results = []
+    for K in (lf, keras):
+        a = K.layers.Input((4,), name="a")
+        model = K.Model(a, [K.layers.Dense(2, kernel_initializer="ones", name=n)(a) for n in "pq"])
+        if isinstance(loss, dict):
+            model = K.Model(a, dict(zip("pq", model.outputs, strict=True)))
+        model.compile("sgd", loss)
+        y = [Y[:, :2], Y[:, 1:]]
+        results.append(
+            model.fit(X, dict(zip("pq", y, strict=True)) if isinstance(loss, dict) else y, verbose=0)
+        )
+    assert list(results[0].history) == list(results[1].history)
+    for name, values in results[0].history.items():
+        close(values, results[1].history[name])
+    with pytest.raises(ValueError, match="one loss for the output 'p'"):
+        model = two(lf)
+        model.compile("sgd", {"p": ["mse", "mae"], "q": "mse"})
+        model.fit(XS, YS, verbose=0)
+
+
+def test_tensors_are_added_subtracted_and_multiplied():
+    outputs = []
+    for K in (lf, keras):
+        a, b = K.layers.Input((4,)), K.layers.Input((4,))
+        outputs.append(K.Model([a, b], [a + b, a - b, a * b, (a + b) * b]).predict([X, X[::-1]], verbose=0))
+    for ours, theirs in zip(*outputs, strict=True):
+        close(ours, theirs)
+    with pytest.raises(TypeError):
+        lf.Input((4,)) + "a"
+
+
+def test_output_shape_of_a_sequential_model_without_an_input():
+    for K in (lf, keras):
+        model = K.Sequential([K.layers.LSTM(3, return_sequences=True), K.layers.Dense(2)])
+        assert model.compute_output_shape((None, 5, 4)) == (None, 5, 2)
+        assert not model.built

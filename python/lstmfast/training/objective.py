@@ -74,7 +74,7 @@ class Objective:
         self.outputs = []
         for k, (name, slot) in enumerate(zip(names, executor.output_slots, strict=True)):
             y_shape = self.y_shapes[k]
-            loss = losses.resolve(chosen[k], y_shape, shapes[k])
+            loss = losses.resolve(_only(chosen[k], name), y_shape, shapes[k])
             fused = None
             if loss is not None and getattr(loss, "fused_activation", None) is not None:
                 fused = executor.fusable(k, loss.fused_activation)  # type: ignore[arg-type]
@@ -253,13 +253,24 @@ def _per_output(given: Any, names: list[str], what: str) -> list[Any]:
     if isinstance(given, dict) and "class_name" not in given:
         unknown = [name for name in given if name not in names]
         if unknown:
-            raise ValueError(f"Expected keys {names} in {what} dict, but found {what}.keys()={list(given)}")
+            raise ValueError(
+                f"Invalid `{what}`: Expected keys {names} in {what} dict, but found {what}.keys()={list(given)}"
+            )
         return [given.get(name) for name in names]
     if isinstance(given, (list, tuple)):
         if len(given) != len(names):
             raise ValueError(f"{what} has {len(given)} entries, the model has {len(names)} outputs {names}")
         return list(given)
     return [given] * len(names)
+
+
+def _only(loss: Any, output: str) -> Any:
+    """An output's loss, which may stand in a list of one."""
+    if not isinstance(loss, (list, tuple)):
+        return loss
+    if len(loss) != 1:
+        raise ValueError(f"loss: expected one loss for the output {output!r}, got {len(loss)}: {loss}")
+    return loss[0]
 
 
 def _loss_weights(given: Any, names: list[str], chosen: list[Any]) -> list[float]:
