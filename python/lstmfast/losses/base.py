@@ -189,7 +189,10 @@ class Loss:
         if sample_weight is not None:
             weights = weights * aligned(numeric(sample_weight, "sample_weight"), shape, "sample_weight")
         if reduction == "mean_with_sample_weight":
-            divisor = _given_total([w for w in (mask, sample_weight) if w is not None], len(shape))
+            divisor = float(weights.sum())
+            if mask is None and np.shape(sample_weight)[len(shape) - 1 : len(shape)] == (1,):
+                # As in Keras: a weight (B, 1) for all steps of a sample counts once.
+                divisor = float(numeric(sample_weight, "sample_weight").sum())
         weights = weights * np.float32(1.0 / divisor if divisor else 0.0)
         return np.ascontiguousarray(weights.reshape(-1), np.float32)
 
@@ -233,17 +236,6 @@ class Loss:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
-
-
-def _given_total(weights: list[Any], ndim: int) -> float:
-    """The sum of weights as they were given: as in Keras one for each sample counts once, however many steps it has."""
-    arrays = [np.asarray(w, np.float32) for w in weights]
-    arrays = [a[..., 0] if a.ndim > ndim and a.shape[-1] == 1 else a for a in arrays]
-    rank = max(a.ndim for a in arrays)
-    total: Array = np.ones((1,) * rank, np.float32)
-    for a in arrays:
-        total = total * a.reshape(a.shape + (1,) * (rank - a.ndim))
-    return float(total.sum())
 
 
 class RowLoss(Loss):
