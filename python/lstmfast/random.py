@@ -103,6 +103,10 @@ class SeedGenerator:
         self._initial_seed = None if seed is None else int(seed)
         self.generator = generator(make_default_seed() if seed is None else int(seed))
 
+    def next(self, ordered: bool = True) -> np.ndarray[Any, np.dtype[np.uint32]]:
+        """Two random numbers to seed another generator with, new ones with each call; they always come in order."""
+        return self.generator.integers(0, 2**32, 2, np.uint32)
+
     def get_config(self) -> dict[str, Any]:
         return {"seed": self._initial_seed, "name": self.name}
 

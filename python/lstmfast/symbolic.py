@@ -53,11 +53,30 @@ class KerasTensor:
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("a symbolic KerasTensor cannot be iterated over")
 
+    # Sums, differences and products of two tensors are Keras's merge layers; with numbers there is Lambda.
+
+    def __add__(self, other: Any) -> Any:
+        return _merged("Add", self, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return _merged("Subtract", self, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return _merged("Multiply", self, other)
+
     def __bool__(self) -> bool:
         raise TypeError("a symbolic KerasTensor has no truth value")
 
     def __repr__(self) -> str:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
+def _merged(layer: str, a: KerasTensor, b: Any) -> Any:
+    if not isinstance(b, KerasTensor):
+        return NotImplemented
+    from . import layers
+
+    return getattr(layers, layer)()([a, b])
 
 
 class Node:

@@ -35,6 +35,8 @@ class Variable:
         Whether optimizers change it.
     regularizer, constraint : callable, optional
         Penalty added to the loss; projection applied after each step.
+    dtype : str, optional
+        Convert to it first; of the floating types there is only float32.
 
     Attributes
     ----------
@@ -76,8 +78,9 @@ class Variable:
         trainable: bool = True,
         regularizer: Callable[..., Any] | None = None,
         constraint: Callable[..., Any] | None = None,
+        dtype: Any = None,
     ) -> None:
-        data = np.array(value, order="C")
+        data = np.array(value, dtype, order="C")
         if data.dtype.kind not in "fiub":
             raise TypeError(f"value of variable {name!r} must be numeric, got dtype {data.dtype}")
         self._data: Array = data.astype(np.float32, copy=False) if data.dtype.kind == "f" else data
@@ -192,5 +195,98 @@ class Variable:
         """Forget the gradient; the buffer is kept and not cleared."""
         self._grad_live = False
 
+    # --- use as an array or a number: everything but ==, which tells variables apart
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.value[index]
+
+    def __float__(self) -> float:
+        return float(self._data)
+
+    def __int__(self) -> int:
+        return int(self._data)
+
+    def __index__(self) -> int:
+        return int(self._data.item().__index__())
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data.item(), spec) if spec else str(self)
+
+    def __neg__(self) -> Any:
+        return -self._data
+
+    def __abs__(self) -> Any:
+        return abs(self._data)
+
+    def __add__(self, other: Any) -> Any:
+        return self._data + _plain(other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _plain(other) + self._data
+
+    def __sub__(self, other: Any) -> Any:
+        return self._data - _plain(other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _plain(other) - self._data
+
+    def __mul__(self, other: Any) -> Any:
+        return self._data * _plain(other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _plain(other) * self._data
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._data / _plain(other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _plain(other) / self._data
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._data // _plain(other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _plain(other) // self._data
+
+    def __mod__(self, other: Any) -> Any:
+        return self._data % _plain(other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return _plain(other) % self._data
+
+    def __pow__(self, other: Any) -> Any:
+        return self._data ** _plain(other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return _plain(other) ** self._data
+
+    def __matmul__(self, other: Any) -> Any:
+        return self._data @ _plain(other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _plain(other) @ self._data
+
+    def __lt__(self, other: Any) -> Any:
+        return self._data < _plain(other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._data <= _plain(other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._data > _plain(other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._data >= _plain(other)
+
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def _plain(other: Any) -> Any:
+    return other._data if isinstance(other, Variable) else other

@@ -301,27 +301,27 @@ class CallbackList(Callback):
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_batch_begin"):
-            hook(batch, logs)
+            hook(batch, {} if logs is None else logs)
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_batch_end"):
-            hook(batch, logs)
+            hook(batch, {} if logs is None else logs)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_epoch_begin"):
-            hook(epoch, logs)
+            hook(epoch, {} if logs is None else logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_epoch_end"):
-            hook(epoch, logs)
+            hook(epoch, {} if logs is None else logs)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_train_batch_begin"):
-            hook(batch, logs)
+            hook(batch, {} if logs is None else logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_train_batch_end"):
-            hook(batch, logs)
+            hook(batch, {} if logs is None else logs)
 
     def on_gradients(self, batch: int, gradients: list[Any], logs: Logs | None = None) -> Any:
         count = len(gradients)
@@ -344,43 +344,43 @@ class CallbackList(Callback):
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_test_batch_begin"):
-            hook(batch, logs)
+            hook(batch, {} if logs is None else logs)
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_test_batch_end"):
-            hook(batch, logs)
+            hook(batch, {} if logs is None else logs)
 
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_predict_batch_begin"):
-            hook(batch, logs)
+            hook(batch, {} if logs is None else logs)
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         for hook in self._of("on_predict_batch_end"):
-            hook(batch, logs)
+            hook(batch, {} if logs is None else logs)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         for hook in self._of("on_train_begin"):
-            hook(logs)
+            hook({} if logs is None else logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         for hook in self._of("on_train_end"):
-            hook(logs)
+            hook({} if logs is None else logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         for hook in self._of("on_test_begin"):
-            hook(logs)
+            hook({} if logs is None else logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         for hook in self._of("on_test_end"):
-            hook(logs)
+            hook({} if logs is None else logs)
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         for hook in self._of("on_predict_begin"):
-            hook(logs)
+            hook({} if logs is None else logs)
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
         for hook in self._of("on_predict_end"):
-            hook(logs)
+            hook({} if logs is None else logs)
 
 
 #: A step of training calls these as well.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,12 @@ import numpy as np
 from .base import Callback, Logs
 
 __all__ = ["EarlyStopping", "MonitorCallback", "ReduceLROnPlateau"]
+
+
+def each_metric(model: Any) -> Iterator[Any]:
+    """The model's metrics, those of `compile` one by one."""
+    for metric in getattr(model, "metrics", None) or ():
+        yield from getattr(metric, "metrics", None) or (metric,)
 
 
 class MonitorCallback(Callback):
@@ -60,7 +66,7 @@ class MonitorCallback(Callback):
         name = self.monitor.removeprefix("val_")
         if name == "loss":
             return operator.lt
-        for metric in getattr(self.model, "metrics", None) or ():
+        for metric in each_metric(self.model):
             if getattr(metric, "name", None) == name:
                 direction = getattr(metric, "_direction", None)
                 if direction is not None:

@@ -23,7 +23,8 @@ class Loss:
     """Base of all losses.
 
     A loss gives one value for each sample (and time step); `reduction` makes one number of them. A subclass
-    writes `call_and_grad`, and `get_config` if it has arguments of its own.
+    writes `call_and_grad`, and `get_config` if it has arguments of its own. One with Keras's ``call(y_true,
+    y_pred)`` alone gives values, also in `evaluate`, but no gradients to train with.
 
     Parameters
     ----------
@@ -105,7 +106,12 @@ class Loss:
         mask: npt.ArrayLike | None = None,
     ) -> Any:
         """The loss: a float32, or an array with reduction "none". Arguments as for `value_and_grad`."""
-        return self.value_and_grad(y_true, y_pred, sample_weight, mask)[0]
+        cls = type(self)
+        if cls.call is Loss.call or cls.call_and_grad is not Loss.call_and_grad:
+            return self.value_and_grad(y_true, y_pred, sample_weight, mask)[0]
+        values = np.asarray(self.call(np.asarray(y_true), np.asarray(y_pred, np.float32)), np.float32)
+        weights = self._weights(values.shape, sample_weight, mask)
+        return self._reduce(values.reshape(-1), weights, values.shape, y_true)
 
     def value_and_grad(
         self,
@@ -184,6 +190,9 @@ class Loss:
             weights = weights * aligned(numeric(sample_weight, "sample_weight"), shape, "sample_weight")
         if reduction == "mean_with_sample_weight":
             divisor = float(weights.sum())
+            if mask is None and np.shape(sample_weight)[len(shape) - 1 : len(shape)] == (1,):
+                # As in Keras: a weight (B, 1) for all steps of a sample counts once.
+                divisor = float(numeric(sample_weight, "sample_weight").sum())
         weights = weights * np.float32(1.0 / divisor if divisor else 0.0)
         return np.ascontiguousarray(weights.reshape(-1), np.float32)
 
@@ -300,7 +309,10 @@ class RowLoss(Loss):
         return np.ascontiguousarray(y, np.float32), p, p.shape[:-1]
 
     def _misfit(self, y_shape: Sequence[int], p_shape: Sequence[int | None]) -> str:
-        return f"y_true: expected shape {tuple(p_shape)} as y_pred has for loss {self.name!r}, got {y_shape}"
+        return (
+            f"y_true: expected shape {tuple(p_shape)} as y_pred has for loss {self.name!r} (they must "
+            f"have the same shape), got {y_shape}"
+        )
 
     @staticmethod
     def _same_rank(y: Array, p: Array, weight_rank: int) -> tuple[Array, Array]:

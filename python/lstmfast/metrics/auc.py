@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from .. import activations
 from .base import Array, Metric
-from .thresholds import Counts, count, ratio, spread_evenly
+from .thresholds import ALL_COUNTS, Counts, HasCounts, count, ratio, spread_evenly
 
 __all__ = ["AUC"]
 
 _EPSILON = 1e-7  # keras.config.epsilon()
 
 
-class AUC(Metric):
+class AUC(HasCounts, Metric):
     """Area under the ROC or the precision-recall curve, approximated by a sum over thresholds.
 
     Parameters
@@ -48,6 +48,8 @@ class AUC(Metric):
     """
 
     _direction = "up"
+    _state = ALL_COUNTS
+    _labels: int | None = None  # how many the first batch had
 
     def __init__(
         self,
@@ -101,9 +103,12 @@ class AUC(Metric):
         return list(self._thresholds)
 
     def reset_state(self) -> None:
-        self.counts = Counts.zeros((self.num_thresholds,) + ((1,) if self.multi_label else ()))
+        labels: tuple[int, ...] = (self.num_labels or self._labels or 1,) if self.multi_label else ()
+        self.counts = Counts.zeros((self.num_thresholds, *labels))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        if self.multi_label and np.ndim(y_pred) == 2:
+            self._labels = np.shape(y_pred)[1]
         self.counts += count(
             y_true,
             activations.sigmoid(y_pred) if self._from_logits else y_pred,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,34 @@ import numpy.typing as npt
 from .. import initializers
 from ..utils.naming import unique_name
 from ..variables import Variable
+from .state import StateVariable, swapped, tracked
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum", "same_rank"]
 
 Array = npt.NDArray[Any]
+
+
+_DTYPES = (
+    *("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64", "bool"),
+)
+
+
+def checked_dtype(dtype: Any) -> str:
+    """The name of a metric's type; float32 for None."""
+    if dtype is None:
+        return "float32"
+    if isinstance(dtype, dict):  # a dtype policy of a Keras file
+        dtype = dtype.get("config", {}).get("name")
+    name = {"int": "int32", "float": "float32"}.get(dtype, dtype) if isinstance(dtype, str) else dtype
+    if not isinstance(name, str):
+        try:
+            name = np.dtype(name).name
+        except TypeError:
+            name = None
+    if name not in _DTYPES:
+        raise ValueError(f"dtype: expected one of {_DTYPES}, got {dtype!r}")
+    return str(name)
 
 
 class Metric:
@@ -27,9 +51,15 @@ class Metric:
     Parameters
     ----------
     dtype : str, optional
-        Only "float32".
+        Any of NumPy's real types: `dtype` and configurations say it, as in Keras. Numbers are added up in double
+        precision whatever it is.
     name : str, optional
         The class's name in snake case by default.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is no type.
 
     Examples
     --------
@@ -52,32 +82,86 @@ class Metric:
     #: "up" or "down": what an improvement is. Callbacks that watch the metric ask for it.
     _direction: str | None = None
 
+    #: What a built-in metric keeps in plain attributes: (name of the variable, attribute).
+    _state: ClassVar[tuple[tuple[str, str], ...]] = ()
+
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
-        if dtype not in (None, "float32"):
-            raise ValueError(f"dtype: expected 'float32' or None, got {dtype!r}")
+        self._dtype = checked_dtype(dtype)
         self.name = name or unique_name(type(self).__name__)
         self._variables: list[Variable] = []
 
     @property
     def dtype(self) -> str:
-        return "float32"
+        return self._dtype
 
     @property
-    def variables(self) -> list[Variable]:
-        """What `add_variable` made; built-in metrics keep their state in numbers."""
-        return self._variables[:]
+    def variables(self) -> list[Variable | StateVariable]:
+        """The state: what `add_variable` made, and that of metrics among the attributes.
+
+        Built-in metrics keep theirs in numbers, which these variables read and write.
+        """
+        made: list[Variable | StateVariable] = [StateVariable(self, *names) for names in self._state]
+        made += self._variables
+        for value in tracked(self, (Metric, Variable)):
+            if isinstance(value, Metric):
+                made += value.variables
+            elif not any(value is v for v in made):
+                made.append(value)
+        return made
 
     def add_variable(
-        self, shape: Sequence[int] = (), initializer: Any = None, dtype: Any = None, name: str | None = None
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = None,
+        dtype: Any = None,
+        aggregation: str | None = "sum",
+        name: str | None = None,
     ) -> Variable:
-        """A variable for the state of a metric of one's own."""
+        """A variable for the state of a metric of one's own.
+
+        Parameters
+        ----------
+        shape : sequence of int
+        initializer : str, Initializer or callable, optional
+            Zeros by default.
+        dtype : str, optional
+            float32 by default.
+        aggregation : str, optional
+            How Keras joins the variable's copies on several devices; here there is one.
+        name : str, optional
+        """
         make = initializers.get(initializer) or initializers.Zeros()
         variable = Variable(make(tuple(shape), dtype), name=name or "variable", trainable=False)
         variable.path = f"{self.name}/{variable.name}"
         self._variables.append(variable)
         return variable
 
-    add_weight = add_variable
+    def add_weight(
+        self, shape: Sequence[int] = (), initializer: Any = None, dtype: Any = None, name: str | None = None
+    ) -> Variable:
+        """`add_variable` under its older name."""
+        return self.add_variable(shape, initializer, dtype, name=name)
+
+    # --- without a state of its own
+
+    def stateless_update_state(
+        self, metric_variables: Sequence[Any], *args: Any, **kwargs: Any
+    ) -> list[Array]:
+        """What `update_state` would make of these values of `variables`; the metric itself stays as it is."""
+        with swapped(self, metric_variables) as variables:
+            self.update_state(*args, **kwargs)
+            return [v.numpy() for v in variables]
+
+    def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
+        """`result` for these values of `variables`."""
+        with swapped(self, metric_variables):
+            return self.result()
+
+    def stateless_reset_state(self) -> list[Array]:
+        """The values of `variables` after `reset_state`; the metric itself stays as it is."""
+        with swapped(self) as variables:
+            self.reset_state()
+            return [v.numpy() for v in variables]
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Take a batch in: ``(y_true, y_pred, sample_weight=None)``, for means of plain values ``(values,
@@ -95,15 +179,15 @@ class Metric:
 
     def reset_state(self) -> None:
         """Forget all batches."""
-        for variable in self._variables:
-            variable.assign(np.zeros(variable.shape))
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.update_state(*args, **kwargs)
         return self.result()
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": "float32"}
+        return {"name": self.name, "dtype": self.dtype}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Metric:
@@ -125,6 +209,8 @@ class Mean(Metric):
     >>> mean.result()
     5.0
     """
+
+    _state = (("total", "total"), ("count", "count"))
 
     def __init__(self, name: str = "mean", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -172,6 +258,8 @@ class Sum(Metric):
     >>> Sum()([1.0, 2.0, 3.0], sample_weight=[1.0, 1.0, 0.0])
     3.0
     """
+
+    _state = (("total", "total"),)
 
     def __init__(self, name: str = "sum", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -269,10 +357,14 @@ class NamedMean(MeanMetricWrapper):
     _function: Callable[..., Any]
 
     def __init__(self, name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
+        if kwargs and type(self).__init__ is NamedMean.__init__:
+            raise TypeError(
+                f"{type(self).__name__}: expected the arguments name and dtype, got {sorted(kwargs)}"
+            )
         super().__init__(type(self)._function, name=name or self.default_name, dtype=dtype, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": "float32"}
+        return {"name": self.name, "dtype": self.dtype}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Metric:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .base import Array, Metric
-from .thresholds import Counts, count, spread_evenly
+from .thresholds import ALL_COUNTS, Counts, HasCounts, count, spread_evenly
 
 __all__ = [
     "FalseNegatives",
@@ -28,7 +28,7 @@ __all__ = [
 _NEVER = -1e10  # below every prediction: with top_k the k best count, whatever their size
 
 
-class _Thresholded(Metric):
+class _Thresholded(HasCounts, Metric):
     """Counts at given thresholds. `counts` holds TP, FP, TN, FN, each with one entry a threshold."""
 
     def __init__(
@@ -46,8 +46,12 @@ class _Thresholded(Metric):
         if thresholds is None:
             self.thresholds = [0.5 if top_k is None else _NEVER]
         else:
-            self.thresholds = list(np.atleast_1d(np.asarray(thresholds, np.float64)).tolist())
-            wrong = [t for t in self.thresholds if not 0 <= t <= 1]
+            self.thresholds = (
+                list(thresholds)
+                if isinstance(thresholds, (list, tuple))
+                else (list(np.atleast_1d(np.asarray(thresholds)).tolist()))
+            )
+            wrong = [t for t in self.thresholds if t is None or not 0 <= t <= 1]
             if wrong:
                 raise ValueError(f"Threshold values must be in [0, 1]. Received: {wrong}")
         self._evenly = spread_evenly(self.thresholds)
@@ -97,6 +101,7 @@ class TruePositives(_Count):
     """
 
     _which = "tp"
+    _state = (("accumulator", "counts.tp"),)
 
 
 class FalsePositives(_Count):
@@ -110,6 +115,7 @@ class FalsePositives(_Count):
     """
 
     _which = "fp"
+    _state = (("accumulator", "counts.fp"),)
 
 
 class TrueNegatives(_Count):
@@ -123,6 +129,7 @@ class TrueNegatives(_Count):
     """
 
     _which = "tn"
+    _state = (("accumulator", "counts.tn"),)
 
 
 class FalseNegatives(_Count):
@@ -136,6 +143,7 @@ class FalseNegatives(_Count):
     """
 
     _which = "fn"
+    _state = (("accumulator", "counts.fn"),)
 
 
 class Precision(_Thresholded):
@@ -160,6 +168,7 @@ class Precision(_Thresholded):
     """
 
     _direction = "up"
+    _state = (ALL_COUNTS[0], ALL_COUNTS[1])
 
     def result(self) -> Any:
         return self._one_or_all(self.counts.precision())
@@ -180,6 +189,7 @@ class Recall(_Thresholded):
     """
 
     _direction = "up"
+    _state = (ALL_COUNTS[0], ALL_COUNTS[3])
 
     def result(self) -> Any:
         return self._one_or_all(self.counts.recall())
@@ -193,6 +203,7 @@ class _AtLeast(_Thresholded):
     """The best of one ratio over all thresholds where another reaches a value."""
 
     _direction = "up"
+    _state = ALL_COUNTS
     _value_name: str
     _required: str  # methods of Counts
     _wanted: str

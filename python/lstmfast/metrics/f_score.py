@@ -49,6 +49,13 @@ class FBetaScore(Metric):
     """
 
     _direction = "up"
+    _shape: tuple[int, ...] | None = None  # of the counts, known from the first batch on
+    _state = (
+        ("true_positives", "true_positives"),
+        ("false_positives", "false_positives"),
+        ("false_negatives", "false_negatives"),
+        ("intermediate_weights", "intermediate_weights"),
+    )
 
     def __init__(
         self,
@@ -87,8 +94,13 @@ class FBetaScore(Metric):
         self.threshold = threshold
         self.reset_state()
 
+    @property
+    def variables(self) -> list[Any]:
+        """The counts, once a batch has shown how many classes there are."""
+        return [] if self._shape is None else super().variables
+
     def reset_state(self) -> None:
-        nothing: Array = np.zeros(())
+        nothing: Array = np.zeros(self._shape or ())
         self.true_positives = self.false_positives = self.false_negatives = nothing
         self.intermediate_weights = nothing
 
@@ -101,8 +113,13 @@ class FBetaScore(Metric):
             )
         if y.shape != p.shape:
             raise ValueError(f"y_true: expected shape {p.shape} as y_pred has, got {y.shape}")
-        known = self.true_positives.shape
+        known = self._shape
         if known and known != p.shape[1:]:
+            if not (self.true_positives.any() or self.false_positives.any() or self.false_negatives.any()):
+                self._shape = p.shape[1:]  # nothing is counted: others may come
+                self.reset_state()
+                self.update_state(y_true, y_pred, sample_weight)
+                return
             raise ValueError(f"y_pred: expected {known[0]} classes as before, got {p.shape[1]}")
         if self.threshold is None:
             chosen = (p >= p.max(axis=1, keepdims=True, initial=-np.inf)) & (np.abs(p) > 1e-9)
@@ -119,6 +136,7 @@ class FBetaScore(Metric):
         def counted(what: Array) -> Array:
             return np.asarray((what * weights[:, None]).sum(axis=axis))
 
+        self._shape = () if axis is None else p.shape[1:]
         self.true_positives = self.true_positives + counted(chosen * y)
         self.false_positives = self.false_positives + counted(chosen * (1 - y))
         self.false_negatives = self.false_negatives + counted(~chosen * y)

@@ -16,7 +16,6 @@ __all__ = ["BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
 Array = npt.NDArray[Any]
 
 _EPSILON = 1e-7  # keras.config.epsilon()
-_DTYPES = (None, "float32", "int", "int32", "int64")
 
 
 class IoU(Metric):
@@ -53,6 +52,7 @@ class IoU(Metric):
     """
 
     _direction = "up"
+    _state = (("total_confusion_matrix", "total_cm"),)
 
     def __init__(
         self,
@@ -65,10 +65,7 @@ class IoU(Metric):
         sparse_y_pred: bool = True,
         axis: int = -1,
     ) -> None:
-        if dtype not in _DTYPES:
-            raise ValueError(f"dtype: expected one of {_DTYPES}, got {dtype!r}")
-        super().__init__(name=name)
-        self._given_dtype = "int32" if dtype in (None, "int") else dtype
+        super().__init__(name=name, dtype="int32" if dtype is None else dtype)
         self.num_classes = num_classes
         self.target_class_ids = list(target_class_ids)
         if max(self.target_class_ids) >= num_classes or min(self.target_class_ids) < 0:
@@ -113,7 +110,7 @@ class IoU(Metric):
     def _config(self, *names: str) -> dict[str, Any]:
         return {
             "name": self.name,
-            "dtype": self._given_dtype,
+            "dtype": self.dtype,
             **{name: getattr(self, name) for name in names},
         }
 

@@ -15,6 +15,15 @@ from .base import same_rank
 Array = npt.NDArray[Any]
 
 
+#: As a metric's variables: (name, attribute) of `Metric._state`.
+ALL_COUNTS = (
+    ("true_positives", "counts.tp"),
+    ("false_positives", "counts.fp"),
+    ("true_negatives", "counts.tn"),
+    ("false_negatives", "counts.fn"),
+)
+
+
 @dataclass
 class Counts:
     """Weighted counts, each with one entry a threshold (and a label)."""
@@ -43,6 +52,32 @@ class Counts:
 
     def specificity(self) -> Array:
         return ratio(self.tn, self.tn + self.fp)
+
+
+class HasCounts:
+    """A metric whose state is `counts`."""
+
+    counts: Counts
+
+    @property
+    def true_positives(self) -> Array:
+        """Weights of labels 1 predicted above each threshold."""
+        return self.counts.tp
+
+    @property
+    def false_positives(self) -> Array:
+        """Weights of labels 0 predicted above each threshold."""
+        return self.counts.fp
+
+    @property
+    def true_negatives(self) -> Array:
+        """Weights of labels 0 predicted below each threshold."""
+        return self.counts.tn
+
+    @property
+    def false_negatives(self) -> Array:
+        """Weights of labels 1 predicted below each threshold."""
+        return self.counts.fn
 
 
 def ratio(a: Array, b: Array) -> Array:

@@ -269,6 +269,17 @@ class SparseCategoricalCrossentropy(NamedMean):
         self.ignore_class = ignore_class
         self.axis = axis
 
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        if self.ignore_class is not None and sample_weight is not None:
+            # As in Keras: with weights what is ignored weighs nothing, without it counts as a loss of 0.
+            counted = np.asarray(y_true) != self.ignore_class
+            weights = np.asarray(sample_weight, np.float32)
+            if counted.ndim > weights.ndim and counted.shape[-1] == 1:
+                counted = counted[..., 0]
+            weights = weights.reshape(weights.shape + (1,) * (counted.ndim - weights.ndim))
+            sample_weight = weights * counted
+        super().update_state(y_true, y_pred, sample_weight)
+
     def get_config(self) -> dict[str, Any]:
         extra = {"from_logits": self.from_logits, "ignore_class": self.ignore_class, "axis": self.axis}
         return {**super().get_config(), **extra}
@@ -353,6 +364,14 @@ class R2Score(Metric):
     """
 
     _direction = "up"
+    _shape: tuple[int, ...] | None = None  # of the sums, known from the first batch on
+    _state = (
+        ("num_samples", "num_samples"),
+        ("squared_sum", "squared_sum"),
+        ("sum", "sum"),
+        ("residual", "residual"),
+        ("count", "count"),
+    )
 
     def __init__(
         self,
@@ -377,9 +396,15 @@ class R2Score(Metric):
         self.num_regressors = num_regressors
         self.reset_state()
 
+    @property
+    def variables(self) -> list[Any]:
+        """The number of samples; and the sums, once a batch has shown how many outputs there are."""
+        made = super().variables
+        return made[:1] if self._shape is None else made
+
     def reset_state(self) -> None:
         self.num_samples = 0
-        nothing: Array = np.zeros(())
+        nothing: Array = np.zeros(self._shape or ())
         self.sum = self.squared_sum = self.residual = self.count = nothing
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -391,6 +416,7 @@ class R2Score(Metric):
             )
         weights = np.asarray(1.0 if sample_weight is None else sample_weight, np.float64)
         weights = np.broadcast_to(weights[:, None] if weights.ndim == 1 else weights, a.shape)
+        self._shape = a.shape[1:]
         self.sum = self.sum + (a * weights).sum(axis=0)
         self.squared_sum = self.squared_sum + (a * a * weights).sum(axis=0)
         self.residual = self.residual + (np.square(a - b) * weights).sum(axis=0)

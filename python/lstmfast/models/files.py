@@ -21,7 +21,8 @@ class ModelFiles:
     # --- copies and pickles: the optimizer's native part is made anew
 
     def __getstate__(self: Any) -> dict[str, Any]:
-        state: dict[str, Any] = {**Layer.__getstate__(self), "_train": None, "_objective": None}
+        state: dict[str, Any] = {**Layer.__getstate__(self), "_train": None}
+        state.update(_objective=None, _trackers=None)
         optimizer = self.optimizer
         if getattr(optimizer, "built", False):
             arrays = [variable.numpy() for variable in optimizer.variables]
@@ -49,13 +50,20 @@ class ModelFiles:
     def get_build_config(self: Any) -> dict[str, Any] | None:
         return None if self._build_shape is None else {"input_shape": self._build_shape}
 
-    def save(self: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save(
+        self: Any, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: bool | None = None
+    ) -> None:
         """Write the model to a file; see `lstmfast.saving.save_model`."""
         from ..saving import save_model
 
-        save_model(self, filepath, overwrite=overwrite)
+        save_model(self, filepath, overwrite=overwrite, zipped=zipped)
 
-    def save_weights(self: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save_weights(
+        self: Any,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        max_shard_size: float | None = None,
+    ) -> None:
         """Write the weights alone.
 
         Parameters
@@ -65,6 +73,8 @@ class ModelFiles:
             Keras does it), ``.npz`` NumPy's, anything else safetensors.
         overwrite : bool
             Whether an existing file may be replaced.
+        max_shard_size : None
+            Must be None: Keras's weights in several files are not written.
 
         Raises
         ------
@@ -82,6 +92,8 @@ class ModelFiles:
         """
         from .weights import save_weights
 
+        if max_shard_size is not None:
+            raise ValueError(f"max_shard_size must be None, weights are one file, got {max_shard_size!r}")
         save_weights(self, filepath, overwrite)
 
     def load_weights(self: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:

@@ -430,12 +430,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
 
     @property
     def metrics_names(self) -> list[str]:
-        """Names as Keras gives them: the loss, all other metrics together, losses of several outputs once known."""
-        if not self.compiled:
-            return []
-        known = [] if self._objective is None else self._objective.logs()
-        losses = [f"{name}_loss" for name in self.output_names] if known else []
-        return ["loss", "compile_metrics", *(name for name in losses if name in known)]
+        """Names of `metrics`."""
+        return [metric.name for metric in self.metrics]
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Loss and metrics over the batches since they were last reset, by name.

@@ -190,6 +190,14 @@ class Sequential(Model):
         self._stack, self._outputs = [start, *self._stack], outputs
         self._update()
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape of the output for another input shape; the model need not be built."""
+        if self.built:
+            return super().compute_output_shape(input_shape)
+        for layer in self.layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
     def _build_for_data(self, x: Any) -> None:
         if isinstance(x, (list, tuple)) and len(x) == 1 and hasattr(x[0], "shape"):
             x = x[0]

@@ -251,6 +251,62 @@ class Optimizer(OptimizerState):
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement update_step()")
 
+    def assign(self, variable: Variable, value: Any) -> None:
+        """``variable.assign(value)``, for `update_step` of optimizers written for Keras."""
+        variable.assign(value)
+
+    def assign_add(self, variable: Variable, value: Any) -> None:
+        """``variable.assign_add(value)``."""
+        variable.assign_add(value)
+
+    def assign_sub(self, variable: Variable, value: Any) -> None:
+        """``variable.assign_sub(value)``."""
+        variable.assign_sub(value)
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss times `loss_scale_factor`, whose gradients `apply` scales back."""
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    def stateless_apply(
+        self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Sequence[Any]
+    ) -> tuple[list[Array], list[Array]]:
+        """What `apply` would make of these values of the model's variables and the optimizer's; both stay as they are.
+
+        Returns
+        -------
+        trainable_variables, optimizer_variables : list of ndarray
+
+        Raises
+        ------
+        ValueError
+            If the optimizer is not built, or the numbers of values do not fit.
+        """
+        if not self.built:
+            raise ValueError(
+                "To call `stateless_apply`, the optimizer must be built (i.e. its variables must have been created). "
+                "You can build it via `optimizer.build(trainable_variables)`."
+            )
+        for what, given, own in (
+            ("optimizer_variables", optimizer_variables, self._variables),
+            ("trainable_variables", trainable_variables, self._trainable),
+        ):
+            if len(given) != len(own):
+                raise ValueError(
+                    f"Argument `{what}` must be a list of arrays corresponding 1:1 to the optimizer's. Received "
+                    f"list with length {len(given)} but expected {len(own)} variables."
+                )
+        held = [*self._trainable, *self._variables]
+        before = [v.numpy() for v in held]
+        try:
+            for variable, value in zip(held, [*trainable_variables, *optimizer_variables], strict=True):
+                variable.assign(np.asarray(value))
+            self.apply(grads)
+            after = [v.numpy() for v in held]
+        finally:
+            for variable, old in zip(held, before, strict=True):
+                variable.assign(old)
+        return after[: len(self._trainable)], after[len(self._trainable) :]
+
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
         """Change variables by gradients that the caller has; None leaves a variable as it is.
 
@@ -275,7 +331,8 @@ class Optimizer(OptimizerState):
             raise ValueError(
                 f"grads: expected one for each of the {len(variables)} variables, got {len(grads)}"
             )
-        self.build(variables)
+        if not self.built:
+            self.build(variables)
         self._check_known(variables)
         checked = [
             None if g is None else v.check(np.asarray(g)) for g, v in zip(grads, variables, strict=True)
@@ -308,7 +365,33 @@ class Optimizer(OptimizerState):
                     "new optimizer instance."
                 )
 
+    def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
+        """Gradients as a step sees them, for those who clip by hand. The native group does it in a step."""
+        arrays = [None if g is None else np.asarray(g, np.float32) for g in grads]
+        if self.clipnorm and self.clipnorm > 0:
+            limits: list[Any] = [self.clipnorm] * len(arrays)
+            norms = [None if g is None else float(np.linalg.norm(g)) for g in arrays]
+        elif self.global_clipnorm and self.global_clipnorm > 0:
+            limits = [self.global_clipnorm] * len(arrays)
+            norms = [float(np.sqrt(sum(np.vdot(g, g) for g in arrays if g is not None)))] * len(arrays)
+        elif self.clipvalue and self.clipvalue > 0:
+            return [None if g is None else g.clip(-self.clipvalue, self.clipvalue) for g in arrays]
+        else:
+            return arrays
+        return [
+            g if g is None or not norm or norm <= limit else g * np.float32(limit / norm)
+            for g, norm, limit in zip(arrays, norms, limits, strict=True)
+        ]
+
     # ---- weight decay and averages
+
+    @property
+    def _model_variables_moving_average(self) -> list[Variable]:  # under Keras's name
+        return self._averages
+
+    @property
+    def _accumulated_gradients(self) -> list[Variable]:
+        return self._accumulators
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None

@@ -32,21 +32,6 @@ class ScalarVariable(Variable, np.lib.mixins.NDArrayOperatorsMixin):
     __slots__ = ()
     __hash__ = object.__hash__
 
-    def __float__(self) -> float:
-        return float(self._data)
-
-    def __int__(self) -> int:
-        return int(self._data)
-
-    def __bool__(self) -> bool:
-        return bool(self._data)
-
-    def __index__(self) -> int:
-        return int(self._data.item().__index__())
-
-    def __format__(self, spec: str) -> str:
-        return format(self._data.item(), spec) if spec else str(self)
-
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         return getattr(ufunc, method)(
             *(x._data if isinstance(x, ScalarVariable) else x for x in inputs), **options
@@ -125,18 +110,26 @@ class OptimizerState:
         return variable
 
     def add_variable(
-        self, shape: Sequence[int], initializer: Any = "zeros", name: str | None = None
+        self,
+        shape: Sequence[int],
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        aggregation: str | None = "none",
+        layout: Any = None,
+        name: str | None = None,
     ) -> Variable:
-        """A new variable of the optimizer's own."""
+        """A new variable of the optimizer's own; `aggregation` and `layout` are Keras's, for several devices."""
+        if layout is not None:
+            raise ValueError(f"layout: only None, there is one device, got {layout!r}")
         make = initializers.get(initializer) or initializers.Zeros()
-        return self._own(Variable(make(tuple(shape)), name=name or "variable", trainable=False))
+        return self._own(Variable(make(tuple(shape), dtype), name=name or "variable", trainable=False))
 
     def add_variable_from_reference(
         self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
     ) -> Variable:
         """One of the shape of a model's variable, named after it."""
         name = f"{reference_variable.path.replace('/', '_')}_{name or 'var'}"
-        variable = self.add_variable(reference_variable.shape, initializer, name)
+        variable = self.add_variable(reference_variable.shape, initializer, name=name)
         self._slots_of.setdefault(id(reference_variable), []).append(variable)
         return variable
 
@@ -160,7 +153,10 @@ class OptimizerState:
     def set_weights(self, weights: Sequence[npt.ArrayLike]) -> None:
         """Set all of `variables`, having checked all shapes."""
         if len(weights) != len(self._variables):
-            raise ValueError(f"weights: expected {len(self._variables)} arrays, got {len(weights)}")
+            raise ValueError(
+                f"You are calling `set_weights(weights)` on optimizer {self.name} with a weight list of length "
+                f"{len(weights)}, but the optimizer was expecting {len(self._variables)} weights."
+            )
         checked = [v.check(np.asarray(w)) for v, w in zip(self._variables, weights, strict=True)]
         for v, w in zip(self._variables, checked, strict=True):
             v.assign(w)

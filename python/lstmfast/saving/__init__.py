@@ -40,13 +40,17 @@ __all__ = [
     "get_registered_name",
     "get_registered_object",
     "load_model",
+    "load_weights",
     "register_keras_serializable",
     "save_model",
+    "save_weights",
     "serialize_keras_object",
 ]
 
 
-def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+def save_model(
+    model: Model, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: bool | None = None
+) -> None:
     """Save a whole model: configuration, weights, compile state and the optimizer's state.
 
     The file appears whole or not at all: on a full disk an older file at `filepath` stays as it was.
@@ -60,6 +64,8 @@ def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool =
         'lstmfast[keras]'``), one ending in ``.safetensors``, or without an ending, the native one.
     overwrite : bool
         Whether an existing file may be replaced.
+    zipped : bool, optional
+        Must not be False: Keras's folders of loose files are not written.
 
     Raises
     ------
@@ -85,6 +91,10 @@ def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool =
 
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
+    if zipped is not None and not zipped:
+        raise ValueError(
+            "zipped=False is not supported: a model is one file, Keras's folders are not written"
+        )
     path = _path(filepath)
     if not overwrite and os.path.exists(path):
         raise ValueError(f"filepath {path!r} exists and overwrite is False")
@@ -99,6 +109,21 @@ def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool =
         save_native(model, path)
     else:
         raise ValueError(f"filepath must end in .safetensors (native) or .keras (Keras 3), got {path!r}")
+
+
+def save_weights(
+    model: Model,
+    filepath: str | os.PathLike[str],
+    overwrite: bool = True,
+    max_shard_size: float | None = None,
+) -> None:
+    """``model.save_weights(filepath, overwrite)``; `max_shard_size` must be None: weights are one file."""
+    model.save_weights(filepath, overwrite=overwrite, max_shard_size=max_shard_size)
+
+
+def load_weights(model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
+    """``model.load_weights(filepath, skip_mismatch)``."""
+    model.load_weights(filepath, skip_mismatch=skip_mismatch)
 
 
 def load_model(

@@ -10,6 +10,7 @@ from .objective import Objective
 
 if TYPE_CHECKING:
     from ..callbacks import History
+    from ..metrics import Metric
     from .batching import DataSet
 
 _COMPILE_DEFAULTS = {
@@ -37,6 +38,7 @@ class Compiled:
         self.history: History | None = None
         self._compile_arguments: dict[str, Any] = dict(_COMPILE_DEFAULTS)
         self._objective: Objective | None = None
+        self._trackers: list[Metric] | None = None
         self._train = None
 
     # --- compile
@@ -94,6 +96,7 @@ class Compiled:
 
     def _reset_compiled(self) -> None:
         self._objective = None
+        self._trackers = None
         self._train = None
 
     @property
@@ -102,9 +105,112 @@ class Compiled:
         return self._compile_arguments["loss"]
 
     @property
-    def metrics(self: Any) -> list[Any]:
-        """The metrics of `compile`, once data have shown which they are; callbacks ask them for their direction."""
-        return [] if self._objective is None else [metric for _, metric in self._objective.named_metrics]
+    def metrics(self: Any) -> list[Metric]:
+        """As in Keras: the mean loss, the metrics of `compile` as one (its `metrics` has each, once data have shown
+        which they are), and the means of each output's loss where several outputs have one."""
+        if not self.compiled:
+            return []
+        if self._trackers is None:
+            from .tracked import CompileMetrics, LossTracker
+
+            arguments = self._compile_arguments
+            given = [arguments[name] for name in ("metrics", "weighted_metrics")]
+            self._trackers = [LossTracker(self)]
+            if any(one is not None for one in given):
+                self._trackers.append(CompileMetrics(self))
+        known: list[Metric] = list(self._trackers)
+        if self._objective is not None:
+            known += self._objective.loss_trackers(self)
+        return known
+
+    @property
+    def metrics_variables(self: Any) -> list[Any]:
+        """The state of `metrics`."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    @property
+    def run_eagerly(self) -> bool:
+        """The argument of `compile`; there is no other way of running."""
+        return bool(self._compile_arguments["run_eagerly"])
+
+    @property
+    def jit_compile(self) -> bool:
+        """The argument of `compile`, of which "auto" stands for False: kernels are compiled already."""
+        return bool(self._compile_arguments["jit_compile"])
+
+    @property
+    def losses(self: Any) -> list[float]:
+        """What the regularizers of trainable weights add to the loss, one by one."""
+        return [float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None]
+
+    def compute_loss(
+        self: Any,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> float:
+        """The loss of `compile` for a batch's targets and outputs, weight penalties included.
+
+        Parameters
+        ----------
+        x : optional
+            For Keras's sake; the loss does not depend on it.
+        y, y_pred : array_like, or list or dict of them
+            In the structure of the model's outputs.
+        sample_weight : array_like, or list or dict, optional
+        training : bool
+            For Keras's sake.
+
+        Raises
+        ------
+        ValueError
+            If the model is not compiled with a loss, or shapes do not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lstmfast import Input, Sequential, layers
+        >>> model = Sequential([Input((2,)), layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> model.compute_loss(y=np.zeros((3, 1)), y_pred=np.full((3, 1), 2.0))
+        4.0
+        """
+        from .tracked import batch_loss
+
+        self._need_compiled()
+        if self.loss is None:
+            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        return batch_loss(self, y, y_pred, sample_weight)
+
+    def get_state_tree(self: Any, value_format: str = "backend_tensor") -> dict[str, Any]:
+        """All state as NumPy arrays in nested dicts, by the parts of the variables' paths.
+
+        Parameters
+        ----------
+        value_format : {"backend_tensor", "numpy_array"}
+            Both give arrays.
+
+        Returns
+        -------
+        dict
+            With "trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables".
+
+        Raises
+        ------
+        ValueError
+            If two variables share a path.
+        """
+        from .tracked import state_tree
+
+        return state_tree(self, value_format)
+
+    def set_state_tree(self: Any, state_tree: dict[str, Any]) -> None:
+        """Take the state from there; what is missing stays. Nothing changes on a ValueError."""
+        from .tracked import set_state_tree
+
+        set_state_tree(self, state_tree)
 
     def get_compile_config(self: Any) -> dict[str, Any] | None:
         """Arguments of `compile` in Keras 3's form; None if the model is not compiled."""

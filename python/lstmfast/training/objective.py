@@ -74,7 +74,7 @@ class Objective:
         self.outputs = []
         for k, (name, slot) in enumerate(zip(names, executor.output_slots, strict=True)):
             y_shape = self.y_shapes[k]
-            loss = losses.resolve(chosen[k], y_shape, shapes[k])
+            loss = losses.resolve(_only(chosen[k], name), y_shape, shapes[k])
             fused = None
             if loss is not None and getattr(loss, "fused_activation", None) is not None:
                 fused = executor.fusable(k, loss.fused_activation)  # type: ignore[arg-type]
@@ -112,6 +112,18 @@ class Objective:
                 named[take(f"{prefix}weighted_{metric.name}" if name in counts else name)] = metric
         return list(named.items())
 
+    def loss_trackers(self, model: Model) -> list[metrics.Metric]:
+        """The means of the outputs' losses as metrics, where there are several."""
+        from .tracked import LossTracker
+
+        if not self._several:
+            return []
+        return [
+            LossTracker(model, f"{output.name}_loss", number)
+            for number, output in enumerate(self.outputs)
+            if output.loss is not None
+        ]
+
     # --- a batch
 
     def compute(
@@ -135,14 +147,16 @@ class Objective:
                     if output.fused_step is not None:
                         fused: Any = loss
                         value, dy, pred = fused.value_grad_and_pred(y, pred, weight, mask)
-                    else:
+                    elif gradients:
                         value, dy = loss.value_and_grad(y, pred, weight, mask)
+                    else:
+                        value = loss(y, pred, weight, mask)
                     value = float(value.sum() if isinstance(value, np.ndarray) else value)
                     if self._several:
                         output.total += value * len(pred) * self.share
                     if output.weight != 1.0:
                         value *= output.weight
-                        dy = dy * np.float32(output.weight)
+                        dy = dy * np.float32(output.weight) if gradients else None
                     total += value
                 if output.metrics or output.weighted_metrics:
                     if self.share == 1.0:
@@ -202,7 +216,10 @@ class Objective:
         first = ["loss"]
         if self._several:
             first += [f"{o.name}_loss" for o in self.outputs if o.loss is not None]
-        order = first + [name for name in logs if name not in first]
+        # With one output in the order of `compile`; with several, as in Keras, by their names.
+        own = [] if len(self.outputs) > 1 else [name for name, _ in self.named_metrics]
+        order = [*first, *own]
+        order += [name for name in sorted(logs) if name not in order]
         values = [logs[name] for name in order]
         return values[0] if len(values) == 1 else values
 
@@ -236,13 +253,24 @@ def _per_output(given: Any, names: list[str], what: str) -> list[Any]:
     if isinstance(given, dict) and "class_name" not in given:
         unknown = [name for name in given if name not in names]
         if unknown:
-            raise ValueError(f"Expected keys {names} in {what} dict, but found {what}.keys()={list(given)}")
+            raise ValueError(
+                f"Invalid `{what}`: Expected keys {names} in {what} dict, but found {what}.keys()={list(given)}"
+            )
         return [given.get(name) for name in names]
     if isinstance(given, (list, tuple)):
         if len(given) != len(names):
             raise ValueError(f"{what} has {len(given)} entries, the model has {len(names)} outputs {names}")
         return list(given)
     return [given] * len(names)
+
+
+def _only(loss: Any, output: str) -> Any:
+    """An output's loss, which may stand in a list of one."""
+    if not isinstance(loss, (list, tuple)):
+        return loss
+    if len(loss) != 1:
+        raise ValueError(f"loss: expected one loss for the output {output!r}, got {len(loss)}: {loss}")
+    return loss[0]
 
 
 def _loss_weights(given: Any, names: list[str], chosen: list[Any]) -> list[float]:

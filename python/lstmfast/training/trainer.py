@@ -107,9 +107,7 @@ class Trainer(Fitting):
 
     def _weight_penalty(self: Any) -> float:
         """What the regularizers of the trainable weights add to the loss."""
-        return sum(
-            float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None
-        )
+        return float(sum(self.losses))
 
     def _test_step(self: Any, objective: Objective, batch: DataSet, penalty: float) -> None:
         run = self.executor.forward(

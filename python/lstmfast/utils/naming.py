@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import Counter
 from typing import Any
@@ -42,8 +43,13 @@ def object_name(obj: Any) -> str:
     return to_snake_case(getattr(obj, "__name__", type(obj).__name__))
 
 
-def clear_session() -> None:
+def clear_session(free_memory: bool = True) -> None:
     """Start the automatic names of layers, metrics and optimizers afresh.
+
+    Parameters
+    ----------
+    free_memory : bool
+        Collect what is no longer used, in circles too.
 
     Examples
     --------
@@ -53,3 +59,5 @@ def clear_session() -> None:
     ('lstm', 'lstm_1')
     """
     _used.clear()
+    if free_memory:
+        gc.collect()

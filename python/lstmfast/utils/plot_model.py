@@ -21,13 +21,16 @@ def model_to_dot(
     model: Model,
     show_shapes: bool = False,
     show_dtype: bool = False,
-    show_layer_names: bool = False,
+    show_layer_names: bool = True,
     rankdir: str = "TB",
+    expand_nested: bool = False,
     dpi: int = 200,
+    subgraph: bool = False,
     show_layer_activations: bool = False,
     show_trainable: bool = False,
+    splines: str = "ortho",
 ) -> str:
-    """The graph of a model in Graphviz's language; arguments as in `plot_model`.
+    """The graph of a model in Graphviz's language; arguments as in `plot_model`, `subgraph` must be False.
 
     Examples
     --------
@@ -36,10 +39,16 @@ def model_to_dot(
     True
     """
     _checked_direction(rankdir)
+    if expand_nested or subgraph:
+        raise ValueError(
+            "expand_nested and subgraph must be False: a model inside another is drawn as one box"
+        )
     shown = (show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable)
     boxes, edges = _graph(model, *shown)
     number = {box.name: k for k, box in enumerate(boxes)}
-    lines = [f"digraph model {{ rankdir={rankdir}; dpi={dpi}; node [shape=box, fontname=Helvetica];"]
+    lines = [
+        f"digraph model {{ rankdir={rankdir}; dpi={dpi}; splines={_splines(splines)}; node [shape=box, fontname=Helvetica];"
+    ]
     for box in boxes:
         label = "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in box.lines)
         lines.append(f'  n{number[box.name]} [label="{label}"];')
@@ -58,6 +67,7 @@ def plot_model(
     dpi: int = 200,
     show_layer_activations: bool = False,
     show_trainable: bool = False,
+    splines: str = "ortho",
 ) -> None:
     """Draw a model's layers and what they pass to each other into a file.
 
@@ -73,6 +83,8 @@ def plot_model(
         From top to bottom, or left to right.
     expand_nested : bool
         Must be False: a model inside is drawn as one box.
+    splines : {"ortho", "curved", "polyline", "spline", "line"}
+        How Graphviz draws the edges.
     dpi : int
 
     Raises
@@ -95,7 +107,15 @@ def plot_model(
         raise ValueError("expand_nested=True is not supported: plot the inner model by itself")
     path = os.fspath(to_file)
     shown = (show_shapes, show_dtype, show_layer_names)
-    source = model_to_dot(model, *shown, rankdir, dpi, show_layer_activations, show_trainable)
+    source = model_to_dot(
+        model,
+        *shown,
+        rankdir,
+        dpi=dpi,
+        show_layer_activations=show_layer_activations,
+        show_trainable=show_trainable,
+        splines=splines,
+    )
     ending = os.path.splitext(path)[1][1:] or "png"
     if ending == "dot":
         with open(path, "w", encoding="utf-8") as file:
@@ -110,6 +130,13 @@ def plot_model(
         return
     boxes, edges = _graph(model, *shown, show_layer_activations, show_trainable)
     _figure(boxes, edges, rankdir == "TB").savefig(path, dpi=dpi, bbox_inches="tight")
+
+
+def _splines(given: str) -> str:
+    kinds = ("ortho", "curved", "polyline", "spline", "line")
+    if given not in kinds:
+        raise ValueError(f"splines must be one of {kinds}, got {given!r}")
+    return given
 
 
 def _checked_direction(rankdir: str) -> None:

@@ -19,6 +19,7 @@ def split_dataset(
     right_size: int | float | None = None,
     shuffle: bool = False,
     seed: int | None = None,
+    preferred_backend: str | None = None,
 ) -> tuple[Any, Any]:
     """Split arrays along their first axis in two: Keras's ``keras.utils.split_dataset``, with arrays in place of
     TensorFlow data sets.
@@ -34,6 +35,8 @@ def split_dataset(
         Draw the samples at random.
     seed : int, optional
         For `shuffle`; drawn from the global generator if not given.
+    preferred_backend : None
+        Keras's "tensorflow" and "torch" stand for data sets of those packages, and are refused.
 
     Returns
     -------
@@ -54,6 +57,8 @@ def split_dataset(
     >>> [a.tolist() for a in right]
     [[3, 4], [1, 0]]
     """
+    if preferred_backend is not None:
+        raise ValueError(f"preferred_backend: only None, both sides are arrays, got {preferred_backend!r}")
     arrays = [dataset] if isinstance(dataset, np.ndarray) else dataset
     if not isinstance(arrays, (list, tuple)) or not all(isinstance(a, np.ndarray) for a in arrays):
         raise TypeError(

@@ -68,6 +68,7 @@ def timeseries_dataset_from_array(
     seed: int | None = None,
     start_index: int | None = None,
     end_index: int | None = None,
+    format: str = "numpy",
 ) -> TimeseriesDataset:
     """Windows of equal length that slide over a time series, in batches: Keras's
     ``keras.utils.timeseries_dataset_from_array``, without TensorFlow.
@@ -93,6 +94,8 @@ def timeseries_dataset_from_array(
         For the order; drawn from the global generator if not given.
     start_index, end_index : int, optional
         Steps before, and from there on, are not used.
+    format : str
+        Only "numpy": Keras's "tf" and "grain" stand for data sets of those packages.
 
     Returns
     -------
@@ -115,6 +118,8 @@ def timeseries_dataset_from_array(
     [[0, 1], [1, 2]] [2, 3]
     [[2, 3]] [4]
     """
+    if format != "numpy":
+        raise ValueError(f"format: only 'numpy', batches are arrays, got {format!r}")
     series = np.asarray(data)
     if series.ndim == 0:
         raise ValueError("data: expected an axis of time, got one number")
