@@ -15,6 +15,9 @@ Shape = tuple[int | None, ...]
 class KerasTensor:
     """Stands for an array that does not exist yet: its shape (None where it may vary), dtype and origin.
 
+    ``x + y``, ``x - y`` and ``x * y`` of two symbolic tensors are calls in the graph. As in Keras no mask goes
+    through them; `layers.Add` and its like hand masks on.
+
     Attributes
     ----------
     shape : tuple of int or None
@@ -53,11 +56,26 @@ class KerasTensor:
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("a symbolic KerasTensor cannot be iterated over")
 
+    def __add__(self, other: Any) -> Any:
+        return _operate("+", self, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return _operate("-", self, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return _operate("*", self, other)
+
     def __bool__(self) -> bool:
         raise TypeError("a symbolic KerasTensor has no truth value")
 
     def __repr__(self) -> str:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
+def _operate(sign: str, x: KerasTensor, y: Any) -> Any:
+    from .layers.operators import apply  # layers are made of what is here
+
+    return apply(sign, x, y)
 
 
 class Node:
