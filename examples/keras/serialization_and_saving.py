@@ -45,7 +45,7 @@ new_model = keras.Model.from_config(config)
 json_config = model.to_json()
 from_json = keras.models.model_from_json(json_config)
 for one in (new_model, from_json, keras.models.clone_model(model)):
-    assert [layer.name for layer in one.layers] == [layer.name for layer in model.layers]
+    assert [layer.name for layer in one.layers[1:]] == [layer.name for layer in model.layers[1:]]
     assert not np.allclose(one.get_weights()[0], model.get_weights()[0])
     one.set_weights(model.get_weights())
     np.testing.assert_allclose(
@@ -65,9 +65,8 @@ inputs = keras.Input((4,))
 custom = keras.Model(inputs, keras.layers.Dense(2, kernel_initializer=halved)(inputs))
 custom.save(here / "custom_model.keras")
 loaded = keras.models.load_model(here / "custom_model.keras")
-assert (
-    loaded.get_config()["layers"][1]["config"]["kernel_initializer"]["registered_name"] == "my_package>halved"
-)
+described = loaded.get_config()["layers"][1]["config"]["kernel_initializer"]
+assert described["config"] == "my_package>halved", described
 assert keras.saving.get_registered_name(halved) == "my_package>halved"
 with keras.saving.custom_object_scope({"my_package>halved": halved}):
     assert (keras.Model.from_config(custom.get_config()).get_weights()[0] == 0.5).all()
