@@ -53,6 +53,7 @@ for one in (new_model, from_json, keras.models.clone_model(model)):
     )
 layer = keras.layers.Dense(3, activation="relu")
 assert keras.layers.Dense.from_config(layer.get_config()).get_config() == layer.get_config()
+assert keras.layers.deserialize(keras.layers.serialize(layer)).get_config() == layer.get_config()
 
 
 # Functions of one's own are found by name.
