@@ -20,7 +20,8 @@ pytestmark = [
     pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not here"),
 ]
 
-#: Those that need nothing but Keras's own lines, and little time.
+#: Those that need nothing but Keras's own lines and PyTorch (`timeseries_dataset_from_array` needs TensorFlow), and
+#: little time.
 PROGRAMS = [
     "eeg_signal_classification",
     "ner_transformers",
@@ -30,9 +31,7 @@ PROGRAMS = [
     "text_classification_from_scratch",
     "timeseries_anomaly_detection",
     "timeseries_classification_transformer",
-    "timeseries_weather_forecasting",
     "training_with_data_sets",
-    "transfer_learning",
     "writing_your_own_callbacks",
 ]
 

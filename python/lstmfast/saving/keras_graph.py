@@ -293,4 +293,9 @@ def _is_operation(layer: Any) -> bool:
 
 
 def _is_arithmetic(layer: dict[str, Any]) -> bool:
-    return layer.get("module") == "keras.src.ops.numpy" and layer.get("class_name") in _ARITHMETIC
+    """Whether it is an operation of two tensors; not one of a tensor and a number."""
+    return (
+        layer.get("module") == "keras.src.ops.numpy"
+        and layer.get("class_name") in _ARITHMETIC
+        and all(len(list(_references(call.get("args")))) == 2 for call in layer.get("inbound_nodes") or [])
+    )
