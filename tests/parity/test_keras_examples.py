@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("KERAS_BACKEND", "torch")
 pytest.importorskip("keras")
 pytest.importorskip("torch")
 
@@ -23,13 +24,14 @@ pytestmark = [
 #: Those that need nothing but Keras's own lines and PyTorch (`timeseries_dataset_from_array` needs TensorFlow), and
 #: little time.
 PROGRAMS = [
+    "active_learning_review_classification",
     "eeg_signal_classification",
+    "functional_api",
     "ner_transformers",
     "pretrained_word_embeddings",
     "sequential_model",
     "serialization_and_saving",
     "text_classification_from_scratch",
-    "timeseries_anomaly_detection",
     "timeseries_classification_transformer",
     "training_with_data_sets",
     "writing_your_own_callbacks",
