@@ -15,6 +15,9 @@ Shape = tuple[int | None, ...]
 class KerasTensor:
     """Stands for an array that does not exist yet: its shape (None where it may vary), dtype and origin.
 
+    ``x + y``, ``x - y`` and ``x * y`` of two symbolic tensors are calls in the graph. As in Keras no mask goes
+    through them; `layers.Add` and its like hand masks on.
+
     Attributes
     ----------
     shape : tuple of int or None
@@ -53,16 +56,14 @@ class KerasTensor:
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("a symbolic KerasTensor cannot be iterated over")
 
-    # Sums, differences and products of two tensors are Keras's merge layers; with numbers there is Lambda.
-
     def __add__(self, other: Any) -> Any:
-        return _merged("Add", self, other)
+        return _operate("+", self, other)
 
     def __sub__(self, other: Any) -> Any:
-        return _merged("Subtract", self, other)
+        return _operate("-", self, other)
 
     def __mul__(self, other: Any) -> Any:
-        return _merged("Multiply", self, other)
+        return _operate("*", self, other)
 
     def __bool__(self) -> bool:
         raise TypeError("a symbolic KerasTensor has no truth value")
@@ -71,12 +72,10 @@ class KerasTensor:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
 
-def _merged(layer: str, a: KerasTensor, b: Any) -> Any:
-    if not isinstance(b, KerasTensor):
-        return NotImplemented
-    from . import layers
+def _operate(sign: str, x: KerasTensor, y: Any) -> Any:
+    from .layers.operators import apply  # layers are made of what is here
 
-    return getattr(layers, layer)()([a, b])
+    return apply(sign, x, y)
 
 
 class Node:

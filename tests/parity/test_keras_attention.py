@@ -386,3 +386,18 @@ def test_dropout(rng):
     np.testing.assert_allclose(weights[weights > 0], 2 / 50, rtol=1e-5)
     _, weights = layer([x, x], return_attention_scores=True)
     np.testing.assert_allclose(weights, 1 / 50, rtol=1e-5)
+
+
+def test_scores_asked_for_in_a_graph_are_no_hindrance_to_training(rng):
+    """`fit` finds the outputs' shapes of a call that gives two arrays where the layer alone gives one."""
+    x, y = rng.normal(size=(12, 4, 3)), rng.normal(size=(12, 4, 3))
+    losses = []
+    for k in (lf, keras):
+        given = k.Input((4, 3))
+        context, scores = k.layers.Attention(use_scale=True)([given, given], return_attention_scores=True)
+        model = k.Model(given, k.layers.Dense(3, kernel_initializer="ones", name="out")(context))
+        model.compile("sgd", "mse")
+        history = model.fit(x, y, epochs=3, batch_size=4, shuffle=False, verbose=0).history
+        losses.append(history["loss"])
+        np.testing.assert_allclose(k.Model(given, scores).predict(x, verbose=0).sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)

@@ -46,6 +46,7 @@ from .regularization import ActivityRegularization, AlphaDropout, GaussianDropou
 from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .rnn import RNN
+from .serialization import deserialize, serialize
 from .simple_rnn import SimpleRNN
 from .softmax import Softmax
 from .time_distributed import TimeDistributed
@@ -121,9 +122,11 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "deserialize",
     "dot",
     "maximum",
     "minimum",
     "multiply",
+    "serialize",
     "subtract",
 ]

@@ -31,6 +31,8 @@ _END_MASK = (
     *("UpSampling1D", "ZeroPadding1D"),
 )
 _MERGE = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
+#: Operations that are a part of the model: what ``x + y`` of symbolic tensors makes.
+_ARITHMETIC = ("Add", "Multiply", "Subtract")
 _MASK_OPERATIONS = frozenset(
     [
         "NotEqual",
@@ -140,7 +142,7 @@ class _Graph:
         masks = [self.mask_of(tensor) for tensor in inputs]
         if kind == "Concatenate":
             return self._concatenated(tensor, inputs, masks)
-        if kind in _END_MASK:
+        if kind in _END_MASK or _is_arithmetic(layer):
             return None
         if kind in ("Attention", "AdditiveAttention") and masks[0] is not None:
             return self._operation("convert_to_tensor", tensor, [masks[0]])
@@ -245,7 +247,9 @@ def without_mask_operations(config: dict[str, Any]) -> dict[str, Any]:
     layers = config.get("layers")
     if not isinstance(layers, list):
         raise ValueError("the model's configuration has no list of layers")
-    operations = {layer["name"]: layer for layer in layers if _is_operation(layer)}
+    operations = {
+        layer["name"]: layer for layer in layers if _is_operation(layer) and not _is_arithmetic(layer)
+    }
     kept = []
     for layer in layers:
         if layer.get("name") in operations:
@@ -286,3 +290,12 @@ def _is_operation(layer: Any) -> bool:
         raise ValueError("a layer of the model's configuration has no name")
     module = layer.get("module")
     return isinstance(module, str) and module.startswith("keras.src.ops.")
+
+
+def _is_arithmetic(layer: dict[str, Any]) -> bool:
+    """Whether it is an operation of two tensors; not one of a tensor and a number."""
+    return (
+        layer.get("module") == "keras.src.ops.numpy"
+        and layer.get("class_name") in _ARITHMETIC
+        and all(len(list(_references(call.get("args")))) == 2 for call in layer.get("inbound_nodes") or [])
+    )

@@ -49,6 +49,7 @@ __all__ = [
 #: an import.
 _KINDS = (
     "layers",
+    "layers.operators",
     "models",
     "optimizers.schedules",
     "optimizers",
@@ -59,6 +60,8 @@ _KINDS = (
     "constraints",
     "activations",
 )
+#: Where Keras keeps what ``x + y`` of symbolic tensors makes.
+_OPERATORS_MODULE = "keras.src.ops.numpy"
 _FUNCTION_KINDS = ("activations", "losses", "metrics", "initializers")
 
 _NOT_SERIALIZED = ("get", "serialize", "deserialize")
@@ -111,6 +114,8 @@ def _kind_of(module: Any) -> tuple[str, ...]:
     parts = module.split(".") if isinstance(module, str) else []
     if not parts or parts[0] not in ("keras", "lstmfast", "builtins"):
         return ()
+    if module == _OPERATORS_MODULE:
+        return ("layers.operators",)
     if "schedules" in parts:
         return ("optimizers.schedules",)
     named = tuple(kind for kind in _KINDS if kind in parts)
@@ -220,6 +225,13 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
             "class_name": "Functional" if functional else "Sequential",
             "config": serialize_keras_object(config),
             "registered_name": "Functional" if functional else None,
+        }
+    elif kind == "layers.operators":
+        result = {
+            "module": _OPERATORS_MODULE,
+            "class_name": cls.__name__,
+            "config": serialize_keras_object(config),
+            "registered_name": cls.__name__,
         }
     else:
         result = {

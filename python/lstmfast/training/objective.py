@@ -212,15 +212,16 @@ class Objective:
         return dict(sorted(values.items())) if len(values) > 1 else values
 
     def flatten(self, logs: dict[str, Any]) -> Any:
-        """Values as `evaluate` returns them: loss, losses of outputs, metrics; a number if there is one."""
-        first = ["loss"]
+        """Values as `evaluate` returns them, in Keras's order; a number if there is one.
+
+        The loss, metrics of one output as they were given to `compile`, losses of outputs, and the others by name:
+        those of several outputs, whose names Keras changes.
+        """
+        order = ["loss"]
+        order += [metric.name for _, metric in self.named_metrics if metric.name in logs]
         if self._several:
-            first += [f"{o.name}_loss" for o in self.outputs if o.loss is not None]
-        # With one output in the order of `compile`; with several, as in Keras, by their names.
-        own = [] if len(self.outputs) > 1 else [name for name, _ in self.named_metrics]
-        order = [*first, *own]
-        order += [name for name in sorted(logs) if name not in order]
-        values = [logs[name] for name in order]
+            order += [f"{o.name}_loss" for o in self.outputs if o.loss is not None]
+        values = [logs[name] for name in dict.fromkeys([*order, *sorted(logs)])]
         return values[0] if len(values) == 1 else values
 
     def _what(self, output: _Output) -> str:

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Keras's other place for helpers of `lstmfast.utils` that prepare sequences."""
+
+from ..utils.timeseries import timeseries_dataset_from_array
+from . import sequence
+
+__all__ = ["sequence", "timeseries_dataset_from_array"]
