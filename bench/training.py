@@ -23,11 +23,11 @@ from tables import in_words, limit_seconds, table
 from workloads import STANDARD, Train, from_json
 
 HERE = Path(__file__).parent
-METHOD = """Training steps: forward, loss, backward and Adam, in float32, batches and first weights the same for all engines, `train_on_batch` on
-our side. Ragged rows are given lengths, masked rows a Masking layer or an Embedding with `mask_zero` on our side; PyTorch gets packed sequences
-("PyTorch") and, where the result is the same, the whole padded batch ("PyTorch, padded"); JAX, one compiled function around `lax.scan`, holds states
-still behind the ends. PyTorch has no recurrent dropout. Padding does not count for the limit: multiply-adds of forward and
-backward pass at the machine's measured peak."""
+METHOD = """Training steps: forward, loss, backward and Adam, in float32, batches and first weights the same for all engines,
+`train_on_batch` on our side. Ragged rows are given lengths, masked rows a Masking layer or an Embedding with `mask_zero` on
+our side; PyTorch gets packed sequences ("PyTorch") and, where the result is the same, the whole padded batch ("PyTorch,
+padded"); JAX, one compiled function around `lax.scan`, holds states still behind the ends. PyTorch has no recurrent
+dropout. Padding does not count for the limit: multiply-adds of forward and backward pass at the machine's measured peak."""
 
 
 def run(script: str, *arguments: Any) -> None:

@@ -22,8 +22,8 @@ def flat_weights(data: Data) -> list[Any]:
     return [array for layer in data.weights for direction in layer for array in direction]
 
 
-def training_step(api: Any, w: Train, takes_lengths: bool = False) -> Callable[[], Any]:
-    """Ragged batches are given by their lengths where the API takes some, else to a mask."""
+def training_model(api: Any, w: Train, takes_lengths: bool, rate: float, **options: Any) -> Any:
+    """Compiled. Ragged batches are given by their lengths where the API takes some, else to a mask."""
     by_mask = w.masked or (w.ragged and not takes_lengths)
     dtype = "int32" if w.vocabulary else "float32"
     stack = [api.Input((w.time,) if w.vocabulary else (w.time, w.inputs), dtype=dtype)]
@@ -48,7 +48,12 @@ def training_step(api: Any, w: Train, takes_lengths: bool = False) -> Callable[[
     weights += [(stack[-1], head)] + ([(stack[1], [embedding])] if w.vocabulary else [])
     for layer, arrays in weights:
         layer.set_weights(arrays)
-    model.compile(optimizer=api.optimizers.Adam(1e-4), loss="sparse_categorical_crossentropy")
+    model.compile(optimizer=api.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", **options)
+    return model
+
+
+def training_step(api: Any, w: Train, takes_lengths: bool = False) -> Callable[[], Any]:
+    model = training_model(api, w, takes_lengths, 1e-4)
     turn = itertools.cycle(training_batches(w))
 
     def step() -> Any:

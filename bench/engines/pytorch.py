@@ -26,7 +26,7 @@ def version(variant: str) -> str:
     return str(torch.__version__)
 
 
-def _settings(threads: int) -> None:
+def settings(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
 
@@ -50,7 +50,7 @@ def _set_weights(module: torch.nn.RNNBase, cell: str, layers: list[Any]) -> None
 def infer(w: Infer, data: Data, threads: int, variant: str) -> Ready | None:
     if variant == "padded":
         return None
-    _settings(threads)
+    settings(threads)
     module = MODULES[w.cell](w.features, w.hidden, w.layers, bidirectional=w.bi).eval()
     _set_weights(module, w.cell, data.weights)
     x: Any = torch.from_numpy(data.time_major)
@@ -72,7 +72,7 @@ def infer(w: Infer, data: Data, threads: int, variant: str) -> Ready | None:
     return Ready(call, lambda y: y.numpy().transpose(1, 0, 2))
 
 
-class _Network(torch.nn.Module):
+class Network(torch.nn.Module):
     """Embedding, recurrent layers, a linear one. Ragged batches are packed, or (`padded`) computed whole and then cut."""
 
     def __init__(self, w: Train, padded: bool) -> None:
@@ -107,7 +107,7 @@ class _Network(torch.nn.Module):
 
 
 def _targets(w: Train, y: np.ndarray, lengths: np.ndarray | None, padded: bool) -> torch.Tensor:
-    """In the order of `_Network`'s rows; -100, which the loss leaves out, for padding."""
+    """In the order of `Network`'s rows; -100, which the loss leaves out, for padding."""
     if not w.per_step or lengths is None:
         return torch.from_numpy(y.ravel())
     if padded:
@@ -120,8 +120,8 @@ def train(w: Train, threads: int, variant: str) -> Callable[[], Any] | None:
     padded = variant == "padded"
     if w.recurrent_dropout or (padded and (w.bi or not w.has_lengths)):
         return None
-    _settings(threads)
-    network, loss = _Network(w, padded), torch.nn.CrossEntropyLoss()
+    settings(threads)
+    network, loss = Network(w, padded), torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, eps=1e-7, fused=True)
     turn = itertools.cycle(
         [
