@@ -8,8 +8,9 @@
 2 epochs of Adam at 3e-3; 16 pieces of the first nine tenths side by side, a step for each window of 64 characters, states
 carried from window to window. Bits are those of the last tenth, read from its beginning as one sequence.
 
-Both begin with the same weights (PyTorch's distribution); seeds change the order of batches. Times are of the loop of
-training alone. Each training has a process of its own; the two take turns.
+Both begin with the same weights, drawn by lstmfast's (that is, Keras's) initializers, and PyTorch's second bias stays zero, so
+that the model is the same; a seed changes weights and the order of batches. Times are of the loop of training alone. Each
+training has a process of its own; the two take turns.
 """
 
 from __future__ import annotations
@@ -52,6 +53,39 @@ def character_model(characters: int) -> Train:
     return Train(256, STREAMS, WINDOW, 64, classes=characters, per_step=True, vocabulary=characters)
 
 
+def draw_weights(w: Train, seed: int) -> dict[str, Any]:
+    """Of a new model, by names "0", "1", ..."""
+    import lstmfast as lf
+
+    lf.utils.set_random_seed(seed)
+    stack = [lf.Input((None,) if w.vocabulary else (None, w.inputs), dtype="int32" if w.vocabulary else None)]
+    stack += [lf.layers.Embedding(w.vocabulary, w.inputs)] if w.vocabulary else []
+    model = lf.Sequential([*stack, lf.layers.LSTM(w.hidden), lf.layers.Dense(w.classes)])
+    return {str(n): array for n, array in enumerate(model.get_weights())}
+
+
+def first_weights(data: Any) -> list[Any]:
+    return [data[name] for name in sorted(name for name in data if name.isdigit())]
+
+
+def torch_network(w: Train, rate: float, data: Any) -> tuple[Any, Any]:
+    """With the first weights of lstmfast, and an optimizer."""
+    import torch
+    from engines.pytorch import Network, set_weights
+
+    network = Network(w, padded=True)
+    *embedding, kernel, recurrent, bias, head, head_bias = first_weights(data)
+    set_weights(network.recurrent, w.kind, [[(kernel, recurrent, bias)]])
+    network.recurrent.bias_hh_l0.requires_grad_(False)
+    with torch.no_grad():
+        network.head.weight.copy_(torch.from_numpy(head.T))
+        network.head.bias.copy_(torch.from_numpy(head_bias))
+        if embedding:
+            network.embedding.weight.copy_(torch.from_numpy(embedding[0]))
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return network, torch.optim.Adam(trained, lr=rate, eps=1e-7, fused=True)
+
+
 def vowels_ours(seed: int, data: Any) -> tuple[float, float]:
     from engines.keras_like import training_model
 
@@ -59,6 +93,7 @@ def vowels_ours(seed: int, data: Any) -> tuple[float, float]:
 
     lf.utils.set_random_seed(seed)
     model = training_model(lf, VOWELS, True, RATE)
+    model.set_weights(first_weights(data))
     start = time.perf_counter()
     model.fit(data["x"], data["y"], lengths=data["n"], epochs=EPOCHS, batch_size=VOWELS.batch, verbose=0)
     seconds = time.perf_counter() - start
@@ -68,11 +103,10 @@ def vowels_ours(seed: int, data: Any) -> tuple[float, float]:
 
 def vowels_torch(seed: int, data: Any) -> tuple[float, float]:
     import torch
-    from engines.pytorch import Network
 
     torch.manual_seed(seed)
-    network, loss = Network(VOWELS, padded=True), torch.nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(network.parameters(), lr=RATE, eps=1e-7, fused=True)
+    network, optimizer = torch_network(VOWELS, RATE, data)
+    loss = torch.nn.CrossEntropyLoss()
     x, y, n = (torch.from_numpy(data[name]) for name in ("x", "y", "n"))
     start = time.perf_counter()
     for _ in range(EPOCHS):
@@ -94,6 +128,7 @@ def characters_ours(seed: int, data: Any) -> tuple[float, float]:
     lf.utils.set_random_seed(seed)
     pieces, test, count = text()
     model = training_model(lf, character_model(count), True, CHARACTER_RATE)
+    model.set_weights(first_weights(data))
     x, y = pieces[:, :-1], pieces[:, 1:]
     start = time.perf_counter()
     model.fit(x, y, batch_size=STREAMS, epochs=PASSES, tbptt=WINDOW, shuffle=False, verbose=0)
@@ -104,12 +139,10 @@ def characters_ours(seed: int, data: Any) -> tuple[float, float]:
 
 def characters_torch(seed: int, data: Any) -> tuple[float, float]:
     import torch
-    from engines.pytorch import Network
 
-    torch.manual_seed(seed)
     pieces, test, count = text()
-    network, loss = Network(character_model(count), padded=True), torch.nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(network.parameters(), lr=CHARACTER_RATE, eps=1e-7, fused=True)
+    network, optimizer = torch_network(character_model(count), CHARACTER_RATE, data)
+    loss = torch.nn.CrossEntropyLoss()
     whole = torch.from_numpy(pieces.astype(np.int64))
 
     def bits(ids: Any, targets: Any, states: Any) -> tuple[Any, Any]:
@@ -151,14 +184,17 @@ def one(task: str, engine: str, seed: int, threads: int, file: str) -> None:
         from engines.ours import lf, version
 
         lf.set_num_threads(threads)
-    quality, seconds = TASKS[task, engine](seed, np.load(file) if file else None)
+    quality, seconds = TASKS[task, engine](seed, dict(np.load(file)))
     print(json.dumps({"quality": quality, "seconds": seconds, "version": version("")}))
 
 
-def play(task: str, a: argparse.Namespace, file: str) -> dict[str, Any]:
+def play(task: str, a: argparse.Namespace, data: dict[str, Any], folder: str) -> dict[str, Any]:
     """Every seed in both engines, in turn."""
+    file = f"{folder}/data.npz"
+    w = VOWELS if task == "vowels" else character_model(text()[2])
     found: dict[str, Any] = {"lstmfast": [], "torch": []}
     for seed in range(a.seeds if task == "vowels" else 1):
+        np.savez(file, **data, **draw_weights(w, seed))
         for engine, python in (("lstmfast", sys.executable), ("torch", a.peers)):
             command = [python, __file__, "--task", task, "--engine", engine, "--seed", seed, "--file", file]
             command += ["--threads", a.threads]
@@ -166,6 +202,13 @@ def play(task: str, a: argparse.Namespace, file: str) -> dict[str, Any]:
             found[engine].append(json.loads(done.stdout.splitlines()[-1]))
             print(task, engine, seed, found[engine][-1], flush=True)
     return found
+
+
+def spread(figures: list[float], form: str) -> str:
+    mean = form.format(statistics.mean(figures))
+    if len(figures) == 1:
+        return mean
+    return f"{mean} ({form.format(min(figures))} to {form.format(max(figures))})"
 
 
 def page(results: dict[str, Any], mib: dict[str, float], threads: int) -> str:
@@ -177,7 +220,7 @@ def page(results: dict[str, Any], mib: dict[str, float], threads: int) -> str:
     for task, found in results.items():
         quality, unit, scale, form, time_form = units[task]
         rows = {
-            quality: [form.format(statistics.mean(r["quality"] for r in f)) for f in found.values()],
+            quality: [spread([r["quality"] for r in f], form) for f in found.values()],
             unit: [
                 time_form.format(scale * statistics.median(r["seconds"] for r in f)) for f in found.values()
             ],
@@ -196,8 +239,8 @@ def page(results: dict[str, Any], mib: dict[str, float], threads: int) -> str:
             f"{platform.platform()}, {threads} thread{'s' * (threads != 1)}; lstmfast {versions['lstmfast']}, PyTorch "
             f"{versions['torch']}.",
             method,
-            f"Of {seeds} seeds of `vowels` the mean accuracy and the median time; one of `characters`. PyTorch is given "
-            "padded batches, takes the output of the last valid step, and flushes denormals.",
+            f"Of {seeds} seeds of `vowels` the mean accuracy (lowest to highest) and the median time; one of "
+            "`characters`. PyTorch is given padded batches, takes the output of the last valid step, and flushes denormals.",
             "\n".join(lines),
             "## Memory",
             "Growth of the peak of resident memory over what the imports take (`python bench/memory.py`).",
@@ -221,7 +264,7 @@ def main() -> None:
     )
     parser.add_argument("--peers", default=sys.executable, help="an interpreter that has torch")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--task", choices=["vowels", "characters"])
     parser.add_argument("--out", type=Path, default=HERE / "results" / "real-training.md")
     for internal in ("--engine", "--file"):
@@ -236,10 +279,10 @@ def main() -> None:
     import lstmfast as lf
 
     with tempfile.TemporaryDirectory() as folder:
-        file = f"{folder}/vowels.npz"
         names = ("x", "y", "x_test", "y_test", "n", "n_test")
-        np.savez(file, **dict(zip(names, lf.datasets.japanese_vowels(return_lengths=True), strict=True)))
-        results = {task: play(task, a, file) for task in ([a.task] if a.task else ["vowels", "characters"])}
+        data = dict(zip(names, lf.datasets.japanese_vowels(return_lengths=True), strict=True))
+        tasks = [a.task] if a.task else ["vowels", "characters"]
+        results = {task: play(task, a, data, folder) for task in tasks}
     if a.task:
         return
     mib = {

@@ -38,7 +38,7 @@ def _columns_to_rows(cell: str, a: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _set_weights(module: torch.nn.RNNBase, cell: str, layers: list[Any]) -> None:
+def set_weights(module: torch.nn.RNNBase, cell: str, layers: list[Any]) -> None:
     for n, layer in enumerate(layers):
         for suffix, (kernel, recurrent, bias) in zip(("", "_reverse"), layer, strict=False):
             own = bias if bias.ndim == 2 else np.stack([bias, np.zeros_like(bias)])
@@ -52,7 +52,7 @@ def infer(w: Infer, data: Data, threads: int, variant: str) -> Ready | None:
         return None
     settings(threads)
     module = MODULES[w.cell](w.features, w.hidden, w.layers, bidirectional=w.bi).eval()
-    _set_weights(module, w.cell, data.weights)
+    set_weights(module, w.cell, data.weights)
     x: Any = torch.from_numpy(data.time_major)
     states: Any = [torch.from_numpy(s)[None] for s in data.states]
     states = None if not states else tuple(states) if w.cell == "lstm" else states[0]
@@ -82,7 +82,7 @@ class Network(torch.nn.Module):
         self.recurrent = MODULES[w.kind](
             w.inputs, w.hidden, w.layers, bidirectional=w.bi, dropout=w.dropout, batch_first=True
         )
-        _set_weights(self.recurrent, w.kind, draw_layers(w))
+        set_weights(self.recurrent, w.kind, draw_layers(w))
         self.head = torch.nn.Linear(w.directions * w.hidden, w.classes)
         embedding, kernel, bias = draw_ends(w)
         with torch.no_grad():
