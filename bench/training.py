@@ -92,7 +92,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         report, limits = Path(folder) / "report.json", Path(folder) / "limits.json"
         run("limits.py", "--threads", max(teams), "--json", limits)
-        reports = []
+        figures, reports = json.loads(limits.read_text()), []
+        command = f"python bench/training.py --peers ENV/bin/python --rounds {a.rounds} --budget {a.budget}"
         for threads in teams:
             both = []
             chosen = [name for name in standard if name.startswith(tuple(a.only.split(",")))]
@@ -102,12 +103,11 @@ def main() -> None:
                 run("duel.py", *engines, *grid, *size, "--json", report)
                 both.append(json.loads(report.read_text()))
             reports.append(merged(both))
-        figures = json.loads(limits.read_text())
-    for result in reports:
-        print(f"{result['machine']['threads']} threads: {verdict(result, figures)}")
-    command = f"python bench/training.py --peers ENV/bin/python --rounds {a.rounds} --budget {a.budget}"
-    a.out.write_text(page(reports, figures, command))
-    print(f"written: {a.out}")
+            print(f"{threads} threads: {verdict(reports[-1], figures)}")
+            a.out.write_text(
+                page(reports, figures, command)
+            )  # already now, should the next duel be cut short
+            print(f"written: {a.out}", flush=True)
 
 
 if __name__ == "__main__":
