@@ -103,10 +103,11 @@ def cells(
 def sentence(report: dict[str, Any], limits: dict[str, Any] | None) -> str:
     machine, engines = report["machine"], report["engines"]
     threads = machine["threads"]
+    clock = "microseconds of processor time" if report.get("clock") == "cpu" else "microseconds"
     parts = [
         f"{machine['cpu']}, {threads} thread{'s' * (threads != 1)}",
         ", ".join(f"{title(name)} {engine['version']}" for name, engine in engines.items()),
-        f"microseconds, medians of {report['rounds']} interleaved rounds, batch x steps",
+        f"{clock}, medians of {report['rounds']} interleaved rounds, batch x steps",
     ]
     used = list(dict.fromkeys(row["ours"] for row in report["rows"].values() if row["ours"]))
     if len(used) > 1:
