@@ -95,7 +95,7 @@ def main() -> None:
         report, limits = Path(folder) / "report.json", Path(folder) / "limits.json"
         run("limits.py", "--threads", max(teams), "--json", limits)
         figures, reports = json.loads(limits.read_text()), []
-        command = f"python bench/training.py --peers ENV/bin/python --rounds {a.rounds} --budget {a.budget}"
+        command = f"python bench/training.py --peers ENV/bin/python --threads {a.threads} --rounds {a.rounds} --budget {a.budget}"
         for threads in teams:
             both = []
             chosen = [name for name in standard if name.startswith(tuple(a.only.split(",")))]
