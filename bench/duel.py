@@ -2,7 +2,7 @@
 """The same workloads on several engines, in turn: times, ratios, and errors against float64.
 
     python bench/duel.py lstmfast_frozen lstmfast torch=ENV/bin/python onnxruntime=ENV/bin/python ...
-    options: --only PREFIX[,PREFIX...]  --grid FILE  --threads N  --rounds N  --budget SECONDS  --json FILE|-
+    options: --only PREFIX[,PREFIX...]  --grid FILE  --threads N  --rounds N  --budget SECONDS  --clock wall|cpu  --json FILE|-
 
 Each engine is NAME or NAME=PYTHON, the interpreter of an environment that has it (default: this one, which must have
 lstmfast for the float64 results). Every engine gets a process of its own; they run one after the other, round after
@@ -71,7 +71,9 @@ class Seat:
         self._process.wait()
 
 
-def play(seats: list[Seat], row: str, workload: Any, rounds: int, budget: float) -> dict[str, Any]:
+def play(
+    seats: list[Seat], row: str, workload: Any, rounds: int, budget: float, clock: str = "wall"
+) -> dict[str, Any]:
     """One row: what each engine took in each round, its error, and why it failed."""
     failed: dict[str, str] = {}
     error: dict[str, float] = {}
@@ -94,7 +96,7 @@ def play(seats: list[Seat], row: str, workload: Any, rounds: int, budget: float)
         for seat in playing:
             if seat.name not in failed:
                 time.sleep(PAUSE)
-                answer = seat.ask(order="time", seconds=budget / rounds)
+                answer = seat.ask(order="time", seconds=budget / rounds, clock=clock)
                 if "failed" in answer:
                     failed[seat.name] = answer["failed"]
                 else:
@@ -172,10 +174,19 @@ def main() -> int:
         "--budget", type=float, default=1.4, help="seconds an engine has for a row, all rounds"
     )
     parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: processor time, which neighbours on a busy machine hardly change; on one thread only, as waiting "
+        "for another thread may spin",
+    )
+    parser.add_argument(
         "--json", help="write everything measured to this file; -: to stdout, instead of the table"
     )
     a = parser.parse_args()
 
+    if a.clock == "cpu" and a.threads != 1:
+        parser.error("--clock cpu needs --threads 1")
     chosen = {n: w for n, w in load_grid(a.grid).items() if n.startswith(tuple(a.only.split(",")))}
     if not chosen:
         parser.error("--only: no row begins so")
@@ -192,13 +203,13 @@ def main() -> int:
     print(f"{header}  {'error':>8s}  ratio, best peer", file=out)
     rows = {}
     for row, workload in chosen.items():
-        rows[row] = play(seats, row, workload, a.rounds, a.budget)
+        rows[row] = play(seats, row, workload, a.rounds, a.budget, a.clock)
         show(row, rows[row], names, out)
     for seat in seats:
         seat.leave()
     summary(rows, out)
     machine = {"cpu": cpu_name(), "system": platform.platform(), "threads": a.threads}
-    report = {"machine": machine, "rounds": a.rounds, "engines": versions, "rows": rows}
+    report = {"machine": machine, "rounds": a.rounds, "clock": a.clock, "engines": versions, "rows": rows}
     if a.json == "-":
         json.dump(report, sys.stdout, indent=1)
     elif a.json:

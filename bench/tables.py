@@ -34,7 +34,7 @@ def in_words(w: Workload) -> str:
     """Batch x steps, then the layer."""
     shape = f"{w.batch} x {w.time}"
     if isinstance(w, Train):
-        return f"training, {shape}, {layer(w.kind, w.hidden, w.inputs)}"
+        return ", ".join(["training", shape, layer(w.kind, w.hidden, w.inputs), *w.notes])
     if w.time == 1:
         shape = "one step" if w.batch == 1 else f"one step of {w.batch}"
     elif w.batch == 1:
@@ -69,7 +69,12 @@ def microseconds(seconds: float) -> str:
 
 
 def cells(
-    row: dict[str, Any], peers: list[str], limits: dict[str, Any] | None, threads: int, brief: bool
+    row: dict[str, Any],
+    peers: list[str],
+    limits: dict[str, Any] | None,
+    threads: int,
+    brief: bool,
+    errors: bool,
 ) -> list[str]:
     workload, seconds, error = from_json(row["workload"]), row["seconds"], row["error"]
     ours = row["ours"]
@@ -87,7 +92,8 @@ def cells(
         else [*map(time, peers)]
     )
     line = [in_words(workload), time(ours), *best, ratio]
-    line += ["-" if e is None else f"{e:.1e}" for e in (error.get(ours), worst)]
+    if errors:
+        line += ["-" if e is None else f"{e:.1e}" for e in (error.get(ours), worst)]
     if limits is not None:
         share = None if ours is None else limit_seconds(workload, limits, threads) / seconds[ours]
         line.append("-" if share is None else f"{share:.0%}")
@@ -97,10 +103,11 @@ def cells(
 def sentence(report: dict[str, Any], limits: dict[str, Any] | None) -> str:
     machine, engines = report["machine"], report["engines"]
     threads = machine["threads"]
+    clock = "microseconds of processor time" if report.get("clock") == "cpu" else "microseconds"
     parts = [
         f"{machine['cpu']}, {threads} thread{'s' * (threads != 1)}",
         ", ".join(f"{title(name)} {engine['version']}" for name, engine in engines.items()),
-        f"microseconds, medians of {report['rounds']} interleaved rounds, batch x steps",
+        f"{clock}, medians of {report['rounds']} interleaved rounds, batch x steps",
     ]
     used = list(dict.fromkeys(row["ours"] for row in report["rows"].values() if row["ours"]))
     if len(used) > 1:
@@ -113,17 +120,19 @@ def sentence(report: dict[str, Any], limits: dict[str, Any] | None) -> str:
     return "; ".join(parts) + "."
 
 
-def table(report: dict[str, Any], limits: dict[str, Any] | None = None, brief: bool = False) -> str:
+def table(
+    report: dict[str, Any], limits: dict[str, Any] | None = None, brief: bool = False, errors: bool = True
+) -> str:
     names = list(report["engines"])
     own = [name for name in names if is_ours(name)]
     peers = [name for name in names if not is_ours(name)]
     header = ["", title(own[0]) if len(own) == 1 else "lstmfast"]
     header += ["best peer"] if brief else [*map(title, peers)]
-    header += ["best peer / ours", "our error", "largest error of a peer"]
+    header += ["best peer / ours"] + ["our error", "largest error of a peer"] * errors
     header += ["of the limit"] if limits is not None else []
     lines = [header, ["---", *["---:"] * (len(header) - 1)]]
     threads = report["machine"]["threads"]
-    lines += [cells(row, peers, limits, threads, brief) for row in report["rows"].values()]
+    lines += [cells(row, peers, limits, threads, brief, errors) for row in report["rows"].values()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{sentence(report, limits)}"
 
 

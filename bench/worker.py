@@ -3,7 +3,7 @@
 
 {"order": "hello"}                               -> {"version": ..., "python": ...}
 {"order": "load", "row": ..., "expected": FILE}  -> {"has": true, "error": ...} or {"has": false}
-{"order": "time", "seconds": ...}                -> {"seconds": median of a call}
+{"order": "time", "seconds": ..., "clock": "wall" or "cpu"} -> {"seconds": median of a call}
 A failure is answered with {"failed": why}.
 """
 
@@ -51,16 +51,17 @@ class Worker:
         self.calls = max(1, int(SAMPLE / max(time.perf_counter() - start, 1e-7)))
         return {"has": True, "error": error}
 
-    def time(self, seconds: float) -> dict[str, Any]:
+    def time(self, seconds: float, clock: str = "wall") -> dict[str, Any]:
         assert self.ready is not None
         call, calls, samples = self.ready.call, range(self.calls), []
+        now = time.process_time if clock == "cpu" else time.perf_counter
         call()
         end = time.perf_counter() + seconds
         while len(samples) < 3 or time.perf_counter() < end:
-            start = time.perf_counter()
+            start = now()
             for _ in calls:
                 call()
-            samples.append(time.perf_counter() - start)
+            samples.append(now() - start)
         return {"seconds": statistics.median(samples) / self.calls}
 
 

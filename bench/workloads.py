@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -98,24 +98,76 @@ class Infer:
 
 @dataclass(frozen=True)
 class Train:
-    """One training step (Adam) of a recurrent layer and a softmax over its last output."""
+    """One training step (Adam) of recurrent layers and a softmax over their last output, or over every step's.
+
+    Lengths of ragged and masked batches are drawn evenly from a quarter of `time` up to `time`; behind them inputs are zeros,
+    and nothing there counts.
+    """
 
     hidden: int
     batch: int
     time: int
     inputs: int
     classes: int = 10
-    kind: str = "lstm"  # lstm or gru
+    kind: str = "lstm"  # lstm, gru or simple_rnn
+    layers: int = 1
+    bi: bool = False
+    masked: bool = False  # steps of zeros are left out, which a layer has to find (of ids: the id 0)
+    ragged: bool = False  # lengths are given
+    per_step: bool = False  # a softmax and a target at every step
+    vocabulary: int = 0  # ids of as many words through an Embedding to `inputs`
+    dropout: float = 0.0  # between layers
+    recurrent_dropout: float = 0.0
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bi else 1
+
+    @property
+    def has_lengths(self) -> bool:
+        return self.masked or self.ragged
+
+    @cached_property
+    def layer_inputs(self) -> list[int]:
+        return [self.inputs] + [self.directions * self.hidden] * (self.layers - 1)
 
     @property
     def flops(self) -> int:
-        """Forward, dW and dh; the layer is the first, so it needs no dx."""
-        return (
-            2 * self.time * self.batch * GATES[self.kind] * self.hidden * (2 * self.inputs + 3 * self.hidden)
+        """Forward, dW and dh, and dx where a trained layer lies below; of the softmax's layer if it is at every step.
+
+        Padding does not count: lengths are the mean of those drawn.
+        """
+        steps = self.batch * self.time
+        if self.has_lengths:
+            steps = round(float(np.mean([batch.lengths.sum() for batch in training_batches(self)])))  # type: ignore[union-attr]
+        wide = 2 * steps * self.directions * GATES[self.kind] * self.hidden
+        below = [self.inputs if self.vocabulary else 0, *self.layer_inputs[1:]]
+        total = sum(
+            wide * (2 * i + 3 * self.hidden + dx) for i, dx in zip(self.layer_inputs, below, strict=True)
         )
+        head = 3 * 2 * steps * self.directions * self.hidden * self.classes if self.per_step else 0
+        return total + head
 
     def describe(self) -> str:
-        return f"training, {self.kind.upper()} {self.hidden} of {self.inputs}, batch {self.batch}, {self.time} steps"
+        layer = f"{self.kind.upper()} {self.hidden} of {self.inputs}"
+        return (
+            f"training, {layer}, batch {self.batch}, {self.time} steps{''.join(f', {n}' for n in self.notes)}"
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What else there is, in words."""
+        stack = f"{'bidirectional' if self.bi else 'stack'} x {self.layers}"
+        said = {
+            stack if self.layers > 1 else "bidirectional": self.bi or self.layers > 1,
+            "masked": self.masked,
+            "ragged": self.ragged,
+            f"embedding of {self.vocabulary:,}": self.vocabulary,
+            "dropout": self.dropout,
+            "recurrent dropout": self.recurrent_dropout,
+            f"{self.classes} classes a step": self.per_step,
+        }
+        return [words for words, there in said.items() if there]
 
 
 Workload = Infer | Train
@@ -231,13 +283,45 @@ def largest_error(w: Infer, y: Array, exact: Array) -> float:
     return float(difference.max())
 
 
-def training_batches(w: Train) -> list[tuple[Array, Array]]:
+class Batch(NamedTuple):
+    """x (B, T, I) float32 or (B, T) int32; y (B,) or (B, T) int64; lengths (B,) int32 or None."""
+
+    x: Array
+    y: Array
+    lengths: Array | None
+
+
+def training_batches(w: Train) -> list[Batch]:
     """Several batches, to be used in turn: one learnt by heart would drive gradients into denormals."""
-    rng = np.random.default_rng(2)
+    rng, batches = np.random.default_rng(2), []
+    for _ in range(16):
+        if w.vocabulary:
+            x = rng.integers(1, w.vocabulary, (w.batch, w.time)).astype(np.int32)
+        else:
+            x = rng.standard_normal((w.batch, w.time, w.inputs)).astype(np.float32)
+        y = rng.integers(0, w.classes, (w.batch, w.time) if w.per_step else w.batch)
+        lengths = None
+        if w.has_lengths:
+            lengths = rng.integers(max(1, w.time // 4), w.time + 1, w.batch).astype(np.int32)
+            x[np.arange(w.time) >= lengths[:, None]] = 0
+        batches.append(Batch(x, y, lengths))
+    return batches
+
+
+def draw_layers(w: Train) -> list[list[tuple[Array, Array, Array]]]:
+    """Weights to begin with: a list of layers, each a list of directions."""
+    rng = np.random.default_rng(1)
     return [
-        (
-            rng.standard_normal((w.batch, w.time, w.inputs)).astype(np.float32),
-            rng.integers(0, w.classes, w.batch),
-        )
-        for _ in range(16)
+        [draw_cell(rng, w.kind, inputs, w.hidden) for _ in range(w.directions)] for inputs in w.layer_inputs
     ]
+
+
+def draw_ends(w: Train) -> tuple[Array | None, Array, Array]:
+    """Embedding (V, I), if there is one; kernel (D*H, classes) and bias (classes,) of the softmax's layer."""
+    rng = np.random.default_rng(3)
+    wide = w.directions * w.hidden
+    kernel, bias = (
+        rng.uniform(-(wide**-0.5), wide**-0.5, s).astype(np.float32) for s in ((wide, w.classes), w.classes)
+    )
+    embedding = rng.standard_normal((w.vocabulary, w.inputs)).astype(np.float32) if w.vocabulary else None
+    return embedding, kernel, bias

@@ -19,7 +19,8 @@ from workloads import Data, Infer, Workload
 ENGINES = {  # name on the command line: (module, its variant)
     "lstmfast": ("ours", "call"),
     "lstmfast_frozen": ("ours", "frozen"),
-    "torch": ("pytorch", ""),
+    "torch": ("pytorch", "packed"),
+    "torch_padded": ("pytorch", "padded"),
     "onnxruntime": ("onnx_graph", "onnxruntime"),
     "openvino": ("onnx_graph", "openvino"),
     "jax": ("plain", "jax"),
@@ -29,6 +30,7 @@ ENGINES = {  # name on the command line: (module, its variant)
 TITLES = {
     "lstmfast_frozen": "lstmfast frozen",
     "torch": "PyTorch",
+    "torch_padded": "PyTorch, padded",
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
     "jax": "JAX",

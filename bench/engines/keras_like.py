@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from workloads import Data, Infer, Train, draw_cell, training_batches
+from workloads import Data, Infer, Train, draw_ends, draw_layers, training_batches
 
 CELLS = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}
 
@@ -22,17 +22,44 @@ def flat_weights(data: Data) -> list[Any]:
     return [array for layer in data.weights for direction in layer for array in direction]
 
 
-def training_step(api: Any, w: Train) -> Callable[[], Any]:
-    import numpy as np
+def training_model(api: Any, w: Train, takes_lengths: bool, rate: float, **options: Any) -> Any:
+    """Compiled. Ragged batches are given by their lengths where the API takes some, else to a mask."""
+    by_mask = w.masked or (w.ragged and not takes_lengths)
+    dtype = "int32" if w.vocabulary else "float32"
+    stack = [api.Input((w.time,) if w.vocabulary else (w.time, w.inputs), dtype=dtype)]
+    if w.vocabulary:
+        stack.append(api.layers.Embedding(w.vocabulary, w.inputs, mask_zero=by_mask))
+    elif by_mask:
+        stack.append(api.layers.Masking())
+    weights: list[Any] = []
+    for n, drawn in enumerate(draw_layers(w)):
+        sequences = w.per_step or n < w.layers - 1
+        layer = getattr(api.layers, CELLS[w.kind])(
+            w.hidden, return_sequences=sequences, recurrent_dropout=w.recurrent_dropout
+        )
+        layer = api.layers.Bidirectional(layer) if w.bi else layer
+        weights.append((layer, [array for direction in drawn for array in direction]))
+        stack.append(layer)
+        if w.dropout and n < w.layers - 1:
+            stack.append(api.layers.Dropout(w.dropout))
+    stack.append(api.layers.Dense(w.classes, activation="softmax"))
+    model = api.Sequential(stack)
+    embedding, *head = draw_ends(w)
+    weights += [(stack[-1], head)] + ([(stack[1], [embedding])] if w.vocabulary else [])
+    for layer, arrays in weights:
+        layer.set_weights(arrays)
+    model.compile(optimizer=api.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", **options)
+    return model
 
-    model = api.Sequential(
-        [
-            api.Input((w.time, w.inputs)),
-            getattr(api.layers, CELLS[w.kind])(w.hidden),
-            api.layers.Dense(w.classes, activation="softmax"),
-        ]
-    )
-    model.layers[-2].set_weights(list(draw_cell(np.random.default_rng(1), w.kind, w.inputs, w.hidden)))
-    model.compile(optimizer=api.optimizers.Adam(1e-4), loss="sparse_categorical_crossentropy")
+
+def training_step(api: Any, w: Train, takes_lengths: bool = False) -> Callable[[], Any]:
+    model = training_model(api, w, takes_lengths, 1e-4)
     turn = itertools.cycle(training_batches(w))
-    return lambda: model.train_on_batch(*next(turn))
+
+    def step() -> Any:
+        batch = next(turn)
+        if w.ragged and takes_lengths:
+            return model.train_on_batch(batch.x, batch.y, lengths=batch.lengths)
+        return model.train_on_batch(batch.x, batch.y)
+
+    return step

@@ -54,4 +54,4 @@ def train(w: Train, threads: int, variant: str) -> Callable[[], Any] | None:
     if variant != "call":
         return None
     lf.set_num_threads(threads)
-    return training_step(lf, w)
+    return training_step(lf, w, takes_lengths=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from workloads import Data, Infer
+from workloads import Data, Infer, Train
 
 from . import Ready
 
@@ -24,39 +24,51 @@ def version(variant: str) -> str:
     return str(jax.__version__)
 
 
-def _cell(xp: Any, sigmoid: Any, cell: str, u: Any, bias: Any) -> Callable[..., tuple[Any, ...]]:
-    """(input product, states) -> new states, h first."""
+def _cell(
+    xp: Any, sigmoid: Any, cell: str, u: Any, bias: Any, dropped: Any = None
+) -> Callable[..., tuple[Any, ...]]:
+    """(input product, states) -> new states, h first. `dropped`: (gates, B, H), a mask of h for each gate, as in Keras."""
     n = u.shape[0]
 
+    def product(h: Any) -> Any:
+        if dropped is None:
+            return h @ u
+        gates = range(u.shape[1] // n)
+        return xp.concatenate([(h * dropped[g]) @ u[:, g * n : (g + 1) * n] for g in gates], -1)
+
     def lstm(z: Any, h: Any, c: Any) -> tuple[Any, ...]:
-        a = z + h @ u
+        a = z + product(h)
         s = sigmoid(a)
         c = s[:, n : 2 * n] * c + s[:, :n] * xp.tanh(a[:, 2 * n : 3 * n])
         return s[:, 3 * n :] * xp.tanh(c), c
 
     def gru(z: Any, h: Any) -> tuple[Any, ...]:
-        r = h @ u + bias[1]
+        r = product(h) + bias[1]
         s = sigmoid(z[:, : 2 * n] + r[:, : 2 * n])
         new = xp.tanh(z[:, 2 * n :] + s[:, n:] * r[:, 2 * n :])
         return (s[:, :n] * h + (1 - s[:, :n]) * new,)
 
     def simple_rnn(z: Any, h: Any) -> tuple[Any, ...]:
-        return (xp.tanh(z + h @ u),)
+        return (xp.tanh(z + product(h)),)
 
     return {"lstm": lstm, "gru": gru, "simple_rnn": simple_rnn}[cell]
 
 
-def _network(xp: Any, sigmoid: Any, scan: Scan, w: Infer) -> Callable[..., Any]:
-    """A function of x (T, B, I), weights, states and lengths."""
+def recurrent_network(xp: Any, sigmoid: Any, scan: Scan, cell: str, w: Infer | Train) -> Callable[..., Any]:
+    """A function of x (T, B, I), weights, states, lengths, and in training what is dropped.
 
-    def direction(x: Any, weights: Any, states: Any, alive: Any) -> Any:
+    `dropped` is a pair of lists with an entry for each layer: what its input is multiplied with, and what h is, for each
+    direction (see `_cell`); None: nothing.
+    """
+
+    def direction(x: Any, weights: Any, states: Any, alive: Any, dropped: Any) -> Any:
         kernel, recurrent, bias = weights
-        step = _cell(xp, sigmoid, w.cell, recurrent, bias)
+        step = _cell(xp, sigmoid, cell, recurrent, bias, dropped)
         z = (x.reshape(-1, x.shape[-1]) @ kernel + bias.reshape(-1, kernel.shape[1])[0]).reshape(
             *x.shape[:2], -1
         )
         if not states:
-            states = (xp.zeros((w.batch, w.hidden), np.float32),) * (2 if w.cell == "lstm" else 1)
+            states = (xp.zeros((w.batch, w.hidden), np.float32),) * (2 if cell == "lstm" else 1)
 
         def masked(states: Any, now: Any) -> Any:
             new = step(now[0], *states)
@@ -66,13 +78,17 @@ def _network(xp: Any, sigmoid: Any, scan: Scan, w: Infer) -> Callable[..., Any]:
 
         return scan(masked, tuple(states), (z,) if alive is None else (z, alive))
 
-    def run(x: Any, layers: Any, states: Any, lengths: Any) -> Any:
+    def run(x: Any, layers: Any, states: Any, lengths: Any, dropped: Any = None) -> Any:
         alive = None if lengths is None else (xp.arange(w.time)[:, None] < lengths)[:, :, None]
-        for layer in layers:
-            outputs = [direction(x, layer[0], states, alive)]
+        for n, layer in enumerate(layers):
+            inside: Any = (None, None)
+            if dropped is not None:
+                x = x if dropped[0][n] is None else x * dropped[0][n]
+                inside = inside if dropped[1][n] is None else dropped[1][n]
+            outputs = [direction(x, layer[0], states, alive, inside[0])]
             if w.bi:
                 flipped = None if alive is None else alive[::-1]
-                outputs.append(direction(x[::-1], layer[1], states, flipped)[::-1])
+                outputs.append(direction(x[::-1], layer[1], states, flipped, inside[1])[::-1])
             x = xp.concatenate(outputs, -1) if w.bi else outputs[0]
         return x
 
@@ -86,15 +102,31 @@ def _loop(step: Any, states: Any, arrays: Any) -> np.ndarray:
     return out
 
 
+def _scan(step: Any, states: Any, arrays: Any) -> Any:
+    import jax
+
+    return jax.lax.scan(step, states, arrays)[1]
+
+
 def infer(w: Infer, data: Data, threads: int, variant: str) -> Ready | None:
     x = data.time_major
     given = data.weights, data.states, data.lengths
     if variant == "numpy":
-        net = _network(np, lambda a: 1 / (1 + np.exp(-a)), _loop, w)
+        net = recurrent_network(np, lambda a: 1 / (1 + np.exp(-a)), _loop, w.cell, w)
         return Ready(lambda: net(x, *given), lambda y: y.transpose(1, 0, 2))
     import jax
 
-    net = _network(jax.numpy, jax.nn.sigmoid, lambda step, s, a: jax.lax.scan(step, s, a)[1], w)
+    net = recurrent_network(jax.numpy, jax.nn.sigmoid, _scan, w.cell, w)
     weights, states, lengths = jax.tree.map(jax.numpy.asarray, given)
     compiled = jax.jit(lambda x, states: net(x, weights, states, lengths))
     return Ready(lambda: np.asarray(compiled(x, states)), lambda y: y.transpose(1, 0, 2))
+
+
+def train(w: Train, threads: int, variant: str) -> Callable[[], Any] | None:
+    if variant == "numpy":
+        return None
+    import jax
+
+    from .jax_training import training_step
+
+    return training_step(w, recurrent_network(jax.numpy, jax.nn.sigmoid, _scan, w.kind, w))

@@ -248,3 +248,25 @@ def test_brief_names_the_best_peer(report):
     header, rows, _ = read(tables.table(report, brief=True))
     assert header[1:4] == ["lstmfast", "best peer", "best peer / ours"]
     assert [row[2] for row in rows] == ["10.5 NumPy", "20,000 PyTorch", "10,486 PyTorch", "-"]
+
+
+def test_page_of_training(report):
+    import training
+
+    fast = row(Train(64, 8, 50, 16), {"lstmfast": 230e-6, "torch": 690e-6}, {}, "torch", 3.0, ours="lstmfast")
+    slow = row(
+        Train(64, 8, 50, 16, masked=True),
+        {"lstmfast": 1e-3, "torch": 5e-4},
+        {},
+        "torch",
+        0.75,
+        ours="lstmfast",
+    )
+    del report["engines"]["lstmfast_frozen"]
+    halves = [{**report, "rows": {"a": fast}}, {**report, "rows": {"b": slow}}]
+    text = training.page([training.merged(halves)], LIMITS, "a command")
+    assert "geometric mean of best peer's time over ours 1.50" in text  # the root of 3 * 0.75
+    assert "Below 1.0 in 1: training, 8 x 50, LSTM 64 of 16, masked (0.75 of torch)." in text
+    assert "## 2 threads" in text and "`a command`" in text and "| 3.00 | 100% |" in text
+    report["rows"] = {"a": fast}
+    assert "No row below 1.0." in training.page([report], LIMITS, "a command")
