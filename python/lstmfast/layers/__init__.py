@@ -49,6 +49,7 @@ from .rnn import RNN
 from .simple_rnn import SimpleRNN
 from .softmax import Softmax
 from .time_distributed import TimeDistributed
+from .wrapper import Wrapper
 
 __all__ = [
     "ELU",
@@ -117,6 +118,7 @@ __all__ = [
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
+    "Wrapper",
     "ZeroPadding1D",
     "add",
     "average",

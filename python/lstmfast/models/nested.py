@@ -24,7 +24,7 @@ class NestedModel:
             shapes[slot] = tuple(shape)
         for step in executor.steps:
             given = [shapes[s] for s in step.inputs]
-            made = step.layer.compute_output_shape(given if step.takes_list else given[0])
+            made = step.layer.output_shapes(given if step.takes_list else given[0], step.arguments)
             for slot, shape in zip(step.outputs, made if len(step.outputs) > 1 else [made], strict=True):
                 shapes[slot] = tuple(shape)
         found = [shapes[slot] for slot in executor.output_slots]
