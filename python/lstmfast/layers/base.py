@@ -15,7 +15,14 @@ from ..symbolic import KerasTensor, Node, Shape, flatten, is_symbolic, map_leave
 from ..utils.naming import to_snake_case, unique_name
 from ..variables import Variable, weight_supplier
 from .arrays import as_float32, checked_lengths, checked_mask, shapes_of
-from .building import as_before_on_error, dtype_name, input_shape_argument, noting_shape, shape_by_trying
+from .building import (
+    as_before_on_error,
+    dtype_name,
+    input_shape_argument,
+    noting_shape,
+    plain_arguments,
+    shape_by_trying,
+)
 from .call import Call
 from .eager import attach_masks, carried_mask, is_training, warn_of_lost_mask
 from .frozen import FrozenLayer
@@ -101,6 +108,7 @@ class Layer(LayerProperties):
     takes_resets = False
     #: Of several inputs all must have a mask for the output to have one; elsewhere one is enough.
     needs_all_masks = False
+    _given_arguments: dict[str, Any] = {}  # noqa: RUF012 - never changed in place
 
     def __init__(
         self,
@@ -138,6 +146,12 @@ class Layer(LayerProperties):
         adopt_call(cls)
         if "build" in vars(cls):
             cls.build = noting_shape(cls.build)  # type: ignore[method-assign]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        layer = super().__new__(cls)
+        if cls.get_config is Layer.get_config:
+            layer._given_arguments = plain_arguments(cls, args, kwargs)
+        return layer
 
     def _build_at_init(self) -> None:
         """Say that nothing is to be built, unless a subclass has a `build` of its own."""
@@ -431,7 +445,7 @@ class Layer(LayerProperties):
         mask = call.mask
         if isinstance(mask, list) and all(m is None for m in mask):
             mask = None
-        if mask is None and self.makes_mask(False) is not True:
+        if mask is None and call.output_mask is None and self.makes_mask(False) is not True:
             return y
         if mask is not None and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
             warn_of_lost_mask(self, stacklevel=3)
@@ -522,12 +536,17 @@ class Layer(LayerProperties):
     # --- graph and configuration
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make the same layer with `from_config`, equal to Keras 3's."""
+        """Arguments that make the same layer with `from_config`, equal to Keras 3's.
+
+        A class that does not write this gets the arguments of its ``__init__``, if they are strings, numbers, flags,
+        None, or lists and dicts of such; the class must hand ``**kwargs`` on to `Layer`.
+        """
         config: dict[str, Any] = {
             "name": self.name,
             "trainable": self._trainable,
             "dtype": {**_DTYPE_CONFIG, "config": {"name": "float32"}},
         }
+        config |= self._given_arguments
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = serialize_keras_object(self.activity_regularizer)
         return config

@@ -316,6 +316,8 @@ class Bidirectional(Layer):
         )
         if initial_state is not None:
             call.initial_state = self._checked_state(initial_state, len(x))
+            if carried is not None:  # as in Keras: not seen with states given, but handed on
+                call.output_mask = self.compute_mask(x, carried)
         return self._as_called(self.run(x, call))
 
     def _as_called(self, result: Any) -> Any:

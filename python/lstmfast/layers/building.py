@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..symbolic import Shape
+from ..symbolic import Shape, flatten
 from ..variables import Variable
 from .arrays import shapes_of
 from .call import Call
@@ -19,7 +20,14 @@ from .keras_call import forward_of_call, prefix_built
 if TYPE_CHECKING:
     from .base import Layer
 
-__all__ = ["as_before_on_error", "dtype_name", "input_shape_argument", "noting_shape", "shape_by_trying"]
+__all__ = [
+    "as_before_on_error",
+    "dtype_name",
+    "input_shape_argument",
+    "noting_shape",
+    "plain_arguments",
+    "shape_by_trying",
+]
 
 
 @contextmanager
@@ -56,6 +64,29 @@ def noting_shape(build: Callable[..., None]) -> Callable[..., None]:
             self._build_shape = args[0]
 
     return noting
+
+
+def plain_arguments(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor call by name, defaults too, if a configuration can hold all of them; else {}."""
+    try:
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+    except TypeError:  # the constructor will say what is wrong
+        return {}
+    bound.apply_defaults()
+    given: dict[str, Any] = {}
+    for parameter in list(bound.signature.parameters.values())[1:]:
+        value = bound.arguments[parameter.name]
+        if parameter.kind is parameter.VAR_KEYWORD:
+            given |= value
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+            if value or parameter.kind is parameter.POSITIONAL_ONLY:
+                return {}
+        else:
+            given[parameter.name] = value
+    for of_every_layer in ("name", "trainable", "dtype", "activity_regularizer"):
+        given.pop(of_every_layer, None)
+    plain = (str, int, float, bool)
+    return given if all(isinstance(leaf, plain) for leaf in flatten(given)) else {}
 
 
 def dtype_name(dtype: Any) -> Any:

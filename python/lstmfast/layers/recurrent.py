@@ -302,6 +302,8 @@ class RecurrentLayer(Layer):
         )
         if initial_state is not None:
             call.initial_state = self._checked_state(initial_state, len(x))
+            if carried is not None:  # as in Keras: not seen with states given, but handed on
+                call.output_mask = self.compute_mask(x, carried)
         return self.run(x, call)
 
     def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Wrapper(Layer):
         if not isinstance(layer, Layer):
             raise ValueError(
                 f"Layer {layer!r} supplied to Wrapper isn't a supported layer type. Please ensure wrapped layer is a "
-                "valid `Layer`."
+                "valid Keras layer."
             )
         super().__init__(**kwargs)
         self.layer = layer
