@@ -208,7 +208,8 @@ def held_in_attributes(owner: Any, kind: type[Any]) -> Iterator[Any]:
                 yield from walk(item)
 
     for value in vars(owner).values():
-        yield from walk(value)
+        if isinstance(value, (kind, list, tuple, dict)):
+            yield from walk(value)
 
 
 def own_variables(layer: Any, of_layers_inside: list[Variable]) -> list[Variable]:
