@@ -126,6 +126,19 @@ def test_training_reaches_calls_inside():
     assert not (layers.Dropout(0.5)(x) == 0).any()  # and nothing stays behind
 
 
+def test_training_reaches_models_inside():
+    inner = lf.Sequential([lf.Input((50,)), layers.Dropout(0.5)])
+
+    class Around(layers.Layer):
+        def call(self, x):
+            return inner(x)
+
+    x = np.ones((4, 50), "float32")
+    assert (Around()(x, training=True) == 0).any() and not (Around()(x) == 0).any()
+    np.testing.assert_array_equal(inner.call(x), x)
+    assert (inner.call(x, training=True) == 0).any()
+
+
 def test_a_cell_with_call():
     class Minimal(layers.Layer):
         def __init__(self, units, **kwargs):

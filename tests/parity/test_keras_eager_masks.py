@@ -111,6 +111,24 @@ def test_chains(rng, chain):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.filterwarnings("ignore:Layer 'functional")  # Keras hands the mask on and warns that it does not
+def test_models_take_masks_and_hand_them_on(rng):
+    made = []
+    for package in (keras, lf):
+        layers = package.layers
+        inputs = package.Input((None, 3))
+        model = package.Model(inputs, layers.SimpleRNN(2, return_sequences=True)(layers.Dense(3)(inputs)))
+        made.append((model, layers.Embedding(5, 3, mask_zero=True), layers.GRU(2)))
+        made[-1][1](IDS), made[-1][2](made[-1][0](made[-1][1](IDS)))
+    for a, b in zip(*made, strict=True):
+        values = [floats(rng, *w.shape) for w in a.weights]
+        a.set_weights(values), b.set_weights(values)
+    between = [model(embedding(IDS)) for model, embedding, _ in made]
+    np.testing.assert_array_equal(mask_of(between[1]), mask_of(between[0]))
+    close(np.asarray(between[1]), between[0].detach().numpy())
+    close(made[1][2](between[1]), made[0][2](between[0]).detach().numpy())
+
+
 def test_masking():
     x = IDS[..., None].astype("float32")
     np.testing.assert_array_equal(mask_of(lf.layers.Masking()(x)), mask_of(keras.layers.Masking()(x)))

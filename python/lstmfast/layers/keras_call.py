@@ -25,6 +25,8 @@ current_call: ContextVar[tuple[Layer, Call] | None] = ContextVar("current_call",
 def adopt_call(cls: type[Layer]) -> None:
     """Give a class whose body has a `call` and no `forward` a `forward` that runs it."""
     body = vars(cls)
+    if hasattr(cls, "nested_forward"):  # a model is the graph it was made of
+        return
     if "call" in body and "forward" not in body:
         cls.forward = forward_of_call  # type: ignore[method-assign,assignment]
         if "backward" not in body:
@@ -82,6 +84,8 @@ def _no_backward(layer: Layer, *_: Any) -> Any:
 
 def call_of_forward(layer: Layer, x: Any, arguments: dict[str, Any]) -> Any:
     """What ``super().call(x)`` runs: the `forward` of the nearest class that writes one."""
+    if hasattr(layer, "nested_forward"):
+        return layer(x, **arguments)
     for cls in type(layer).__mro__:
         forward = vars(cls).get("forward")
         if forward is None or forward is forward_of_call:
