@@ -50,6 +50,7 @@ from .serialization import deserialize, serialize
 from .simple_rnn import SimpleRNN
 from .softmax import Softmax
 from .time_distributed import TimeDistributed
+from .wrapper import Wrapper
 
 __all__ = [
     "ELU",
@@ -118,6 +119,7 @@ __all__ = [
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
+    "Wrapper",
     "ZeroPadding1D",
     "add",
     "average",

@@ -15,6 +15,7 @@ from .arrays import checked_mask, shapes_of
 from .base import Layer
 from .call import Call
 from .dropout import dropout_mask
+from .eager import carried_mask, is_training
 
 __all__ = ["AdditiveAttention", "Attention"]
 
@@ -134,7 +135,12 @@ class Attention(Layer):
     def check_shapes(self, shapes: Any) -> None:
         name = type(self).__name__
         several = isinstance(shapes, (list, tuple)) and bool(shapes) and isinstance(shapes[0], (list, tuple))
-        if not several or not 2 <= len(shapes) <= 3:
+        if several and not 2 <= len(shapes) <= 3:
+            raise ValueError(
+                f"{name} layer accepts inputs list of length 2 or 3, namely [query, value] or [query, value, key]. "
+                f"Received length: {len(shapes)}."
+            )
+        if not several:
             raise ValueError(
                 f"{name} layer must be called on a list of inputs, namely [query, value] or [query, value, key]. "
                 f"Received shapes: {shapes}"
@@ -202,14 +208,19 @@ class Attention(Layer):
         x = self._convert(inputs)
         self.ensure_built(shapes_of(x))
         self.check_input(x)
-        call = Call(bool(training), mask=self._checked_masks(mask, x))
+        mask = carried_mask(inputs, takes_list=True) if mask is None else mask
+        call = Call(is_training(training), mask=self._checked_masks(mask, x))
         call.arguments = arguments
-        return self.forward(x, call)
+        return self.run(x, call)
 
     def _checked_masks(self, mask: Any, x: list[Array]) -> Any:
         if mask is None:
             return None
-        if not isinstance(mask, (list, tuple)) or not 2 <= len(mask) <= 3:
+        if isinstance(mask, (list, tuple)) and not 2 <= len(mask) <= 3:
+            raise ValueError(
+                f"{type(self).__name__} layer accepts mask list of length 2 or 3. Received length: {len(mask)}."
+            )
+        if not isinstance(mask, (list, tuple)):
             raise ValueError(
                 f"{type(self).__name__} layer mask must be a list, namely [query_mask, value_mask]. Received: "
                 f"{type(mask).__name__}"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -16,9 +15,20 @@ from ..symbolic import KerasTensor, Node, Shape, flatten, is_symbolic, map_leave
 from ..utils.naming import to_snake_case, unique_name
 from ..variables import Variable, weight_supplier
 from .arrays import as_float32, checked_lengths, checked_mask, shapes_of
+from .building import (
+    as_before_on_error,
+    dtype_name,
+    input_shape_argument,
+    noting_shape,
+    plain_arguments,
+    shape_by_trying,
+)
 from .call import Call
+from .eager import attach_masks, carried_mask, is_training, warn_of_lost_mask
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
+from .keras_call import adopt_call, call_of_forward, forward_of_call
+from .properties import LayerProperties, held_in_attributes, own_variables
 
 __all__ = ["Call", "Layer"]
 
@@ -35,7 +45,7 @@ _DTYPE_CONFIG = {
 }
 
 
-class Layer:
+class Layer(LayerProperties):
     """Base class of layers. A layer of your own writes `forward` and `backward` in NumPy.
 
     Parameters
@@ -98,6 +108,7 @@ class Layer:
     takes_resets = False
     #: Of several inputs all must have a mask for the output to have one; elsewhere one is enough.
     needs_all_masks = False
+    _given_arguments: dict[str, Any] = {}  # noqa: RUF012 - never changed in place
 
     def __init__(
         self,
@@ -110,11 +121,11 @@ class Layer:
     ) -> None:
         if not isinstance(trainable, (bool, np.bool_)):
             raise ValueError(f"Expected `trainable` to be a boolean. Received: trainable={trainable!r}")
-        if dtype is not None and _dtype_name(dtype) != "float32":
+        if dtype is not None and dtype_name(dtype) != "float32":
             raise ValueError(f"dtype={dtype!r} is not supported: lstmfast computes in float32")
         if name is not None and (not isinstance(name, str) or "/" in name or not name):
             raise ValueError(f"Argument `name` must be a string without '/', got {name!r}")
-        self._input_shape_arg = _input_shape_argument(kwargs)
+        self._input_shape_arg = input_shape_argument(kwargs)
         kwargs.pop("autocast", None)
         if kwargs:
             raise ValueError(f"Unrecognized keyword arguments passed to {type(self).__name__}: {kwargs}")
@@ -128,6 +139,24 @@ class Layer:
         self._non_trainable_variables: list[Variable] = []
         self._build_shape: Any = None
         self._packed_weights: tuple[Any, Any] | None = None
+        self._call_losses: list[Any] = []  # penalties of the last call with arrays
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        adopt_call(cls)
+        if "build" in vars(cls):
+            cls.build = noting_shape(cls.build)  # type: ignore[method-assign]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        layer = super().__new__(cls)
+        if cls.get_config is Layer.get_config:
+            layer._given_arguments = plain_arguments(cls, args, kwargs)
+        return layer
+
+    def _build_at_init(self) -> None:
+        """Say that nothing is to be built, unless a subclass has a `build` of its own."""
+        if type(self).build is Layer.build:
+            self.built = True
 
     # --- what a layer writes
 
@@ -137,7 +166,10 @@ class Layer:
 
     def forward(self, x: Any, call: Call) -> Any:
         """The output (or a tuple of them) for `x`; keeps in ``call.saved`` what `backward` needs."""
-        raise NotImplementedError(f"layer class {type(self).__name__} has no forward(x, call)")
+        raise NotImplementedError(
+            f"layer class {type(self).__name__} has no forward(x, call): it does not have a `call` method implemented "
+            "either"
+        )
 
     def backward(self, dy: Any, call: Call) -> Any:
         """The gradient of the input; adds those of the weights by `Variable.grad_out` or `add_grad`."""
@@ -145,10 +177,16 @@ class Layer:
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Shape of the output for an input shape; found by trying where a layer does not write this."""
-        return _shape_by_trying(self, input_shape)
+        if type(self).forward is Layer.forward:
+            raise NotImplementedError(
+                f"Layer {type(self).__name__} does not have a `compute_output_shape` method implemented."
+            )
+        return shape_by_trying(self, input_shape)
 
     def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
         """`compute_output_shape` for a call in a graph, whose further arguments may ask for more outputs."""
+        if type(self).compute_output_shape is Layer.compute_output_shape and arguments:
+            return shape_by_trying(self, shapes, arguments)
         return self.compute_output_shape(shapes)
 
     def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -179,7 +217,7 @@ class Layer:
 
     def add_weight(
         self,
-        shape: Sequence[int],
+        shape: Sequence[int] = (),
         initializer: Any = None,
         name: str | None = None,
         trainable: bool = True,
@@ -193,13 +231,15 @@ class Layer:
         ----------
         shape : sequence of int
         initializer : str, dict, callable or array, optional
-            Glorot's uniform distribution by default.
+            By default Glorot's uniform distribution, zeros for integers.
         name : str, optional
         trainable : bool
         regularizer, constraint : optional
             By name, config or instance.
         dtype : str
         """
+        if isinstance(shape, str):
+            raise ValueError(f"the name of a weight is a keyword argument, name={shape!r}, got it as `shape`")
         shape = tuple(shape)
         if any(not isinstance(n, (int, np.integer)) or n <= 0 for n in shape):
             raise ValueError(
@@ -212,7 +252,8 @@ class Layer:
         elif isinstance(initializer, np.ndarray):
             value = initializer
         else:
-            make = initializers.get("glorot_uniform" if initializer is None else initializer)
+            default = "glorot_uniform" if np.dtype(dtype or "float32").kind == "f" else "zeros"
+            make = initializers.get(default if initializer is None else initializer)
             assert make is not None
             value = make(shape, dtype=dtype)
         variable = Variable(
@@ -230,24 +271,13 @@ class Layer:
 
     def _sublayers(self) -> Iterator[Layer]:
         """Layers held in attributes, or in lists, tuples and dicts in attributes."""
-        seen = {id(self)}
-        for value in vars(self).values():
-            if isinstance(value, dict):
-                candidates: Any = value.values()
-            else:
-                candidates = value if isinstance(value, (list, tuple)) else (value,)
-            for item in candidates:
-                if isinstance(item, Layer) and id(item) not in seen:
-                    seen.add(id(item))
-                    yield item
+        return held_in_attributes(self, Layer)
 
     @property
     def variables(self) -> list[Variable]:
         """All weights: own trainable ones, own others, then those of layers inside."""
-        found = [*self._trainable_variables, *self._non_trainable_variables]
-        for layer in self._sublayers():
-            found.extend(layer.variables)
-        return list(dict.fromkeys(found))
+        inside = [variable for layer in self._sublayers() for variable in layer.variables]
+        return list(dict.fromkeys([*own_variables(self, inside), *inside]))
 
     @property
     def weights(self) -> list[Variable]:
@@ -337,7 +367,7 @@ class Layer:
     def __call__(
         self,
         inputs: Any,
-        *,
+        *args: Any,
         training: bool | None = None,
         mask: Any = None,
         lengths: Any = None,
@@ -348,14 +378,19 @@ class Layer:
         Parameters
         ----------
         inputs : array_like, or list of them for layers that merge
+        *args, **kwargs
+            Further arguments of layers that write `call`.
         training : bool, optional
+            By default that of the layer in whose `call` this is called, else False.
         mask : (B, T) bool array, optional
+            By default the one that came with the input, if a layer made it.
         lengths : (B,) int array, optional
             Valid steps of right-padded rows.
 
         Returns
         -------
         numpy.ndarray, or a tuple of them
+            With a mask for the next layer, if there is one.
 
         Raises
         ------
@@ -364,15 +399,77 @@ class Layer:
         TypeError
             If the input is not numeric.
         """
+        if args or kwargs:
+            self._check_further_arguments(args, kwargs)
         if is_symbolic(inputs):
             return self.record(inputs, kwargs)
-        if kwargs:
-            raise TypeError(f"layer {self.name!r} got an unexpected argument {next(iter(kwargs))!r}")
         x = self._convert(inputs)
         self.ensure_built(shapes_of(x))
         self.check_input(x)
-        call = Call(bool(training), mask=checked_mask(mask, x), lengths=checked_lengths(lengths, x))
-        return self.forward(x, call)
+        mask = carried_mask(inputs, isinstance(x, list)) if mask is None else self.accepted_mask(mask, x)
+        call = Call(is_training(training), mask=mask, lengths=checked_lengths(lengths, x))
+        if args or kwargs:
+            call.arguments = {"": args, **kwargs}
+        return self.run(x, call)
+
+    def accepted_mask(self, mask: Any, x: Any) -> Any:
+        """The mask that a caller gave with `x`, (B, T) bool, or a ValueError; a layer's own `call` sees any mask."""
+        return (
+            map_leaves(np.asarray, mask) if type(self).forward is forward_of_call else checked_mask(mask, x)
+        )
+
+    def _check_further_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if is_symbolic([args, kwargs]) and type(self).forward in (Layer.forward, forward_of_call):
+            raise ValueError(f"layer {self.name!r} takes one symbolic input: give it a list of them")
+        if type(self).forward is not forward_of_call:
+            if kwargs:
+                raise TypeError(f"layer {self.name!r} got an unexpected argument {next(iter(kwargs))!r}")
+            raise TypeError(f"layer {self.name!r} takes one input, got {1 + len(args)} positional arguments")
+        for value in args:
+            if not isinstance(value, (np.ndarray, list, tuple)):
+                raise ValueError(
+                    "Only input tensors may be passed as positional arguments. The following argument value should "
+                    f"be passed as a keyword argument: {value} (of type {type(value)})"
+                )
+
+    def run(self, x: Any, call: Call) -> Any:
+        """`forward` in a call with arrays: penalties go to `losses`, and the output takes its mask along."""
+        y = self.forward(x, call)
+        regularizer = self.activity_regularizer
+        if call.penalty and type(self).forward is not forward_of_call:
+            self._call_losses = [np.float32(call.penalty)]
+        if regularizer is not None:
+            added = self._call_losses if type(self).forward is forward_of_call else []
+            outputs = y if isinstance(y, (list, tuple)) else [y]
+            self._call_losses = [*added, *(np.float32(regularizer(a)) / max(len(a), 1) for a in outputs)]
+        mask = call.mask
+        if isinstance(mask, list) and all(m is None for m in mask):
+            mask = None
+        if mask is None and call.output_mask is None and self.makes_mask(False) is not True:
+            return y
+        if mask is not None and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
+            warn_of_lost_mask(self, stacklevel=3)
+            return y
+        made = self.compute_mask(x, mask) if call.output_mask is None else call.output_mask
+        return y if made is None else attach_masks(y, made)
+
+    def call(self, inputs: Any, **kwargs: Any) -> Any:
+        """Keras's name for what a layer computes. A layer of your own may write it, in NumPy, instead of `forward`:
+        such a layer runs, and trains if it also writes `backward`. Here it is the computation of the class that
+        is subclassed, for ``super().call(x)``.
+
+        Parameters
+        ----------
+        inputs : numpy.ndarray, or a list of them
+        **kwargs
+            ``training``, ``mask``, ``initial_state``, and what the layer's calls take besides.
+
+        Raises
+        ------
+        NotImplementedError
+            If no class writes it.
+        """
+        return call_of_forward(self, inputs, kwargs)
 
     def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
         """Add a node to the graph and return the symbolic output."""
@@ -381,12 +478,7 @@ class Layer:
         self.check_shapes(shapes)
         has_masks = [t.has_mask for t in flatten(inputs) if isinstance(t, KerasTensor)]
         if any(has_masks) and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
-            warnings.warn(
-                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask "
-                "attached to it. However, this layer does not support masking and will therefore destroy "
-                "the mask information.",
-                stacklevel=3,
-            )
+            warn_of_lost_mask(self, stacklevel=3)
         out_shapes = self.output_shapes(shapes, kwargs)
         several = bool(out_shapes) and isinstance(out_shapes[0], (tuple, list))
         flat: list[Shape] = list(out_shapes) if several else [out_shapes]
@@ -400,8 +492,11 @@ class Layer:
         return outputs if several else outputs[0]
 
     def _convert(self, inputs: Any) -> Any:
-        if isinstance(inputs, np.ndarray) and inputs.dtype == _FLOAT32 and inputs.flags.c_contiguous:
+        if type(inputs) is np.ndarray and inputs.dtype == _FLOAT32 and inputs.flags.c_contiguous:
             return inputs
+        if isinstance(inputs, (list, tuple)) and type(self).forward is forward_of_call:
+            several = any(isinstance(array, np.ndarray) for array in inputs)
+            return [self._convert(array) for array in inputs] if several else as_float32(inputs, self.name)
         return as_float32(inputs, f"inputs of layer {self.name!r}")
 
     def ensure_built(self, shapes: Any) -> None:
@@ -409,12 +504,8 @@ class Layer:
         if self.built:
             return
         self.check_shapes(shapes)
-        try:
+        with as_before_on_error(self):
             self.build(shapes)
-        except BaseException:
-            self._trainable_variables.clear()
-            self._non_trainable_variables.clear()
-            raise
         self.built = True
         self._build_shape = shapes
 
@@ -429,39 +520,33 @@ class Layer:
 
     def check_shapes(self, shapes: Any) -> None:
         """Raise a ValueError if shapes do not fit the layer's `input_spec`."""
-        if self.input_spec is not None:
-            self.input_spec.check(shapes, self.name)
+        specs: Any = self.input_spec
+        if isinstance(specs, (list, tuple)):
+            if len(specs) != len(shapes) or not isinstance(shapes[0], (list, tuple)):
+                raise ValueError(f"Layer '{self.name}' expects {len(specs)} inputs, got shapes {shapes}")
+            for spec, shape in zip(specs, shapes, strict=True):
+                if spec is not None:
+                    spec.check(shape, self.name)
+        elif specs is not None:
+            specs.check(shapes, self.name)
 
     def check_values(self, x: Array) -> None:
         """Raise a ValueError if values of a whole data set will not do; `fit` asks before the first step."""
 
     # --- graph and configuration
 
-    @property
-    def input(self) -> Any:
-        """Symbolic input of the layer's first call in a graph."""
-        return self._first_node().inputs
-
-    @property
-    def output(self) -> Any:
-        """Symbolic output of the layer's first call in a graph."""
-        outputs = self._first_node().outputs
-        return outputs[0] if len(outputs) == 1 else outputs
-
-    def _first_node(self) -> Node:
-        if not self.inbound_nodes:
-            raise AttributeError(
-                f"The layer {self.name} has never been called and thus has no defined input."
-            )
-        return self.inbound_nodes[0]
-
     def get_config(self) -> dict[str, Any]:
-        """Arguments that make the same layer with `from_config`, equal to Keras 3's."""
+        """Arguments that make the same layer with `from_config`, equal to Keras 3's.
+
+        A class that does not write this gets the arguments of its ``__init__``, if they are strings, numbers, flags,
+        None, or lists and dicts of such; the class must hand ``**kwargs`` on to `Layer`.
+        """
         config: dict[str, Any] = {
             "name": self.name,
             "trainable": self._trainable,
             "dtype": {**_DTYPE_CONFIG, "config": {"name": "float32"}},
         }
+        config |= self._given_arguments
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = serialize_keras_object(self.activity_regularizer)
         return config
@@ -471,53 +556,5 @@ class Layer:
         """The layer that a configuration from `get_config` describes; its weights are new."""
         return cls(**config)
 
-    def get_build_config(self) -> dict[str, Any] | None:
-        """``{"input_shape": ...}`` once the layer is built."""
-        return None if self._build_shape is None else {"input_shape": self._build_shape}
-
-    @property
-    def dtype(self) -> str:
-        return "float32"
-
-    compute_dtype = variable_dtype = dtype
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-
-def _dtype_name(dtype: Any) -> Any:
-    if isinstance(dtype, dict):
-        return dtype.get("config", {}).get("name")
-    return getattr(dtype, "name", dtype) if not isinstance(dtype, type) else np.dtype(dtype).name
-
-
-def _input_shape_argument(kwargs: dict[str, Any]) -> Shape | None:
-    """The batch shape that old-style arguments ask for; takes them out of `kwargs`."""
-    batch_size = kwargs.pop("batch_size", None)
-    shape, batch_shape = kwargs.pop("input_shape", None), kwargs.pop("batch_input_shape", None)
-    dim, length = kwargs.pop("input_dim", None), kwargs.pop("input_length", None)
-    if batch_shape is None and shape is None and dim is not None:
-        shape = (dim,) if length is None else (length, dim)
-    if batch_shape is None and shape is not None:
-        batch_shape = (batch_size, *((shape,) if isinstance(shape, int) else shape))
-    return None if batch_shape is None else tuple(batch_shape)
-
-
-def _shape_by_trying(layer: Layer, input_shape: Any) -> Any:
-    """Run `forward` on zeros with two sizes of every open axis; axes of the output that differ are open."""
-    layer.ensure_built(input_shape)
-
-    def run(size: int) -> Any:
-        several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
-        shapes = input_shape if several else [input_shape]
-        dtype = np.int64 if layer.integer_inputs else np.float32
-        zeros = [np.zeros([size if n is None else n for n in shape], dtype) for shape in shapes]
-        return shapes_of(layer.forward(zeros if several else zeros[0], Call()))
-
-    def merge(a: Any, b: Any) -> Any:
-        return tuple(m if m == n else None for m, n in zip(a, b, strict=True))
-
-    first, second = run(2), run(3)
-    if isinstance(first, list):
-        return [merge(a, b) for a, b in zip(first, second, strict=True)]
-    return merge(first, second)

@@ -132,6 +132,11 @@ class BatchNormalization(Affine):
         positive_axes(self.axis, input_shape)
         return tuple(input_shape)
 
+    def accepted_mask(self, mask: Any, x: Any) -> Any:
+        return np.asarray(mask).astype(
+            bool
+        )  # of any shape that broadcasts to that of x without its last axis
+
     def forward(self, x: Array, call: Call) -> Array:
         channels = positive_axes(self.axis, x.shape)
         epsilon = x.dtype.type(self.epsilon)

@@ -14,7 +14,9 @@ from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
 from .arrays import checked_lengths, checked_mask, checked_resets
 from .base import Layer
+from .building import as_before_on_error
 from .call import Call
+from .eager import carried_mask, is_training
 from .frozen import FrozenLayer
 from .recurrent import RecurrentLayer
 from .rnn import RNN
@@ -143,22 +145,16 @@ class Bidirectional(Layer):
     # --- building
 
     def build(self, input_shape: Any) -> None:
-        fresh = [(layer, layer.input_spec) for layer in self._directions if not layer.built]
-        try:
+        fresh = [layer for layer in self._directions if not layer.built]
+        with as_before_on_error(*fresh):
             for layer in self._directions:  # a backward layer may have been built before
                 layer.check_shapes(input_shape)
-            for layer, _ in fresh:
+            for layer in fresh:
                 layer.ensure_built(input_shape)
                 for variable in layer.variables:
                     variable.path = f"{self.name}/{variable.path}"
             if self._initial_weights is not None:
                 self._set_initial_weights(self._initial_weights)
-        except BaseException:
-            for layer, spec in fresh:  # as if nothing had been built
-                layer.built, layer.input_spec = False, spec
-                layer._trainable_variables.clear()
-                layer._non_trainable_variables.clear()
-            raise
         if not self._trainable:  # the layers inside keep a `trainable` of their own, as in Keras
             for variable in self.variables:
                 variable.trainable = False
@@ -178,7 +174,7 @@ class Bidirectional(Layer):
         outputs: list[Any] = []
         states: list[Any] = []
         for layer in self._directions:
-            shape = layer.compute_output_shape(sequences_shape)
+            shape = layer.output_shapes(sequences_shape, {})
             outputs.append(shape[0] if self.return_state else shape)
             states += shape[1:] if self.return_state else ()
         if self.merge_mode is None:
@@ -311,15 +307,18 @@ class Bidirectional(Layer):
         x = self._convert(sequences)
         self.ensure_built(x.shape)
         self.check_input(x)
+        carried = carried_mask(sequences) if mask is None else None
         call = Call(
-            bool(training),
-            mask=checked_mask(mask, x),
+            is_training(training),
+            mask=carried if initial_state is None and carried is not None else checked_mask(mask, x),
             lengths=checked_lengths(lengths, x),
             resets=checked_resets(resets, x),
         )
         if initial_state is not None:
             call.initial_state = self._checked_state(initial_state, len(x))
-        return self._as_called(self.forward(x, call))
+            if carried is not None:  # as in Keras: not seen with states given, but handed on
+                call.output_mask = self.compute_mask(x, carried)
+        return self._as_called(self.run(x, call))
 
     def _as_called(self, result: Any) -> Any:
         if not self.return_state:

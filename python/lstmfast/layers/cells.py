@@ -25,6 +25,7 @@ from .cell_protocol import (
     prefix_paths,
     split_states,
 )
+from .eager import is_training
 from .gru import GRU
 from .lstm import LSTM
 from .recurrent import RecurrentLayer
@@ -86,7 +87,7 @@ class _Cell(Layer):
                 raise ValueError(
                     f"states[{k}] of cell {self.name!r} must have shape {(len(x), size)}, got {array.shape}"
                 )
-        y, new = self.forward(x, arrays, Call(bool(training)))
+        y, new = self.forward(x, arrays, Call(is_training(training)))
         if isinstance(self.state_size, int):
             return y, new if isinstance(states, (list, tuple)) else new[0]
         return y, nest(new, self.state_size)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .base import Layer
 from .call import Call
 from .frozen import FrozenLayer
+from .merging_base import check_masks
 
 __all__ = ["Concatenate", "concatenate"]
 
@@ -82,6 +83,7 @@ class Concatenate(Layer):
         return tuple(shape)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        check_masks(inputs, mask)
         if mask is None or all(m is None for m in mask):
             return None
         parts = []

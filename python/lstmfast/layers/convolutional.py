@@ -112,7 +112,7 @@ class Conv1D(Layer):
         for argument, value in (("filters", filters), ("groups", groups)):
             if not is_integer(value) or value <= 0:
                 raise ValueError(
-                    f"Invalid value for argument `{argument}`. Expected a strictly positive integer. Received "
+                    f"Invalid value for argument `{argument}`. Expected a strictly positive value. Received "
                     f"{argument}={value!r}."
                 )
         if filters % groups:

@@ -143,7 +143,7 @@ class Dense(Layer):
     def forward(self, x: Array, call: Call) -> Array:
         weights = self.packed((self.kernel, self.bias), self._pack)
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-        activation = activations.linear if call.defer_activation else self.activation
+        activation = (None if call.defer_activation else self.activation) or activations.linear
         name = activations.native_name(activation)
         z = None
         if name is None or name == "softmax" or (call.save and activations.needs_input(activation)):

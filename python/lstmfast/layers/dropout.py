@@ -47,11 +47,17 @@ def checked_noise_shape(noise_shape: Any) -> tuple[int | None, ...] | None:
             f"Received: noise_shape={noise_shape!r}"
         )
     shape = tuple(noise_shape)
-    if any(n is not None and (not is_integer(n) or n <= 0) for n in shape):
-        raise ValueError(
-            "Invalid value received for argument `noise_shape`. Expected positive integers or None. "
-            f"Received: {shape}"
-        )
+    for index, n in enumerate(shape):
+        expected = None
+        if n is not None and not is_integer(n):
+            expected = "elements to be integers"
+        elif n is not None and n <= 0:
+            expected = "dimensions to be positive integers"
+        if expected is not None:
+            raise ValueError(
+                f"Invalid value received for argument `noise_shape`. Expected all {expected} or None. Received "
+                f"{n!r} at index {index} of {shape}"
+            )
     return shape
 
 
@@ -105,7 +111,7 @@ class Dropout(Layer):
         self.rate, self.noise_shape = checked_rate(rate), checked_noise_shape(noise_shape)
         self.seed = check_seed(seed)
         self._generator = None if self.seed is None else generator(self.seed)
-        self.built = True
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arguments import data_format_of
-from .arrays import clear_padding, within_lengths
+from .arrays import checked_mask, clear_padding, within_lengths
 from .base import Layer
 from .call import Call
 from .frozen import FrozenLayer
@@ -27,7 +27,7 @@ class _GlobalPooling1D(Layer):
         super().__init__(**kwargs)
         self.data_format, self.keepdims = data_format_of(data_format), keepdims
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
+        self._build_at_init()
         self._axis = 1 if self.data_format == "channels_last" else 2
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -134,6 +134,13 @@ class GlobalAveragePooling1D(_GlobalPooling1D):
     """
 
     supports_masking = True
+
+    def accepted_mask(self, mask: Any, x: Any) -> Any:
+        return checked_mask(mask, x if self._axis == 1 else x.swapaxes(1, 2))
+
+    def __call__(self, inputs: Any, mask: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """See `Layer.__call__`."""
+        return super().__call__(inputs, mask=mask, **kwargs)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None

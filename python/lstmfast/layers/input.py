@@ -46,7 +46,9 @@ class InputLayer(Layer):
         if input_tensor is not None:
             if not isinstance(input_tensor, KerasTensor):
                 raise ValueError(f"Argument `input_tensor` must be a KerasTensor, got {type(input_tensor)}")
-            batch_shape, shape = input_tensor.shape, None
+            given = {"batch_shape": batch_shape, "dtype": dtype, "batch_size": batch_size, "shape": shape}
+            _check_against(input_tensor, given)
+            batch_shape, shape, dtype = input_tensor.shape, None, input_tensor.dtype
         if shape is not None and batch_shape is not None:
             raise ValueError("You cannot pass both `shape` and `batch_shape` at the same time.")
         if batch_size is not None and batch_shape is not None and input_tensor is None:
@@ -55,9 +57,17 @@ class InputLayer(Layer):
             raise ValueError("You must pass a `shape` argument.")
         self.batch_shape = _standardize(batch_shape if shape is None else (batch_size, *_tuple(shape)))
         self._dtype = np.dtype("float32" if dtype is None else getattr(dtype, "name", dtype)).name
-        tensor = KerasTensor(self.batch_shape, self._dtype, name or unique_name("keras_tensor"))
+        tensor = input_tensor
+        if tensor is None or tensor.node is not None:  # one of another graph stays what it is
+            tensor = KerasTensor(self.batch_shape, self._dtype, name or unique_name("keras_tensor"))
         Node(self, (), {}, [tensor])
         self.built = True
+
+    #: Keras's; such inputs are not supported.
+    sparse = ragged = optional = False
+
+    def call(self) -> None:  # type: ignore[override]
+        """Nothing is computed here."""
 
     def forward(self, x: Any, call: Call) -> Any:
         return x
@@ -81,6 +91,24 @@ class InputLayer(Layer):
             "name": self.name,
             "optional": False,
         }
+
+
+def _check_against(tensor: KerasTensor, given: dict[str, Any]) -> None:
+    """Raise a ValueError if an argument beside `input_tensor` says something else than the tensor."""
+    own: dict[str, Any] = {
+        "batch_shape": tensor.shape,
+        "shape": tensor.shape[1:],
+        "batch_size": tensor.shape[0],
+        "dtype": tensor.dtype,
+    }
+    for argument, value in given.items():
+        if isinstance(value, list):
+            value = tuple(value)
+        if value is not None and value != own[argument]:
+            raise ValueError(
+                f"When providing the `input_tensor` keyword argument to `InputLayer`, you cannot provide an incompatible "
+                f"`{argument}`. Expected {own[argument]!r}. Received: {argument}={value!r}"
+            )
 
 
 def _tuple(shape: Any) -> tuple[Any, ...]:

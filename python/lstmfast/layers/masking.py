@@ -51,7 +51,7 @@ class Masking(Layer):
         self.mask_value = mask_value
         self._value = np.asarray(mask_value, np.float32)
         self.input_spec = InputSpec(min_ndim=2)
-        self.built = True
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)

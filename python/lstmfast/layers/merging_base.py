@@ -69,6 +69,7 @@ class Merge(Layer):
         return (batches.pop() if batches else None, *merged)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        check_masks(inputs, mask)
         if mask is None or any(m is None for m in mask):
             return None
         made = mask[0]
@@ -105,6 +106,20 @@ class Merge(Layer):
         if any(len({t.shape for t in node.inputs}) > 1 for node in self.inbound_nodes):
             raise ValueError(f"layer {self.name!r} cannot be frozen: its inputs have different shapes")
         return FrozenLayer("merge", {"join": join})
+
+
+def check_masks(inputs: Any, mask: Any) -> None:
+    """Raise a ValueError if `mask` is neither None nor a list with an entry for each input."""
+    if mask is None:
+        return
+    for argument, given in (("mask", mask), ("inputs", inputs)):
+        if not isinstance(given, (list, tuple)):
+            raise ValueError(f"`{argument}` should be a list. Received: {argument}={given!r}")
+    if len(mask) != len(inputs):
+        raise ValueError(
+            f"The lists `inputs` and `mask` should have the same length. Received {len(inputs)} inputs and "
+            f"{len(mask)} masks"
+        )
 
 
 def _is_list_of_shapes(shapes: Any) -> bool:

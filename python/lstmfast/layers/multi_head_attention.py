@@ -18,6 +18,7 @@ from .base import Layer
 from .call import Call
 from .cell_protocol import prefix_paths
 from .dropout import dropout_mask
+from .eager import carried_mask, is_training
 from .einsum_dense import EinsumDense
 
 __all__ = ["MultiHeadAttention"]
@@ -211,18 +212,18 @@ class MultiHeadAttention(Layer):
         return layer
 
     def check_shapes(self, shapes: Any) -> None:
+        value, key = shapes[1], shapes[2] if len(shapes) > 2 else shapes[1]
+        if tuple(value[1:-1]) != tuple(key[1:-1]):
+            raise ValueError(
+                "All dimensions of `value` and `key`, except the last one, must be equal. Received: value_shape="
+                f"{tuple(value)} and key_shape={tuple(key)}"
+            )
         if any(len(shape) != 3 for shape in shapes[:3]):
             raise ValueError(
                 f"layer {self.name!r} takes query (B, T, n), value (B, S, m) and key (B, S, k), got shapes "
                 f"{[tuple(s) for s in shapes]}"
             )
-        query, value = shapes[:2]
-        key = shapes[2] if len(shapes) > 2 else value
-        if value[1] != key[1]:
-            raise ValueError(
-                "All dimensions of `value` and `key`, except the last one, must be equal. Received: value_shape="
-                f"{tuple(value)} and key_shape={tuple(key)}"
-            )
+        query = shapes[0]
         batches = {shape[0] for shape in (query, value, key)} - {None}
         if len(batches) > 1:
             raise ValueError(f"inputs of layer {self.name!r} must have one batch size, got {sorted(batches)}")
@@ -319,14 +320,17 @@ class MultiHeadAttention(Layer):
         x = self._convert(inputs)
         self.ensure_built(shapes_of(x))
         self.check_input(x)
-        call = Call(bool(training))
+        call = Call(is_training(training))
         masks = [query_mask, value_mask, None if key is None else key_mask]
-        call.mask = [checked_mask(m, a) for m, a in zip(masks, x, strict=False)]
+        call.mask = [
+            carried_mask(given) if m is None else checked_mask(m, a)
+            for given, m, a in zip(inputs, masks, x, strict=False)
+        ]
         if attention_mask is not None:
             arguments["attention_mask"] = True
             x.append(self._checked_attention_mask(attention_mask, x))
         call.arguments = arguments
-        return self.forward(x, call)
+        return self.run(x, call)
 
     def ensure_built(self, shapes: Any) -> None:
         super().ensure_built(shapes[:3])

@@ -358,8 +358,14 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = checked_axes(axis)
-        self.built = True
+        try:
+            self.axis = checked_axes(axis)
+        except TypeError:
+            raise TypeError(
+                "Invalid value for `axis` argument: expected an int or a list/tuple of ints. Received: "
+                f"axis={axis!r}"
+            ) from None
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         positive_axes(self.axis, input_shape)

@@ -174,6 +174,7 @@ def known_sizes(layer: Layer, shape: Sequence[Any], axes: tuple[int, ...]) -> tu
     for axis in axes:
         if shape[axis] is None:
             raise ValueError(
-                f"Axis {axis} of the inputs of layer {layer.name!r} must be known, got {tuple(shape)}"
+                f"Axis {axis} of input tensor should have a defined dimension but the layer received an input with "
+                f"shape {tuple(shape)} (layer {layer.name!r})"
             )
     return tuple(shape[axis] for axis in axes)

@@ -60,7 +60,7 @@ class _Pooling1D(Layer):
         self.padding = padding_of(padding)
         self.data_format = data_format_of(data_format)
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
+        self._build_at_init()
 
     def _outputs(self, time: Any) -> Any:
         """Number of windows of sequences of these lengths (an integer or an array)."""

@@ -24,6 +24,7 @@ from .base import Layer
 from .call import Call
 from .checkpointing import segmented_backward, segmented_forward
 from .dropout import dropout_mask
+from .eager import carried_mask, is_training
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
@@ -292,15 +293,18 @@ class RecurrentLayer(Layer):
         x = self._convert(sequences)
         self.ensure_built(x.shape)
         self.check_input(x)
+        carried = carried_mask(sequences) if mask is None else None
         call = Call(
-            bool(training),
-            mask=checked_mask(mask, x),
+            is_training(training),
+            mask=carried if initial_state is None and carried is not None else checked_mask(mask, x),
             lengths=checked_lengths(lengths, x),
             resets=checked_resets(resets, x),
         )
         if initial_state is not None:
             call.initial_state = self._checked_state(initial_state, len(x))
-        return self.forward(x, call)
+            if carried is not None:  # as in Keras: not seen with states given, but handed on
+                call.output_mask = self.compute_mask(x, carried)
+        return self.run(x, call)
 
     def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:
         if initial_state is None:

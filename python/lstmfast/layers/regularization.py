@@ -30,7 +30,7 @@ class _Noise(Layer):
         super().__init__(**kwargs)
         self.seed = check_seed(seed)
         self._generator = None if self.seed is None else generator(self.seed)
-        self.built = True
+        self._build_at_init()
 
     def rng(self, call: Call) -> np.random.Generator:
         return call.rng if self._generator is None else self._generator
@@ -215,7 +215,7 @@ class ActivityRegularization(Layer):
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
         self.l1, self.l2 = l1, l2
-        self.built = True
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)

@@ -115,7 +115,7 @@ class Reshape(Layer):
                 f"target_shape={target}"
             )
         self.target_shape = tuple(int(n) for n in target)
-        self.built = True
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         target, rest = self.target_shape, tuple(input_shape[1:])

@@ -190,6 +190,13 @@ class RNN(RecurrentLayer):
         """Flat states as a caller sees them: a list for each cell of a stack that has several."""
         return nest(states, self.cell.state_size) if isinstance(self.cell, StackedRNNCells) else list(states)
 
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
+        shape = super().compute_output_shape(sequences_shape)
+        return (shape[0], *self.nested(shape[1:])) if self.return_state else shape
+
+    def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
+        return super().compute_output_shape(shapes)  # flat, as the outputs of a node are
+
     # --- calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

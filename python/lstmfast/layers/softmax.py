@@ -13,6 +13,7 @@ from .arguments import is_integer
 from .arrays import as_float32, within_lengths
 from .base import Layer
 from .call import Call
+from .eager import is_training
 from .frozen import FrozenLayer
 
 __all__ = ["Softmax"]
@@ -56,14 +57,14 @@ class Softmax(Layer):
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis
-        self.built = True
+        self._build_at_init()
 
-    def __call__(
+    def __call__(  # type: ignore[override]
         self,
         inputs: Any,
+        mask: Any = None,
         *,
         training: bool | None = None,
-        mask: Any = None,
         lengths: Any = None,
         **kwargs: Any,
     ) -> Any:
@@ -71,7 +72,7 @@ class Softmax(Layer):
             return super().__call__(inputs, training=training, lengths=lengths, **kwargs)
         x = self._convert(inputs)
         self.check_input(x)
-        return self.forward(x, Call(bool(training), mask=np.asarray(mask)))
+        return self.run(x, Call(is_training(training), mask=np.asarray(mask)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
@@ -120,8 +121,8 @@ class Softmax(Layer):
             np.broadcast_to(mask, x.shape)
         except ValueError:
             raise ValueError(
-                f"The `mask` must be broadcastable to `inputs` (layer {self.name!r}). Received: "
-                f"inputs.shape={x.shape}, mask.shape={mask.shape}"
+                "The `mask` must be broadcastable to `inputs` and must not have more dimensions (layer "
+                f"{self.name!r}). Received: inputs.shape={x.shape}, mask.shape={mask.shape}"
             ) from None
         return mask if mask.dtype == np.bool_ else as_float32(mask, "mask") > 0.5
 

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from .arrays import clear_padding, within_lengths
 from .base import Layer
+from .batch_normalization import BatchNormalization
 from .call import Call
 from .frozen import FrozenLayer
+from .keras_call import forward_of_call
 
 __all__ = ["TimeDistributed"]
 
@@ -101,13 +103,16 @@ class TimeDistributed(Layer):
 
     # --- calls
 
-    def _one_by_one(self) -> bool:
+    def _one_by_one(self, training: bool) -> bool:
         """Whether steps must not be a single batch."""
         for layer in _all_layers(self.layer):
             noise_shape = getattr(layer, "noise_shape", None)
             fixed = noise_shape is not None and noise_shape[0] is not None
             penalty = layer is not self.layer and layer.activity_regularizer is not None
-            if fixed or penalty or getattr(layer, "stateful", False):
+            statistics = training and isinstance(
+                layer, BatchNormalization
+            )  # of each step's batch, as in Keras
+            if fixed or penalty or statistics or getattr(layer, "stateful", False):
                 return True
         return False
 
@@ -125,17 +130,28 @@ class TimeDistributed(Layer):
     def _run_backward(self, dy: Array, inner: Call) -> Any:
         return getattr(self.layer, "nested_backward", self.layer.backward)(dy, inner)
 
+    def accepted_mask(self, mask: Any, x: Any) -> Any:
+        array = np.asarray(mask).astype(bool)
+        if array.ndim < 2:
+            raise ValueError(
+                "The `mask` passed to the `TimeDistributed` layer must be at least 2D (e.g., `(batch_size, "
+                f"timesteps)`), but it has {array.ndim} dimension(s) with shape {array.shape}."
+            )
+        return array
+
     def forward(self, x: Array, call: Call) -> Array:
         batch, time = x.shape[:2]
         mask = call.mask
         if mask is not None:
             if mask.shape[:2] != (batch, time):
                 raise ValueError(
-                    f"The `mask` passed to the `TimeDistributed` layer {self.name!r} has a shape {mask.shape} that is "
-                    f"incompatible with the input shape {x.shape}: expected ({batch}, {time}, ...)"
+                    f"The `mask` passed to the `TimeDistributed` layer has a shape {mask.shape} that is incompatible "
+                    f"with the input shape {x.shape} of layer {self.name!r}: expected ({batch}, {time}, ...)"
                 )
-            mask = mask if mask.ndim > 2 else None
-        if self._one_by_one():
+            sees_rows = isinstance(self.layer, BatchNormalization) and x.ndim == 3
+            if mask.ndim == 2 and not sees_rows and type(self.layer).forward is not forward_of_call:
+                mask = None  # one flag for each row of a step means nothing to a built-in layer
+        if self._one_by_one(call.training):
             return self._forward_one_by_one(x, mask, call)
         taken: Any = None  # the steps that exist, where some do not
         flat, steps = x.reshape(batch * time, *x.shape[2:]), batch * time
@@ -159,6 +175,9 @@ class TimeDistributed(Layer):
         calls, outputs = [], []
         if not self.integer_inputs:
             x = clear_padding(x, call.lengths)
+        if call.lengths is not None and isinstance(self.layer, BatchNormalization) and x.ndim == 3:
+            inside = within_lengths(call.lengths, x.shape[1])
+            mask = inside if mask is None else inside & mask
         for t in range(x.shape[1]):
             inner = self._inner_call(call, None if mask is None else np.ascontiguousarray(mask[:, t]))
             outputs.append(self._run(np.ascontiguousarray(x[:, t]), inner, call))

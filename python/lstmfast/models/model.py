@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
+from ..layers.eager import attach_masks, carried_mask, is_training
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
 from ..training.tape import Tape, checked_states
 from ..training.trainer import Trainer
@@ -257,6 +258,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
         training : bool, optional
             Dropout is on.
         mask : (B, T) bool array, or a list with one for each input, optional
+            By default those that came with the inputs, if layers made them; the outputs then take theirs along.
         lengths : (B,) int array, or a list or dict, optional
             Valid steps of right-padded rows.
         resets : (B, T) bool array, optional
@@ -277,14 +279,20 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
         if is_symbolic(inputs):
             return self.record(inputs, {})
         arrays = self._standardize(inputs)
+        carried = carried_mask(inputs, takes_list=True) if mask is None else None
+        mask = mask if carried is None else carried
         run = self.executor.forward(
             arrays,
-            bool(training),
+            is_training(training),
             masks=self.masks_of(mask, arrays),
             lengths=self.lengths_of(lengths, arrays),
             resets=self.resets_of(resets, arrays),
         )
-        return self.pack_outputs([run.values[slot] for slot in self.executor.output_slots])
+        outputs = [run.values[slot] for slot in self.executor.output_slots]
+        if carried is not None:  # what layers called one after another hand on goes through a model, too
+            masks = [run.masks[slot] for slot in self.executor.output_slots]
+            outputs = [attach_masks(*pair) for pair in zip(outputs, masks, strict=True)]
+        return self.pack_outputs(outputs)
 
     def forward(  # type: ignore[override]
         self,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..layers.base import Layer
+from ..layers.building import as_before_on_error
 from ..layers.input import InputLayer
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import KerasTensor, Shape, flatten, is_symbolic
@@ -180,13 +181,9 @@ class Sequential(Model):
             for layer in (outer, *(() if isinstance(outer, Model) else outer._sublayers()))
             if not layer.built
         ]
-        try:
+        with as_before_on_error(*unbuilt):
             for layer in self._stack:
                 outputs.append(layer(outputs[-1]))
-        except BaseException:
-            for layer in unbuilt:
-                _unbuild(layer)
-            raise
         self._stack, self._outputs = [start, *self._stack], outputs
         self._update()
 
@@ -236,10 +233,3 @@ class Sequential(Model):
         if config.get("trainable") is False:
             model.trainable = False
         return model
-
-
-def _unbuild(layer: Layer) -> None:
-    layer.built = False
-    layer._trainable_variables.clear()
-    layer._non_trainable_variables.clear()
-    layer._packed_weights = None

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What happens around a layer's construction and `build`: arguments that give shapes, failures, shapes by trying."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..symbolic import Shape, flatten
+from ..variables import Variable
+from .arrays import shapes_of
+from .call import Call
+from .keras_call import forward_of_call, prefix_built
+
+if TYPE_CHECKING:
+    from .base import Layer
+
+__all__ = [
+    "as_before_on_error",
+    "dtype_name",
+    "input_shape_argument",
+    "noting_shape",
+    "plain_arguments",
+    "shape_by_trying",
+]
+
+
+@contextmanager
+def as_before_on_error(*layers: Any) -> Iterator[None]:
+    """Take back what a `build` that fails did to the layers: attributes and weights."""
+    before = [(vars(layer), dict(vars(layer))) for layer in layers]
+    made = [(variables, len(variables)) for layer in layers for variables in _own_lists(layer)]
+    try:
+        yield
+    except BaseException:
+        for now, then in before:
+            now.clear()
+            now.update(then)
+        for variables, number in made:
+            del variables[number:]
+        raise
+
+
+def _own_lists(layer: Any) -> tuple[list[Variable], list[Variable]]:
+    return layer._trainable_variables, layer._non_trainable_variables
+
+
+def noting_shape(build: Callable[..., None]) -> Callable[..., None]:
+    """A `build` that also notes for which shape it was called, if it takes one."""
+
+    @functools.wraps(build)
+    def noting(self: Layer, *args: Any, **kwargs: Any) -> None:
+        known = {id(layer) for layer in self._sublayers() if layer.built}
+        build(self, *args, **kwargs)
+        self.built = True
+        if type(self).forward is forward_of_call:
+            prefix_built(self, known)
+        if len(args) == 1 and not kwargs:
+            self._build_shape = args[0]
+
+    return noting
+
+
+def plain_arguments(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor call by name, defaults too, if a configuration can hold all of them; else {}."""
+    try:
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+    except TypeError:  # the constructor will say what is wrong
+        return {}
+    bound.apply_defaults()
+    given: dict[str, Any] = {}
+    for parameter in list(bound.signature.parameters.values())[1:]:
+        value = bound.arguments[parameter.name]
+        if parameter.kind is parameter.VAR_KEYWORD:
+            given |= value
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+            if value or parameter.kind is parameter.POSITIONAL_ONLY:
+                return {}
+        else:
+            given[parameter.name] = value
+    for of_every_layer in ("name", "trainable", "dtype", "activity_regularizer"):
+        given.pop(of_every_layer, None)
+    plain = (str, int, float, bool)
+    return given if all(isinstance(leaf, plain) for leaf in flatten(given)) else {}
+
+
+def dtype_name(dtype: Any) -> Any:
+    if isinstance(dtype, dict):
+        return dtype.get("config", {}).get("name")
+    return getattr(dtype, "name", dtype) if not isinstance(dtype, type) else np.dtype(dtype).name
+
+
+def input_shape_argument(kwargs: dict[str, Any]) -> Shape | None:
+    """The batch shape that old-style arguments ask for; takes them out of `kwargs`."""
+    batch_size = kwargs.pop("batch_size", None)
+    shape, batch_shape = kwargs.pop("input_shape", None), kwargs.pop("batch_input_shape", None)
+    dim, length = kwargs.pop("input_dim", None), kwargs.pop("input_length", None)
+    if batch_shape is None and shape is None and dim is not None:
+        shape = (dim,) if length is None else (length, dim)
+    if batch_shape is None and shape is not None:
+        batch_shape = (batch_size, *((shape,) if isinstance(shape, int) else shape))
+    return None if batch_shape is None else tuple(batch_shape)
+
+
+def shape_by_trying(layer: Layer, input_shape: Any, arguments: dict[str, Any] | None = None) -> Any:
+    """Run `forward` on zeros with two sizes of every open axis; axes of the output that differ are open."""
+    layer.ensure_built(input_shape)
+
+    def run(size: int) -> Any:
+        several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
+        shapes = input_shape if several else [input_shape]
+        dtype = np.int64 if layer.integer_inputs else np.float32
+        zeros = [np.zeros([size if n is None else n for n in shape], dtype) for shape in shapes]
+        call = Call()
+        call.arguments = arguments or {}
+        return shapes_of(layer.forward(zeros if several else zeros[0], call))
+
+    def merge(a: Any, b: Any) -> Any:
+        return tuple(m if m == n else None for m, n in zip(a, b, strict=True))
+
+    first, second = run(2), run(3)
+    if isinstance(first, list):
+        return [merge(a, b) for a, b in zip(first, second, strict=True)]
+    return merge(first, second)

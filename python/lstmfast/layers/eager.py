@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Calls of layers with arrays: masks that come with arrays, and the training flag that inner calls inherit."""
+
+from __future__ import annotations
+
+import warnings
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from .base import Layer
+
+__all__ = ["MaskedOutput", "attach_masks", "carried_mask", "is_training", "training_flag"]
+
+Array = npt.NDArray[Any]
+
+#: The `training` of the call that runs now, for calls of layers inside it that do not say.
+training_flag: ContextVar[bool] = ContextVar("training_flag", default=False)
+
+
+class MaskedOutput(np.ndarray[Any, np.dtype[Any]]):
+    """An output with the mask that the next layer shall see, as Keras's tensors carry it.
+
+    What arithmetic or a slice makes of it has no mask any more.
+    """
+
+    _keras_mask: Array | None
+
+    def __array_finalize__(self, _: Any) -> None:
+        self._keras_mask = None
+
+    def __array_wrap__(self, array: Array, context: Any = None, return_scalar: bool = False) -> Any:
+        plain = array.view(np.ndarray)
+        return plain[()] if return_scalar else plain
+
+    def __repr__(self) -> str:
+        return repr(self.view(np.ndarray))
+
+
+def carried_mask(inputs: Any, takes_list: bool = False) -> Any:
+    """The mask that came with an array, a list of them for a list of arrays; None if there is none."""
+    if takes_list and isinstance(inputs, (list, tuple)):
+        masks = [getattr(array, "_keras_mask", None) for array in inputs]
+        return masks if any(mask is not None for mask in masks) else None
+    return getattr(inputs, "_keras_mask", None)
+
+
+def attach_masks(outputs: Any, masks: Any) -> Any:
+    """The outputs, those that have a mask as `MaskedOutput`."""
+    if isinstance(outputs, (list, tuple)):
+        if not isinstance(masks, (list, tuple)):
+            masks = [masks] + [None] * (len(outputs) - 1)
+        return type(outputs)(attach_masks(y, mask) for y, mask in zip(outputs, masks, strict=True))
+    if masks is None or not isinstance(outputs, np.ndarray):
+        return outputs
+    masked = outputs.view(MaskedOutput)
+    masked._keras_mask = masks
+    return masked
+
+
+def is_training(training: bool | None) -> bool:
+    """What a call was told, else what the layer that makes the call was told."""
+    return training_flag.get() if training is None else bool(training)
+
+
+def warn_of_lost_mask(layer: Layer, stacklevel: int) -> None:
+    warnings.warn(
+        f"Layer '{layer.name}' (of type {type(layer).__name__}) was passed an input with a mask attached to it. "
+        "However, this layer does not support masking and will therefore destroy the mask information.",
+        stacklevel=stacklevel + 1,
+    )

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a layer tells about itself: its place in a graph, penalties, dtypes, shapes of outputs, stored weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..symbolic import KerasTensor, Node, map_leaves
+from ..variables import Variable
+from .keras_call import current_call
+
+if TYPE_CHECKING:
+    from .base import Layer
+
+__all__ = ["DTypePolicy", "LayerProperties", "held_in_attributes"]
+
+
+class DTypePolicy:
+    """Keras's description of the types a layer computes with: here always float32."""
+
+    name = compute_dtype = variable_dtype = "float32"
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+    def __repr__(self) -> str:
+        return f'<DTypePolicy "{self.name}">'
+
+
+class LayerProperties:
+    """The part of `Layer` that only answers questions."""
+
+    name: str
+    built: bool
+    inbound_nodes: list[Node]
+    _build_shape: Any
+    _call_losses: list[Any]
+
+    dtype_policy = DTypePolicy()
+
+    # --- graph
+
+    @property
+    def input(self) -> Any:
+        """Symbolic input of the layer's first call in a graph."""
+        return self._first_node().inputs
+
+    @property
+    def output(self) -> Any:
+        """Symbolic output of the layer's first call in a graph."""
+        outputs = self._first_node().outputs
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _first_node(self) -> Node:
+        if not self.inbound_nodes:
+            raise AttributeError(
+                f"The layer {self.name} has never been called and thus has no defined input."
+            )
+        return self.inbound_nodes[0]
+
+    def compute_output_spec(self: Any, *inputs: Any, **kwargs: Any) -> Any:
+        """Symbolic tensors with the shapes of the outputs for symbolic inputs; records nothing."""
+        shapes = [map_leaves(lambda t: t.shape, given) for given in inputs]
+        named = {f"{key}_shape": t.shape for key, t in kwargs.items() if isinstance(t, KerasTensor)}
+
+        def spec(shape: Any) -> Any:
+            if isinstance(shape, dict):
+                return {key: spec(part) for key, part in shape.items()}
+            if any(isinstance(part, (list, tuple, dict)) for part in shape):
+                return type(shape)(spec(part) for part in shape)
+            return KerasTensor(tuple(shape))
+
+        return spec(self.compute_output_shape(*shapes, **named))
+
+    # --- penalties
+
+    @property
+    def losses(self: Any) -> list[Any]:
+        """Penalties, numbers: those that the last call with arrays added, of this layer and those inside it, then
+        those of regularized weights.
+        """
+        found: list[Any] = self._losses_of_calls()
+        for variable in self.trainable_variables:
+            if variable.regularizer is not None:
+                found.append(np.float32(variable.regularizer(variable.value)))
+        return found
+
+    def _losses_of_calls(self: Any) -> list[Any]:
+        found: list[Any] = list(self._call_losses)
+        for layer in self._sublayers():
+            found += layer._losses_of_calls()
+        return found
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a number, or several, to `losses`; inside a layer's `call`.
+
+        Raises
+        ------
+        ValueError
+            Outside a `call`, or for something that is not a number. A layer that writes `forward` adds to
+            ``call.penalty``, and the penalty's gradient in its `backward`.
+        """
+        running = current_call.get()
+        values = [np.asarray(value) for value in (loss if isinstance(loss, (list, tuple)) else [loss])]
+        wrong = next((v for v in values if v.ndim or v.dtype.kind not in "fiu"), None)
+        if running is None or running[0] is not self or wrong is not None:
+            raise ValueError(
+                f"`add_loss()` of layer {self.name!r} takes numbers, from inside its `call()`; a layer that writes "
+                f"`forward` adds to `call.penalty`. Received: {loss!r}"
+            )
+        self._call_losses += [np.float32(value) for value in values]
+        running[1].penalty += float(sum(values))
+
+    # --- types, building, stored weights
+
+    @property
+    def dtype(self) -> str:
+        return "float32"
+
+    compute_dtype = variable_dtype = input_dtype = dtype
+
+    @property
+    def path(self) -> str | None:
+        """The layer's name, below which its weights' paths lie; None before it is built."""
+        return self.name if self.built else None
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Metrics held in attributes, of this layer and those inside it."""
+        from ..metrics.base import Metric
+
+        found = list(held_in_attributes(self, Metric))
+        for layer in self._sublayers():
+            found += layer.metrics
+        return found
+
+    @property
+    def metrics_variables(self) -> list[Variable]:
+        """The states of `metrics`."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def _sublayers(self) -> Iterator[Layer]:
+        raise NotImplementedError
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """``{"input_shape": ...}`` once the layer is built."""
+        return None if self._build_shape is None else {"input_shape": self._build_shape}
+
+    def build_from_config(self: Any, config: dict[str, Any] | None) -> None:
+        """Build the layer for the shape that `get_build_config` of another gave."""
+        if config and not self.built:
+            if "input_shape" in config:
+                self.ensure_built(_shapes(config["input_shape"]))
+            else:
+                self.build(**{key: _shapes(shape) for key, shape in config.items()})
+
+    def save_own_variables(self: Any, store: MutableMapping[str, Any]) -> None:
+        """Put the weights, without those of layers inside, into `store` under "0", "1", ..."""
+        for number, variable in enumerate([*self._trainable_variables, *self._non_trainable_variables]):
+            store[str(number)] = variable.numpy()
+
+    def load_own_variables(self: Any, store: MutableMapping[str, Any]) -> None:
+        """Set the weights from what `save_own_variables` stored; all or none.
+
+        Raises
+        ------
+        ValueError
+            If the number of weights or a shape differs.
+        """
+        own: list[Variable] = [*self._trainable_variables, *self._non_trainable_variables]
+        if len(store) != len(own):
+            never = "" if self.built or own else " was never built and"
+            raise ValueError(
+                f"Layer '{self.name}'{never} expected {len(own)} variables, but received {len(store)} variables "
+                f"during loading. Expected: {[v.name for v in own]}"
+            )
+        values = [variable.check(store[str(number)]) for number, variable in enumerate(own)]
+        for variable, value in zip(own, values, strict=True):
+            variable.assign(value)
+
+
+def _shapes(value: Any) -> Any:
+    """A shape, or several, from a configuration: lists that hold sizes are tuples."""
+    if isinstance(value, dict):
+        return {key: _shapes(part) for key, part in value.items()}
+    if any(isinstance(part, (list, tuple, dict)) for part in value):
+        return [_shapes(part) for part in value]
+    return tuple(value)
+
+
+def held_in_attributes(owner: Any, kind: type[Any]) -> Iterator[Any]:
+    """Objects of a kind in attributes, and in lists, tuples and dicts in attributes, nested too; each once."""
+    seen = {id(owner)}
+
+    def walk(value: Any) -> Iterator[Any]:
+        if isinstance(value, kind):
+            if id(value) not in seen:
+                seen.add(id(value))
+                yield value
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                yield from walk(item)
+        elif isinstance(value, dict):
+            for item in value.values():
+                yield from walk(item)
+
+    for value in vars(owner).values():
+        if isinstance(value, (kind, list, tuple, dict)):
+            yield from walk(value)
+
+
+def own_variables(layer: Any, of_layers_inside: list[Variable]) -> list[Variable]:
+    """A layer's weights without those of layers inside: those it made, then other variables in its attributes."""
+    own = [*layer._trainable_variables, *layer._non_trainable_variables]
+    known = {id(v) for v in (*own, *of_layers_inside)}
+    return own + [v for v in held_in_attributes(layer, Variable) if id(v) not in known]
