@@ -26,7 +26,7 @@ class _Operator(Merge):
 
     supports_masking = False
 
-    def __call__(self, inputs: Any, other: Any = None, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Any, other: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         return super().__call__(inputs if other is None else [inputs, other], **kwargs)
 
     def check_shapes(self, shapes: Any) -> None:
