@@ -274,7 +274,8 @@ def test_metrics_in_attributes():
             self.n = self.add_weight(shape=(), initializer="zeros", name="n")
 
     layer.inside.metric = Count()
-    assert layer.metrics_variables == [layer.inside.metric.n]
+    assert layer.metrics_variables == [*layer.metric.variables, layer.inside.metric.n]
+    assert len(layer.metric.variables) == 2
 
 
 def test_configuration_from_plain_arguments():

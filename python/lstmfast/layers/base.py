@@ -269,7 +269,7 @@ class Layer(LayerProperties):
     def _weight_prefix(self) -> str:
         return self.name
 
-    def _sublayers(self) -> Iterator[Layer]:
+    def _sublayers(self) -> list[Layer]:
         """Layers held in attributes, or in lists, tuples and dicts in attributes."""
         return held_in_attributes(self, Layer)
 

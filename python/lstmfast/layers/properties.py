@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,7 +142,7 @@ class LayerProperties:
         """The states of `metrics`."""
         return [variable for metric in self.metrics for variable in metric.variables]
 
-    def _sublayers(self) -> Iterator[Layer]:
+    def _sublayers(self) -> list[Layer]:
         raise NotImplementedError
 
     def get_build_config(self) -> dict[str, Any] | None:
@@ -191,25 +191,23 @@ def _shapes(value: Any) -> Any:
     return tuple(value)
 
 
-def held_in_attributes(owner: Any, kind: type[Any]) -> Iterator[Any]:
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def held_in_attributes(owner: Any, kind: type[Any]) -> list[Any]:
     """Objects of a kind in attributes, and in lists, tuples and dicts in attributes, nested too; each once."""
-    seen = {id(owner)}
-
-    def walk(value: Any) -> Iterator[Any]:
+    found: dict[int, Any] = {}
+    left = [value for value in vars(owner).values() if type(value) not in _PLAIN]
+    left.reverse()
+    while left:
+        value = left.pop()
         if isinstance(value, kind):
-            if id(value) not in seen:
-                seen.add(id(value))
-                yield value
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                yield from walk(item)
-        elif isinstance(value, dict):
-            for item in value.values():
-                yield from walk(item)
-
-    for value in vars(owner).values():
-        if isinstance(value, (kind, list, tuple, dict)):
-            yield from walk(value)
+            if value is not owner:
+                found.setdefault(id(value), value)
+        elif isinstance(value, (list, tuple, dict)):
+            items = value.values() if isinstance(value, dict) else value
+            left += reversed([item for item in items if type(item) not in _PLAIN])
+    return list(found.values())
 
 
 def own_variables(layer: Any, of_layers_inside: list[Variable]) -> list[Variable]:

@@ -83,6 +83,7 @@ class Executor:
         self.steps: list[_Step] = []
         self._plans: dict[bool, tuple[list[bool], GradientPlan]] = {}
         self.has_masks = False
+        self.variables: list[Variable] | None = None  # of the model: see `Model.variables_in_use`
         #: Inputs that only layers of ids use stay integers; others become float32.
         self.integer_inputs = [False] * len(self.input_slots)
         sources = {id(t.node) for t in graph.inputs}

@@ -299,7 +299,7 @@ class Fitting(Compiled):
         """
         if self.optimizer is None:
             raise ValueError("You must call `compile()` before using the model.")
-        self.optimizer.apply(list(grads), self.trainable_variables)
+        self.optimizer.apply(list(grads), self.variables_in_use()[0])
 
 
 def refuse_beside_batches(x: Any, **arguments: Any) -> None:

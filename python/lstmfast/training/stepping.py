@@ -68,7 +68,7 @@ class TrainStep:
         self.gradient_hook, self.guard = gradient_hook, guard
         self.plan: GradientPlan = model.executor.gradient_plan()
         self.trainable: list[Variable]
-        self.trainable, self.others = model.variables_in_use()
+        self.trainable, self.others = model.variables_in_use(anew=True)
         self.regularized = [v for v in self.trainable if v.regularizer is not None]
         self.epoch = self.number = 0
         self._watched = guard is not None  # fit: say where the loss stopped being finite, once

@@ -62,12 +62,13 @@ class Tape:
         executor = model.executor
         dys = self._checked(dy)
         self._run = None
-        variables = model.variables
+        trainable, others = model.variables_in_use()
+        variables = [*trainable, *others]
         executor.clear_gradients(variables)
         try:
             dx = executor.backward(run, dys)
             grads = []
-            for variable in model.trainable_variables:
+            for variable in trainable:
                 gradient = variable.grad
                 grads.append(np.zeros(variable.shape, np.float32) if gradient is None else gradient.copy())
         finally:
