@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,18 @@ SMALL = {
     for name, w in ROWS.items()
     if isinstance(w, Train)
 }
+
+
+@pytest.fixture(autouse=True)
+def settings_of_pytorch():
+    """Its engine flushes denormals, for the whole thread, and sets the number of threads: not for the tests behind."""
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else None
+    yield
+    torch = sys.modules.get("torch")
+    if torch:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads or torch.get_num_threads())
 
 
 def losses(engine, w):
