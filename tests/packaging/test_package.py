@@ -43,7 +43,8 @@ def test_licences_travel_along():
 
 
 def test_import_is_light():
-    """At most 60 ms beyond `import numpy`, each at its fastest of nine; nothing heavy comes along."""
+    """At most 60 ms beyond `import numpy`, each at its fastest of nine, where that takes 85 ms: a slower machine may take
+    longer for both. Nothing heavy comes along."""
 
     def seconds(code: str) -> float:
         start = time.perf_counter()
@@ -53,7 +54,7 @@ def test_import_is_light():
     seconds("import lstmfast")  # byte code
     pairs = [(seconds("import lstmfast"), seconds("import numpy")) for _ in range(9)]
     ours, numpys = (min(times) for times in zip(*pairs, strict=True))
-    assert ours - numpys < 0.060
+    assert ours - numpys < 0.060 * max(1.0, numpys / 0.085)
     heavy = "import sys, lstmfast; print([m for m in ('torch', 'keras', 'h5py', 'matplotlib', 'sklearn', 'onnx') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", heavy], text=True).strip() == "[]"
 
