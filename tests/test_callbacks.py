@@ -228,7 +228,7 @@ def test_progress_bar(steps, capsys):
     every.on_train_end()
     out = capsys.readouterr().out
     assert "Epoch 1/2" in out and "Epoch 2/2" in out
-    assert "loss: 0.2500 - val_loss: 1.0000e-05" in out and "9.0" not in out
+    assert "loss: 0.2500 - val_loss: 1.0000e-05" in out and "loss: 9" not in out
 
 
 def test_one_line_an_epoch(capsys):
