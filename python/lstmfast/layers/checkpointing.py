@@ -34,10 +34,10 @@ def _cut(a: Array | None, steps: slice) -> Array | None:
 
 
 def _run(
-    weights: Any, tape_of: tuple[int, int], carried: Any, save: bool, x: Array, arguments: Any, keywords: Any
+    weights: Any, segment: tuple[int, int], carried: Any, save: bool, x: Array, arguments: Any, keywords: Any
 ) -> Any:
     """One segment of `_core.recurrent_forward`."""
-    begin, end = tape_of
+    begin, end = segment
     initial, mask, lengths, recurrent_mask, input_mask, sequences, backwards, zero_masked = arguments
     time = x.shape[1]
     here = slice(time - end, time - begin) if backwards else slice(begin, end)

@@ -129,11 +129,7 @@ class RecurrentLayer(Layer):
             raise ValueError(
                 f"The last axis of the inputs of layer {self.name!r} must be known, got {input_shape}"
             )
-        if self.stateful and input_shape[0] is None:
-            raise ValueError(
-                "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch "
-                f"size: sequence.shape={tuple(input_shape)}"
-            )
+        self._check_fixed_batch(input_shape)
         columns = self.gates * self.units
         self.kernel = self.add_weight(
             (n, columns),
@@ -214,6 +210,35 @@ class RecurrentLayer(Layer):
         return lengths if self.return_sequences else None
 
     # --- states
+
+    def _check_fixed_batch(self, input_shape: Any) -> None:
+        """ValueError if a stateful layer is built for any number of rows."""
+        if self.stateful and input_shape[0] is None:
+            raise ValueError(
+                "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch "
+                f"size: sequence.shape={tuple(input_shape)}"
+            )
+
+    def _carried_state(self, batch: int, call: Call) -> Any:
+        """Where a call goes on, if it does: from the state that it was given to carry, or a stateful layer's own.
+
+        Raises
+        ------
+        ValueError
+            If the layer keeps states for another number of rows.
+        """
+        states = self.states
+        if call.carried_state is not None or call.initial_state is not None:
+            return call.carried_state
+        if not self.stateful or states is None:
+            return None
+        if batch != len(states[0]):
+            raise ValueError(
+                "If an RNN is stateful, the batch size of the input sequences must be the same as the "
+                f"batch size of the initial state. Expected batch size: {len(states[0])}. Received "
+                f"batch size: {batch}"
+            )
+        return tuple(states)
 
     def get_initial_state(self, batch_size: int) -> list[Array]:
         """Zeros, one (batch_size, size) array a state, the sizes being `state_size`."""
@@ -324,15 +349,7 @@ class RecurrentLayer(Layer):
 
     def forward(self, x: Array, call: Call) -> Any:
         initial = call.initial_state
-        carried = call.carried_state
-        if initial is None and carried is None and self.stateful and self.states is not None:
-            if len(x) != len(self.states[0]):
-                raise ValueError(
-                    "If an RNN is stateful, the batch size of the input sequences must be the same as the "
-                    f"batch size of the initial state. Expected batch size: {len(self.states[0])}. Received "
-                    f"batch size: {len(x)}"
-                )
-            carried = tuple(self.states)
+        carried = self._carried_state(len(x), call)
         x = np.ascontiguousarray(x)
         weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
         x_mask = recurrent_mask = gate_mask = zoneout_key = None

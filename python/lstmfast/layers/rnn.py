@@ -115,11 +115,7 @@ class RNN(RecurrentLayer):
     # --- building
 
     def build(self, input_shape: Any) -> None:
-        if self.stateful and input_shape[0] is None:
-            raise ValueError(
-                "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch "
-                f"size: sequence.shape={tuple(input_shape)}"
-            )
+        self._check_fixed_batch(input_shape)
         if isinstance(self.cell, Layer) and not self.cell.built:
             self.cell.ensure_built((input_shape[0], *input_shape[2:]))
             prefix_paths(self.cell, self.name)
@@ -204,21 +200,12 @@ class RNN(RecurrentLayer):
         return (result[0], *self.nested(result[1:])) if self.return_state else result
 
     def forward(self, x: Array, call: Call) -> Any:
-        initial, carried = call.initial_state, call.carried_state
-        if initial is None and carried is None and self.stateful and self.states is not None:
-            if len(x) != len(self.states[0]):
-                raise ValueError(
-                    "If an RNN is stateful, the batch size of the input sequences must be the same as the "
-                    f"batch size of the initial state. Expected batch size: {len(self.states[0])}. Received "
-                    f"batch size: {len(x)}"
-                )
-            carried = tuple(self.states)
+        carried = self._carried_state(len(x), call)
         loops, cells = self._loops(), flat_cells(self.cell)
         parts, carried_parts = (
             [None] * len(cells) if given is None else [tuple(part) for part in split_states(cells, given)]
-            for given in (initial, carried)
+            for given in (call.initial_state, carried)
         )
-        resets = call.resets
         calls: list[Call] = []
         final: list[Array] = []
         for k, (loop, part) in enumerate(zip(loops, parts, strict=True)):
@@ -232,7 +219,7 @@ class RNN(RecurrentLayer):
                 call.lengths,
                 part,
                 call.rng if call.training else None,
-                resets=resets,
+                resets=call.resets,
             )
             inner.carried_state = carried_parts[k]
             x, *states = loop.forward(x, inner)
