@@ -38,6 +38,10 @@ class _Noise(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
+    def backward(self, dy: Array, call: Call) -> Array:
+        """By the factors of x that `forward` saved; without any, noise was added."""
+        return dy if call.saved is None else np.asarray(dy * call.saved)
+
     def _config(self, **arguments: Any) -> dict[str, Any]:
         return {**super().get_config(), **arguments, "seed": serialize_keras_object(self.seed)}
 
@@ -76,9 +80,6 @@ class GaussianNoise(_Noise):
             return x
         noise: Array = self.rng(call).standard_normal(x.shape, np.float32)
         return np.asarray(x + noise * np.float32(self.stddev))
-
-    def backward(self, dy: Array, call: Call) -> Array:
-        return dy
 
     def frozen(self) -> None:
         return None
@@ -124,9 +125,6 @@ class GaussianDropout(_Noise):
         stddev = np.float32(math.sqrt(self.rate / (1.0 - self.rate)))
         call.saved = self.rng(call).standard_normal(x.shape, np.float32) * stddev + np.float32(1)
         return np.asarray(x * call.saved)
-
-    def backward(self, dy: Array, call: Call) -> Array:
-        return dy if call.saved is None else np.asarray(dy * call.saved)
 
     def frozen(self) -> None:
         return None
@@ -181,9 +179,6 @@ class AlphaDropout(_Noise):
         return np.where(kept, x, np.float32(self._LOW)) * np.float32(scale) - np.float32(
             scale * self._LOW * self.rate
         )
-
-    def backward(self, dy: Array, call: Call) -> Array:
-        return dy if call.saved is None else np.asarray(dy * call.saved)
 
     def frozen(self) -> None:
         return None
