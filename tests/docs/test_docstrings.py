@@ -33,6 +33,7 @@ def test_examples(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     module = module_or_skip(name)
+    lstmfast.utils.clear_session()  # layers are named as in a fresh process, whatever tests ran before
     report = []
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     for test in doctest.DocTestFinder(exclude_empty=True).find(module):
