@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The frozen model and its streams.
+// The frozen model.
 #include <pybind11/stl.h>
 
 #include <array>
@@ -9,6 +9,7 @@
 #include "bindings/activation_names.h"
 #include "bindings/array_args.h"
 #include "bindings/gil.h"
+#include "bindings/tensor_args.h"
 #include "bindings/zoneout_args.h"
 #include "dispatch/select.h"
 #include "engine/convolution_operation.h"
@@ -16,7 +17,6 @@
 #include "engine/pooling_operation.h"
 #include "engine/program.h"
 #include "engine/rectifier_operation.h"
-#include "engine/stream.h"
 
 namespace lstmfast {
 namespace {
@@ -90,68 +90,6 @@ void add_conv1d(Program& p, const std::string& name, Slots in, Slots out, const 
                                softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax}));
 }
 
-// Slots of a run: a program of usual size needs no allocation for them.
-class SlotArray {
- public:
-  explicit SlotArray(int n) {
-    if (n > kInline) many_.resize(static_cast<std::size_t>(n));
-    slots_ = n > kInline ? many_.data() : inline_;
-  }
-  Tensor* data() { return slots_; }
-
- private:
-  static constexpr int kInline = 32;
-  Tensor inline_[kInline];
-  std::vector<Tensor> many_;
-  Tensor* slots_;
-};
-
-void set_input(Tensor& t, const py::array& x, int index) {
-  const auto what = [&] { return "x" + (index ? "[" + std::to_string(index) + "]" : std::string()); };
-  if (!(x.flags() & py::array::c_style)) throw py::value_error(what() + ": expected a C-contiguous array");
-  t = {};
-  const char kind = x.dtype().kind();
-  const bool ids = kind == 'i' && (x.itemsize() == 4 || x.itemsize() == 8);
-  if (!ids && !(kind == 'f' && x.itemsize() == 4)) throw py::type_error(what() + ": expected float32, or int32 or int64 ids");
-  const py::ssize_t n = x.ndim(), feature_axes = ids ? 0 : 1;
-  if (n < 1 + feature_axes || n > 2 + feature_axes)
-    throw py::value_error(
-        what() +
-        (ids ? ": expected shape (batch, time) or (batch,), got " : ": expected shape (batch, time, features) or (batch, features), got ") +
-        shape_text(x));
-  if (x.size() == 0) throw py::value_error(what() + ": expected a shape without zeros, got " + shape_text(x));
-  for (py::ssize_t i = 0; i < n; ++i)
-    if (x.shape(i) > INT32_MAX) throw py::value_error(what() + ": too large, shape " + shape_text(x));
-  t.batch = static_cast<int>(x.shape(0));
-  t.time = n == 2 + feature_axes ? static_cast<int>(x.shape(1)) : 0;
-  t.width = ids ? 1 : x.shape(n - 1);
-  if (!ids) t.data = static_cast<const float*>(x.data());
-  else if (x.itemsize() == 4) t.ids32 = static_cast<const std::int32_t*>(x.data());
-  else t.ids64 = static_cast<const std::int64_t*>(x.data());
-}
-
-std::vector<py::ssize_t> shape_of(const Tensor& t) {
-  if (t.time) return {t.batch, t.time, t.width};
-  return {t.batch, t.width};
-}
-
-FloatArray result(const Tensor& t, const OptionalFloatArray& out, const char* name) {
-  const std::vector<py::ssize_t> shape = shape_of(t);
-  if (!out) return FloatArray(shape);
-  if (shape.size() == 3) check_shape(*out, name, {shape[0], shape[1], shape[2]});
-  else check_shape(*out, name, {shape[0], shape[1]});
-  if (!out->writeable()) throw py::value_error(std::string(name) + ": expected a writeable array");
-  return *out;
-}
-
-// Operations write their results while they still read what came in.
-void check_apart(const py::array& out, const py::array& other, const char* what) {
-  const auto* const a = static_cast<const char*>(out.data());
-  const auto* const b = static_cast<const char*>(other.data());
-  if (a < b + other.nbytes() && b < a + out.nbytes())
-    throw py::value_error(std::string("out: expected an array that does not overlap ") + what);
-}
-
 py::object run(const Program& p, const std::vector<py::array>& xs, const std::optional<std::vector<std::optional<LengthArray>>>& lengths,
                const std::optional<std::vector<std::optional<MaskArray>>>& masks,
                const std::optional<std::vector<OptionalFloatArray>>& outs) {
@@ -201,172 +139,6 @@ py::object run(const Program& p, const std::vector<py::array>& xs, const std::op
   }
   without_gil(p.work(r), [&] { p.execute(r, to.data()); });
   return ys;
-}
-
-// A stream with the program that it runs.
-struct BoundStream {
-  BoundStream(std::shared_ptr<Program> p, int batch)
-      : program(std::move(p)),
-        stream(*program, batch),
-        takes_ids(dynamic_cast<const EmbeddingOperation*>(program->operations().front().get()) != nullptr) {}
-  std::shared_ptr<Program> program;
-  Stream stream;
-  const bool takes_ids;
-};
-
-class InUse {
- public:
-  explicit InUse(Stream& s) : s_(s) {
-    if (!s.enter()) throw std::runtime_error("this stream is in use by another thread; open one stream a thread");
-  }
-  ~InUse() { s_.leave(); }
-
- private:
-  Stream& s_;
-};
-
-std::vector<FloatArray> state_arrays(const Stream& s) {
-  std::vector<FloatArray> arrays;
-  for (const Operation* op : s.program().stateful())
-    for (int k = 0; k < 2; ++k) arrays.push_back(new_array({k < op->n_states() ? s.batch() : 0, op->state_width(k)}));
-  return arrays;
-}
-
-// Any number of steps; `result_of(tensor)` gives the array for the outputs.
-template <class F>
-FloatArray advance(BoundStream& b, const py::array& x, F&& result_of) {
-  Stream& s = b.stream;
-  const InUse guard(s);
-  SlotArray slots(b.program->slots());
-  Run r{slots.data()};
-  Tensor& t = r.slots[b.program->inputs()[0]];
-  set_input(t, x, 0);
-  if (t.batch != s.batch()) throw py::value_error("x: expected a batch of " + std::to_string(s.batch()) + ", got shape " + shape_text(x));
-  std::vector<FloatArray> arrays = state_arrays(s);
-  std::vector<float*> states;
-  states.reserve(arrays.size());
-  for (FloatArray& a : arrays) states.push_back(a.mutable_data());
-  r.states = states.data();
-  b.program->infer(r);
-  FloatArray y = result_of(r.slots[b.program->outputs()[0]]);
-  float* const to = y.mutable_data();
-  without_gil(b.program->work(r), [&] {
-    s.get_states(states.data());
-    b.program->execute(r, &to);
-    s.set_states(states.data());
-  });
-  return y;
-}
-
-py::object push(BoundStream& b, const py::array& x, const OptionalFloatArray& out) {
-  return advance(b, x, [&](const Tensor& t) {
-    if (t.time == 0) throw py::value_error("x: expected shape (batch, time, ...), got " + shape_text(x));
-    FloatArray y = result(t, out, "out");
-    if (out) check_apart(y, x, "x");
-    return y;
-  });
-}
-
-// The array as it is where it is float32 and C-contiguous, else a converted copy of real numbers.
-FloatArray as_floats(py::handle x, const char* name) {
-  if (py::isinstance<FloatArray>(x)) return py::reinterpret_borrow<FloatArray>(x);
-  const py::array any = py::array::ensure(x);
-  if (!any) throw py::value_error(std::string(name) + ": expected an array");
-  const char kind = any.dtype().kind();
-  if (kind != 'f' && kind != 'i' && kind != 'u' && kind != 'b')
-    throw py::type_error(std::string(name) + ": expected numbers, got dtype " + py::str(any.dtype()).cast<std::string>());
-  return py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(any);
-}
-
-py::array as_ids(py::handle x) {
-  const py::array any = py::array::ensure(x);
-  if (!any) throw py::value_error("x: expected an array");
-  const char kind = any.dtype().kind();
-  if (kind != 'i' && kind != 'u' && kind != 'b')
-    throw py::type_error("x: expected integer ids, got dtype " + py::str(any.dtype()).cast<std::string>());
-  if (kind == 'i' && any.itemsize() == 4) return py::array_t<std::int32_t, py::array::c_style>::ensure(any);
-  return py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>::ensure(any);
-}
-
-// Models that begin with ids, masks and the like take the way of chunks, with one step in the chunk.
-py::object step_by_push(BoundStream& b, py::handle x, const OptionalFloatArray& out) {
-  py::array given = b.takes_ids ? as_ids(x) : py::array(as_floats(x, "x"));
-  if (given.ndim() < 1) throw py::value_error("x: expected an array with a batch axis");
-  py::list shape;
-  shape.append(given.shape(0));
-  shape.append(1);
-  for (py::ssize_t i = 1; i < given.ndim(); ++i) shape.append(given.shape(i));
-  return advance(b, given.attr("reshape")(shape), [&](Tensor t) {
-    t.time = 0;
-    FloatArray y = result(t, out, "out");
-    if (out) check_apart(y, given, "x");
-    return y;
-  });
-}
-
-py::object step(BoundStream& b, py::handle given, py::handle out) {
-  Stream& s = b.stream;
-  FloatArray y;
-  if (!out.is_none()) {
-    if (!py::isinstance<FloatArray>(out)) throw py::type_error("out: expected a C-contiguous float32 array");
-    y = py::reinterpret_borrow<FloatArray>(out);
-  }
-  if (!s.steps_directly()) return step_by_push(b, given, out.is_none() ? OptionalFloatArray() : OptionalFloatArray(y));
-  const FloatArray x = as_floats(given, "x");
-  if (x.ndim() != 2 || x.shape(0) != s.batch() || x.shape(1) != s.input_width()) check_shape(x, "x", {s.batch(), s.input_width()});
-  if (out.is_none()) {
-    y = new_array({s.batch(), s.output_width()});
-  } else {
-    if (y.ndim() != 2 || y.shape(0) != s.batch() || y.shape(1) != s.output_width()) check_shape(y, "out", {s.batch(), s.output_width()});
-    if (!y.writeable()) throw py::value_error("out: expected a writeable array");
-    check_apart(y, x, "x");
-  }
-  const InUse guard(s);
-  const float* const from = x.data();
-  float* const to = y.mutable_data();
-  without_gil(s.step_work(), [&] { s.step(from, to); });
-  return py::object(y);
-}
-
-py::list get_states(BoundStream& b) {
-  const InUse guard(b.stream);
-  std::vector<FloatArray> arrays = state_arrays(b.stream);
-  std::vector<float*> states;
-  states.reserve(arrays.size());
-  for (FloatArray& a : arrays) states.push_back(a.mutable_data());
-  b.stream.get_states(states.data());
-  py::list found;
-  std::size_t i = 0;
-  for (const Operation* op : b.program->stateful()) {
-    for (int k = 0; k < op->n_states(); ++k) found.append(arrays[i + static_cast<std::size_t>(k)]);
-    i += 2;
-  }
-  return found;
-}
-
-void set_states(BoundStream& b, const std::vector<FloatArray>& given) {
-  const InUse guard(b.stream);
-  std::vector<const float*> states;
-  std::size_t i = 0;
-  for (const Operation* op : b.program->stateful())
-    for (int k = 0; k < 2; ++k) {
-      const bool exists = k < op->n_states();
-      if (exists && i == given.size()) throw py::value_error("state: too few arrays, got " + std::to_string(given.size()));
-      if (exists) check_shape(given[i], "state", {b.stream.batch(), op->state_width(k)});
-      states.push_back(exists ? given[i++].data() : nullptr);
-    }
-  if (i != given.size()) throw py::value_error("state: expected " + std::to_string(i) + " arrays, got " + std::to_string(given.size()));
-  b.stream.set_states(states.data());
-}
-
-void reset(BoundStream& b, const std::optional<std::vector<int>>& rows) {
-  const InUse guard(b.stream);
-  if (rows)
-    for (const int row : *rows)
-      if (row < 0 || row >= b.stream.batch())
-        throw py::index_error("rows: expected 0 to " + std::to_string(b.stream.batch() - 1) + ", got " + std::to_string(row));
-  if (rows) b.stream.reset(rows->data(), static_cast<int>(rows->size()));
-  else b.stream.reset(nullptr, b.stream.batch());
 }
 
 }  // namespace
@@ -474,18 +246,6 @@ void register_engine(py::module_& m) {
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("slopes").noconvert())
       .def_property_readonly("nbytes", &Program::bytes)
       .def("run", &run, py::arg("xs"), py::arg("lengths") = py::none(), py::arg("masks") = py::none(), py::arg("outs") = py::none());
-  py::class_<BoundStream>(m, "Stream", "A program run step by step.")
-      .def(py::init<std::shared_ptr<Program>, int>(), py::arg("program"), py::arg("batch"))
-      .def_property_readonly("steps_directly", [](const BoundStream& b) { return b.stream.steps_directly(); })
-      .def_property_readonly("batch", [](const BoundStream& b) { return b.stream.batch(); })
-      .def_property_readonly("takes_ids", [](const BoundStream& b) { return b.takes_ids; })
-      .def("step", &step, py::arg("x"), py::arg("out") = py::none(),
-           "One step: x (B, I) to (B, O), float32; or (B,) ids. `out`, a (B, O) float32 array, is written and returned.\n\n"
-           "Raises ValueError or TypeError if an array does not fit, RuntimeError if another thread is using the stream.")
-      .def("push", &push, py::arg("x"), py::arg("out").noconvert() = py::none())
-      .def("get_states", &get_states)
-      .def("set_states", &set_states, py::arg("states").noconvert())
-      .def("reset", &reset, py::arg("rows") = py::none());
 }
 
 }  // namespace lstmfast

@@ -12,6 +12,7 @@ void register_layers(py::module_& m);
 void register_ctc(py::module_& m);
 void register_optimizers(py::module_& m);
 void register_engine(py::module_& m);
+void register_streams(py::module_& m);
 void register_testing(py::module_& testing);
 void register_testing_elementwise(py::module_& testing);
 }  // namespace lstmfast
@@ -26,6 +27,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   lstmfast::register_ctc(m);
   lstmfast::register_optimizers(m);
   lstmfast::register_engine(m);
+  lstmfast::register_streams(m);
   auto testing = m.def_submodule("testing", "Kernels of a chosen instruction set, for tests and benchmarks.");
   lstmfast::register_testing(testing);
   lstmfast::register_testing_elementwise(testing);

@@ -334,6 +334,36 @@ def test_bad_steps(stream, x):
 
 
 @pytest.mark.parametrize(
+    ("args", "keywords", "message"),
+    [
+        ((), {}, "needs an argument 'x'"),
+        ((), {"out": None}, "needs an argument 'x'"),
+        ((1, None, 2), {}, "at most 2 arguments, got 3"),
+        ((1,), {"x": 1}, "'x' twice"),
+        ((1, None), {"out": None}, "'out' twice"),
+        ((1,), {"y": 1}, "unexpected argument 'y'"),
+    ],
+)
+def test_steps_with_wrong_arguments(stream, args, keywords, message):
+    """`step` takes its arguments apart itself: it is a plain CPython method, not pybind11's."""
+    with pytest.raises(TypeError, match=message):
+        stream.step(*args, **keywords)
+
+
+def test_steps_by_keywords_and_without_an_object(stream):
+    x = np.ones((stream.batch, 5), np.float32)
+    state = stream.get_state()
+    expected = stream.step(x)
+    for call in (lambda: stream.step(x=x), lambda: stream.step(out=None, x=x), lambda: stream.step(x, None)):
+        stream.set_state(state)
+        np.testing.assert_array_equal(call(), expected)
+    with pytest.raises(TypeError, match="not initialized"):
+        _core.Stream.__new__(_core.Stream).step(x)
+    with pytest.raises(TypeError, match="'step' for"):
+        _core.Stream.step(object(), x)
+
+
+@pytest.mark.parametrize(
     "x", [*BAD_STEPS, np.zeros((2, 5)), np.zeros((2, 0, 5)), np.zeros((2, 2, 2, 5)), np.zeros((3, 2, 5))]
 )
 def test_bad_chunks(stream, x):
