@@ -13,6 +13,7 @@
 #include "layers/elementwise.h"
 #include "layers/embedding.h"
 #include "layers/losses.h"
+#include "layers/orthonormal.h"
 #include "layers/work.h"
 
 namespace lstmfast {
@@ -188,6 +189,17 @@ FloatArray bound_dropout_mask(std::uint64_t key, double rate, const std::vector<
   return mask;
 }
 
+bool bound_orthonormalize(py::array_t<double, py::array::c_style>& a, const std::string& isa) {
+  check_shape(a, "a", {-1, -1});
+  const std::int64_t m = a.shape(0), n = a.shape(1);
+  if (m < n) throw py::value_error("a: expected at least as many rows as columns, got shape " + shape_text(a));
+  double* const data = a.mutable_data();
+  const double work = static_cast<double>(m * n) * static_cast<double>(n);
+  bool done = false;
+  without_gil(work, [&] { done = orthonormalize(kernels_or_chosen(isa), m, n, data); });
+  return done;
+}
+
 }  // namespace
 
 void register_layers(py::module_& m) {
@@ -199,6 +211,8 @@ void register_layers(py::module_& m) {
   m.def("dropout", &bound_dropout, py::arg("key"), py::arg("rate"), py::arg("x").noconvert(),
         "x times a mask that key determines: 0 with probability rate, else 1 / (1 - rate). Of a gradient: the way back.");
   m.def("dropout_mask", &bound_dropout_mask, py::arg("key"), py::arg("rate"), py::arg("shape"), "The mask itself.");
+  m.def("orthonormalize", &bound_orthonormalize, py::arg("a").noconvert(), py::arg("isa") = "",
+        "Makes the columns of a (m, n) float64, m >= n, orthonormal in place; False, a being half done, where they are nearly dependent.");
   m.def("embedding_forward", &bound_embedding_forward, py::arg("table").noconvert(), py::arg("ids").noconvert(),
         "table (V, E)[ids], ids of any shape, int32 or int64.");
   m.def("embedding_backward", &bound_embedding_backward, py::arg("ids").noconvert(), py::arg("dy").noconvert(),

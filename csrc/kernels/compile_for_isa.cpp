@@ -20,6 +20,7 @@
 #include "kernels/optimizer-inl.h"
 #include "kernels/adaptive_optimizer-inl.h"
 #include "kernels/random-inl.h"
+#include "kernels/add_multiples-inl.h"
 #include "kernels/math_map-inl.h"
 
 #define LSTMFAST_STRING_(x) #x

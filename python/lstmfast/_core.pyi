@@ -301,6 +301,9 @@ def mean_squared_error(
 ) -> tuple[_Floats, _Floats]:
     """(loss (M,), dpred (M, C)); the mean over C."""
 
+def orthonormalize(a: NDArray[np.float64], isa: str = "") -> bool:
+    """Makes the columns of a (m, n) float64, m >= n, orthonormal in place; False, a being half done, where they are nearly dependent."""
+
 def recurrent_backward(
     weights: RecurrentWeights,
     tape: RecurrentTape,

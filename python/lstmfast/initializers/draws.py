@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _core
 from ..random import SeedGenerator, check_seed, generator, make_default_seed
 from .base import Array, Initializer, Shape, as_shape
 
@@ -305,8 +306,11 @@ class Orthogonal(RandomInitializer):
                 f"{len(shape)}."
             )
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        q, r = np.linalg.qr(generator(self.seed).normal(size=(max(rows, columns), min(rows, columns))))
-        q *= np.sign(np.diag(r))  # without it the distribution is not uniform over orthogonal matrices
+        draws = generator(self.seed)
+        # Q with a positive diagonal of R: any other signs would not be uniform over the orthogonal matrices.
+        q = draws.normal(size=(max(rows, columns), min(rows, columns)))
+        while not _core.orthonormalize(q):  # columns that nearly depend on each other; never seen
+            q = draws.normal(size=q.shape)
         return (self.gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype or np.float32)
 
     def get_config(self) -> dict[str, Any]:
