@@ -200,7 +200,7 @@ void BackwardProducts::transpose(Range f, const float* const* rows, std::int64_t
 // dX = dG W^T over all pairs.
 void BackwardProducts::input_gradients() {
   const RecurrentWeights& w = j_.w;
-  const PackedMatrix& wt = w.transposed().input;
+  const PackedMatrix& wt = w.transposed_input();
   const std::int64_t width = w.gates_width();
   const Range mine = split(j_.tape.pairs, team_.size, team_.id, 6);
   if (mine.begin >= mine.end) return;

@@ -91,11 +91,17 @@ Buffer RecurrentWeights::pack_norm(const float* const* extra, const float* bias,
 const RecurrentWeights::Transposed& RecurrentWeights::transposed() const {
   std::call_once(transposed_once_, [this] {
     const std::int64_t columns = static_cast<std::int64_t>(cell.gates) * units;
-    transposed_.input = pack_transposed(kernels, input.layout, source_kernel_, inputs, columns);
     transposed_.recurrent = pack_transposed(kernels, recurrent.layout, source_recurrent_, outputs, columns);
     if (cell.projection) transposed_.projection = pack_transposed(kernels, projection.layout, source_projection_, units, outputs);
   });
   return transposed_;
+}
+
+const PackedMatrix& RecurrentWeights::transposed_input() const {
+  std::call_once(transposed_input_once_, [this] {
+    transposed_input_ = pack_transposed(kernels, input.layout, source_kernel_, inputs, static_cast<std::int64_t>(cell.gates) * units);
+  });
+  return transposed_input_;
 }
 
 }  // namespace lstmfast

@@ -32,10 +32,10 @@ class RecurrentWeights {
   static constexpr int kNormWeights = 14, kNormKept = 6;
 
   struct Transposed {
-    PackedMatrix input, recurrent;  // W^T and U^T: from gate gradients to input and state gradients
-    PackedMatrix projection;
+    PackedMatrix recurrent, projection;  // U^T: from gate gradients to state gradients
   };
   const Transposed& transposed() const;
+  const PackedMatrix& transposed_input() const;  // W^T: to input gradients, which a model's first layer need not have
 
   bool two_stages() const { return cell.reset_forward || cell.projection; }  // of a step, with a product between
   int panels() const { return recurrent.layout.panels; }                     // of the gates buffer, of W and of U
@@ -57,6 +57,8 @@ class RecurrentWeights {
   const float* source_projection_ = nullptr;
   mutable std::once_flag transposed_once_;
   mutable Transposed transposed_;
+  mutable std::once_flag transposed_input_once_;
+  mutable PackedMatrix transposed_input_;
 };
 
 }  // namespace lstmfast

@@ -12,7 +12,8 @@ namespace lstmfast {
 void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const SequenceGradients& grads) {
   const Sequence& s = tape.sequence;
   const std::int64_t ld = tape.units_ld, outputs_ld = tape.outputs_ld;
-  w.transposed();
+  w.transposed();  // here, as the team below packs nothing
+  if (grads.dx) w.transposed_input();
 
   Buffer dh(static_cast<std::size_t>(s.batch * outputs_ld)), dc, d_initial[2], d_outputs, d_unprojected, d_norm;
   pad_rows(grads.dfinal[0], s.batch, w.outputs, outputs_ld, outputs_ld, dh.data());
