@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import constraints, initializers, regularizers
+from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, is_symbolic
 from .arrays import checked_mask, shapes_of
-from .attention import attend, attend_backward, both, causal_mask, refuse_lengths
+from .attention import both, causal_mask, refuse_lengths
 from .base import Layer
 from .call import Call
 from .cell_protocol import prefix_paths
@@ -395,34 +395,35 @@ class MultiHeadAttention(Layer):
             calls[layer.name] = inner = Call(call.training, call.save, True)
             return layer.forward(a, inner)
 
-        # (B, T, N, H) to (B, N, T, H): a matrix product for each row and head
-        q = project(self.query_dense, query).swapaxes(1, 2)
-        k = project(self.key_dense, key).swapaxes(1, 2)
-        v = project(self.value_dense, value).swapaxes(1, 2)
-        repeats = self.num_heads // self._shared_heads
-        if repeats > 1:
-            k, v = np.repeat(k, repeats, axis=1), np.repeat(v, repeats, axis=1)
-        q = q * np.float32(1 / math.sqrt(self.key_dim))
+        q, k, v = (
+            project(self.query_dense, query),
+            project(self.key_dense, key),
+            project(self.value_dense, value),
+        )
         mask = self._mask(x, call)
-        probabilities = attend(q @ k.swapaxes(-1, -2), mask)
-        scores = call.arguments.get("return_attention_scores")
-        blind = None
-        if mask is not None and (scores or self.dropout > 0):
-            blind = ~mask.any(axis=-1, keepdims=True)
-            probabilities = np.where(blind, np.float32(0), probabilities)
-        weights, dropped = probabilities, None
+        shape = (len(q), self.num_heads, q.shape[1], k.shape[1])
+        drop = None
         if call.training and 0 < self.dropout < 1:
-            dropped = dropout_mask(self._generator or call.rng, weights.shape, self.dropout)
-            weights = weights * dropped
-        context = (weights @ v).swapaxes(1, 2)
+            drop = dropout_mask(self._generator or call.rng, shape, self.dropout)
+        scores = bool(call.arguments.get("return_attention_scores"))
+        context, probabilities = _core.attention_forward(
+            q,
+            k,
+            v,
+            1 / math.sqrt(self.key_dim),
+            None if mask is None else np.broadcast_to(mask, shape),
+            drop,
+            scores or self.dropout > 0,
+            scores or call.save,
+        )
         gate = None
         inner_context = context
         if self.use_gate:
             gate = project(self.gate_dense, query)
             context = context * gate
-        y = project(self.output_dense, np.ascontiguousarray(context))
+        y = project(self.output_dense, context)
         if call.save:
-            call.saved = (calls, q, k, v, probabilities, weights, dropped, gate, inner_context, len(x) > 2)
+            call.saved = (calls, q, k, v, probabilities, drop, gate, inner_context, len(x) > 2)
         if not scores:
             return y
         query_mask = None if call.mask is None else call.mask[0]
@@ -430,32 +431,31 @@ class MultiHeadAttention(Layer):
         return y, probabilities
 
     def backward(self, dy: Any, call: Call) -> list[Any]:
-        calls, q, k, v, probabilities, weights, dropped, gate, context, _ = call.saved
+        calls, q, k, v, probabilities, drop, gate, context, _ = call.saved
         dprobabilities: Any = None
         if call.arguments.get("return_attention_scores"):
             dy, dprobabilities = dy
         dquery: Any = 0
-        dv = np.zeros_like(v)
+        dcontext = None
         if dy is not None:
             dcontext = self.output_dense.backward(dy, calls["attention_output"])
             assert dcontext is not None
             if gate is not None:
                 dquery = self.gate_dense.backward(dcontext * context, calls["gate"])
                 dcontext = dcontext * gate
-            dcontext = dcontext.swapaxes(1, 2)
-            dv = weights.swapaxes(-1, -2) @ dcontext
-            through = dcontext @ v.swapaxes(-1, -2)
-            if dropped is not None:
-                through *= dropped
-            dprobabilities = through if dprobabilities is None else through + dprobabilities
-        dscores = attend_backward(probabilities, dprobabilities)
-        dq = (dscores @ k) * np.float32(1 / math.sqrt(self.key_dim))
-        dk = dscores.swapaxes(-1, -2) @ q
-        if self._shared_heads < self.num_heads:
-            dk, dv = (d.reshape(len(d), self._shared_heads, -1, *d.shape[2:]).sum(axis=2) for d in (dk, dv))
-        dvalue: Any = self.value_dense.backward(dv.swapaxes(1, 2), calls["value"])
-        dkey = self.key_dense.backward(dk.swapaxes(1, 2), calls["key"])
-        dquery = self.query_dense.backward(dq.swapaxes(1, 2), calls["query"]) + dquery
+        dq, dk, dv = _core.attention_backward(
+            q,
+            k,
+            v,
+            1 / math.sqrt(self.key_dim),
+            probabilities,
+            drop,
+            dcontext,
+            None if dprobabilities is None else np.ascontiguousarray(dprobabilities, np.float32),
+        )
+        dvalue: Any = self.value_dense.backward(dv, calls["value"])
+        dkey = self.key_dense.backward(dk, calls["key"])
+        dquery = self.query_dense.backward(dq, calls["query"]) + dquery
         if call.arguments.get("attention_mask"):
             return [dquery, dvalue, dkey, None]
         return [dquery, dvalue, dkey] if call.saved[-1] else [dquery, dvalue + dkey]
