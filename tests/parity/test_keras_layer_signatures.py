@@ -25,8 +25,15 @@ OTHER_NAMES = {
 #: What makes the layers that need arguments.
 GIVEN = {
     "Bidirectional": lambda: {"layer": lf.layers.LSTM(2)},
+    "AdaptiveAveragePooling1D": lambda: {"output_size": 2},
+    "AdaptiveMaxPooling1D": lambda: {"output_size": 2},
     "Conv1D": lambda: {"filters": 2, "kernel_size": 3},
     "Convolution1D": lambda: {"filters": 2, "kernel_size": 3},
+    "Conv1DTranspose": lambda: {"filters": 2, "kernel_size": 3},
+    "Convolution1DTranspose": lambda: {"filters": 2, "kernel_size": 3},
+    "DepthwiseConv1D": lambda: {"kernel_size": 3},
+    "SeparableConv1D": lambda: {"filters": 2, "kernel_size": 3},
+    "SeparableConvolution1D": lambda: {"filters": 2, "kernel_size": 3},
     "Dense": lambda: {"units": 2},
     "EinsumDense": lambda: {"equation": "ab,bc->ac", "output_shape": 2},
     "Embedding": lambda: {"input_dim": 3, "output_dim": 2},
