@@ -22,12 +22,13 @@ from .building import (
     noting_shape,
     plain_arguments,
     shape_by_trying,
+    weight_arguments,
 )
 from .call import Call
 from .eager import attach_masks, carried_mask, is_training, warn_of_lost_mask
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
-from .keras_call import adopt_call, call_of_forward, forward_of_call
+from .keras_call import adopt_call, call_of_forward, current_call, forward_of_call
 from .properties import LayerProperties, held_in_attributes, own_variables
 
 __all__ = ["Call", "Layer"]
@@ -217,30 +218,51 @@ class Layer(LayerProperties):
 
     def add_weight(
         self,
-        shape: Sequence[int] = (),
+        *args: Any,
+        shape: Sequence[int] | None = None,
         initializer: Any = None,
         name: str | None = None,
         trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
-        dtype: str = "float32",
+        dtype: Any = None,
+        autocast: bool = True,
+        aggregation: str | None = "none",
+        overwrite_with_gradient: bool = False,
     ) -> Variable:
         """Make a `Variable` that is a weight of this layer.
 
         Parameters
         ----------
-        shape : sequence of int
+        *args
+            `shape` and `initializer` may be given by position, then `name` or `dtype`.
+        shape : sequence of int, optional
+            One number by default.
         initializer : str, dict, callable or array, optional
             By default Glorot's uniform distribution, zeros for integers.
         name : str, optional
         trainable : bool
         regularizer, constraint : optional
             By name, config or instance.
-        dtype : str
+        dtype : str, optional
+            ``"float32"`` by default.
+        autocast, aggregation, overwrite_with_gradient : ignored
+            Accepted for Keras's sake.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If arguments are given twice or do not fit, or from a `call` that should only compute.
         """
-        if isinstance(shape, str):
-            raise ValueError(f"the name of a weight is a keyword argument, name={shape!r}, got it as `shape`")
-        shape = tuple(shape)
+        if args:
+            shape, initializer, name, dtype = weight_arguments(args, shape, initializer, name, dtype)
+        running = current_call.get()
+        if self.built and running is not None and running[0] is self:
+            raise ValueError(
+                "You cannot add new elements of state (variables or sub-layers) to a layer that is already built. All "
+                f"state must be created in the `__init__()` or `build()` method (layer {self.name!r})."
+            )
+        shape, dtype = tuple(shape or ()), dtype_name(dtype) or "float32"
         if any(not isinstance(n, (int, np.integer)) or n <= 0 for n in shape):
             raise ValueError(
                 f"layer {self.name!r} cannot make weight {name!r} of shape {shape}: every axis must be known "
@@ -252,7 +274,7 @@ class Layer(LayerProperties):
         elif isinstance(initializer, np.ndarray):
             value = initializer
         else:
-            default = "glorot_uniform" if np.dtype(dtype or "float32").kind == "f" else "zeros"
+            default = "glorot_uniform" if np.dtype(dtype).kind == "f" else "zeros"
             make = initializers.get(default if initializer is None else initializer)
             assert make is not None
             value = make(shape, dtype=dtype)
@@ -307,47 +329,6 @@ class Layer(LayerProperties):
             variable.trainable = self._trainable
         for layer in self._sublayers():
             layer.trainable = self._trainable
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all weights' values, in the order of `weights`."""
-        return [v.numpy() for v in self.weights]
-
-    def set_weights(self, weights: Sequence[npt.ArrayLike]) -> None:
-        """Set all weights, or none if any array does not fit.
-
-        Raises
-        ------
-        ValueError
-            If the number of arrays or a shape differs.
-        TypeError
-            If an array is not numeric.
-        """
-        variables = self.weights
-        if len(weights) != len(variables):
-            raise ValueError(
-                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length "
-                f"{len(weights)}, but the layer was expecting {len(variables)} weights."
-            )
-        checked = []
-        for variable, value in zip(variables, weights, strict=True):
-            shape = np.shape(value)
-            if shape != variable.shape:
-                raise ValueError(
-                    f"Layer {self.name} weight shape {variable.shape} is not compatible with provided weight "
-                    f"shape {shape} (weight {variable.path!r})."
-                )
-            checked.append(variable.check(value))
-        for variable, value in zip(variables, checked, strict=True):
-            variable.assign(value)
-
-    def count_params(self) -> int:
-        """Number of elements of all weights."""
-        if not self.built:
-            raise ValueError(
-                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. "
-                "You can build it manually via: `layer.build(input_shape)`."
-            )
-        return sum(v.size for v in self.weights)
 
     def packed(self, variables: Sequence[Variable | None], pack: Callable[[], T]) -> T:
         """``pack()``, made anew only when one of `variables` has changed."""
@@ -513,7 +494,7 @@ class Layer(LayerProperties):
         """Raise a ValueError if arrays do not fit the layer."""
         self.check_shapes(shapes_of(x))
         for array in x if isinstance(x, (list, tuple)) else (x,):
-            if array.size == 0:
+            if array.size == 0 and type(self).forward is not forward_of_call:
                 raise ValueError(
                     f"inputs of layer {self.name!r} must not be empty, got an array of shape {array.shape}"
                 )
@@ -553,8 +534,20 @@ class Layer(LayerProperties):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
-        """The layer that a configuration from `get_config` describes; its weights are new."""
-        return cls(**config)
+        """The layer that a configuration from `get_config` describes; its weights are new.
+
+        Raises
+        ------
+        TypeError
+            If the class does not take it; with the reason.
+        """
+        try:
+            return cls(**config)
+        except Exception as error:
+            raise TypeError(
+                f"Error when deserializing class '{cls.__name__}' using config={config}.\n\nException encountered: "
+                f"{error}"
+            ) from error
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

@@ -104,6 +104,15 @@ class GroupQueryAttention(MultiHeadAttention):
         self.head_dim, self.num_query_heads = int(head_dim), int(num_query_heads)
         self.num_key_value_heads = self._shared_heads = int(num_key_value_heads)
 
+    def check_shapes(self, shapes: Any) -> None:
+        query, value = shapes[0], shapes[1]
+        if None not in (query[-1], value[-1]) and query[-1] != value[-1]:
+            raise ValueError(
+                "The last dimension of `query_shape` and `value_shape` must be equal, but are "
+                f"{query[-1]}, {value[-1]}. Received: query_shape={tuple(query)}, value_shape={tuple(value)}"
+            )
+        super().check_shapes(shapes)
+
     def keras_children(self) -> list[tuple[str, Layer]]:
         """Where Keras's weight files put the projections."""
         return [(f"_{name.removeprefix('_')}", layer) for name, layer in super().keras_children()]

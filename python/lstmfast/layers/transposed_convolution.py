@@ -155,13 +155,14 @@ class Conv1DTranspose(Convolution):
         if self.padding == "valid":
             return 0
         reach = self._reach
-        extra = self.output_padding
-        total = reach - 2 + (self.strides[0] if extra is None else reach % 2 + extra[0])
+        extra = self.strides[0] if self.output_padding is None else reach % 2 + self.output_padding[0]
+        total = reach - 2 + extra
         return max(reach - 1 - (total + 1) // 2, 0)
 
     def _reached(self, time: int) -> int:
         """Steps that windows reach, and as many behind as the output has."""
-        return max((time - 1) * self.strides[0] + self._reach, self._cut + self._outputs(time))
+        outputs: int = self._outputs(time)
+        return max((time - 1) * self.strides[0] + self._reach, self._cut + outputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         time = input_shape[2 if self._first else 1]
