@@ -45,14 +45,13 @@ GIVEN = {
     "AdditiveAttention": dict,
 }
 #: Layers that are made of others.
-OF_OTHER_LAYERS = ("RNN", "StackedRNNCells", "TimeDistributed", "Wrapper")
+OF_OTHER_LAYERS = ("RNN", "SpectralNormalization", "StackedRNNCells", "TimeDistributed", "Wrapper")
 #: Arguments for what lstmfast does not do, with a value that asks for it.
 REFUSED = {
     "lora_rank": 2,
     "lora_alpha": 2.0,
     "quantization_config": object(),
     "synchronized": True,
-    "renorm": True,
     "sparse": True,
     "ragged": True,
     "optional": True,

@@ -51,6 +51,7 @@ from .rnn import RNN
 from .serialization import deserialize, serialize
 from .simple_rnn import SimpleRNN
 from .softmax import Softmax
+from .spectral_normalization import SpectralNormalization
 from .time_distributed import TimeDistributed
 from .transposed_convolution import Conv1DTranspose, Convolution1DTranspose
 from .wrapper import Wrapper
@@ -124,6 +125,7 @@ __all__ = [
     "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "Subtract",
     "TimeDistributed",

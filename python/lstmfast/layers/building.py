@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "as_before_on_error",
     "dtype_name",
+    "fresh",
     "input_shape_argument",
     "noting_shape",
     "plain_arguments",
@@ -88,6 +89,12 @@ def plain_arguments(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any
         given.pop(of_every_layer, None)
     plain = (str, int, float, bool)
     return given if all(isinstance(leaf, plain) for leaf in flatten(given)) else {}
+
+
+def fresh(initializer: Any) -> Any:
+    """One of its own, so that equal shapes do not start with equal numbers."""
+    known = hasattr(initializer, "get_config")
+    return type(initializer).from_config(initializer.get_config()) if known else initializer
 
 
 def weight_arguments(

@@ -18,6 +18,7 @@ from .arrays import shapes_of
 from .attention import attend, attend_backward, both, causal_mask, refuse_lengths
 from .attention_axes import AttentionAxes, steps_mask
 from .base import Layer
+from .building import fresh
 from .call import Call
 from .cell_protocol import prefix_paths
 from .dropout import dropout_mask
@@ -201,11 +202,6 @@ class MultiHeadAttention(Layer):
     def _projection(
         self, name: str, equation: str, shape: Any, bias_axes: str, input_shape: Any, activation: Any = None
     ) -> EinsumDense:
-        def fresh(initializer: Any) -> Any:
-            """One of its own, so that equal shapes do not start with equal numbers."""
-            known = hasattr(initializer, "get_config")
-            return type(initializer).from_config(initializer.get_config()) if known else initializer
-
         layer = EinsumDense(
             equation,
             shape,
