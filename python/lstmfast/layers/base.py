@@ -28,7 +28,14 @@ from .call import Call
 from .eager import attach_masks, carried_mask, is_training, warn_of_lost_mask
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
-from .keras_call import adopt_call, call_of_forward, current_call, forward_of_call
+from .keras_call import (
+    adopt_call,
+    call_of_forward,
+    current_call,
+    first_argument,
+    forward_of_call,
+    shapes_by_name,
+)
 from .properties import LayerProperties, held_in_attributes, own_variables
 
 __all__ = ["Call", "Layer"]
@@ -37,6 +44,7 @@ Array = npt.NDArray[Any]
 T = TypeVar("T")
 
 _FLOAT32 = np.dtype(np.float32)
+_MISSING = object()
 #: What `dtype` is in every configuration: lstmfast computes in float32.
 _DTYPE_CONFIG = {
     "module": "keras",
@@ -347,7 +355,7 @@ class Layer(LayerProperties):
 
     def __call__(
         self,
-        inputs: Any,
+        inputs: Any = _MISSING,
         *args: Any,
         training: bool | None = None,
         mask: Any = None,
@@ -360,7 +368,9 @@ class Layer(LayerProperties):
         ----------
         inputs : array_like, or list of them for layers that merge
         *args, **kwargs
-            Further arguments of layers that write `call`.
+            Further arguments of layers that write `call`, whose names the first may have too. Shapes of arrays among
+            them go to a `build` that takes several (``build(self, a_shape, b_shape)``), and masks that come with them
+            to arguments ``a_mask``, ``b_mask``.
         training : bool, optional
             By default that of the layer in whose `call` this is called, else False.
         mask : (B, T) bool array, optional
@@ -380,14 +390,19 @@ class Layer(LayerProperties):
         TypeError
             If the input is not numeric.
         """
+        if inputs is _MISSING:
+            inputs = first_argument(self, kwargs)
         if args or kwargs:
             self._check_further_arguments(args, kwargs)
         if is_symbolic(inputs):
             return self.record(inputs, kwargs)
         x = self._convert(inputs)
+        if not self.built and type(self).forward is forward_of_call:
+            self.ensure_built(shapes_of(x), shapes_by_name(self, x, args, kwargs))
         self.ensure_built(shapes_of(x))
         self.check_input(x)
-        mask = carried_mask(inputs, isinstance(x, list)) if mask is None else self.accepted_mask(mask, x)
+        several = isinstance(x, (list, tuple))
+        mask = carried_mask(inputs, several) if mask is None else self.accepted_mask(mask, x)
         call = Call(is_training(training), mask=mask, lengths=checked_lengths(lengths, x))
         if args or kwargs:
             call.arguments = {"": args, **kwargs}
@@ -477,18 +492,22 @@ class Layer(LayerProperties):
             return inputs
         if isinstance(inputs, (list, tuple)) and type(self).forward is forward_of_call:
             several = any(isinstance(array, np.ndarray) for array in inputs)
-            return [self._convert(array) for array in inputs] if several else as_float32(inputs, self.name)
+            converted = (self._convert(array) for array in inputs)
+            return type(inputs)(converted) if several else as_float32(inputs, self.name)
         return as_float32(inputs, f"inputs of layer {self.name!r}")
 
-    def ensure_built(self, shapes: Any) -> None:
+    def ensure_built(self, shapes: Any, by_name: dict[str, Any] | None = None) -> None:
         """`build` for these shapes if that was not done; a failed build leaves no weights behind."""
         if self.built:
             return
         self.check_shapes(shapes)
         with as_before_on_error(self):
-            self.build(shapes)
+            if by_name is None:
+                self.build(shapes)
+            else:
+                self.build(**by_name)
         self.built = True
-        self._build_shape = shapes
+        self._build_shape = shapes if by_name is None else {"shapes_dict": by_name}
 
     def check_input(self, x: Any) -> None:
         """Raise a ValueError if arrays do not fit the layer."""

@@ -348,8 +348,8 @@ class MultiHeadAttention(Layer):
         call.arguments = arguments
         return self.run(x, call)
 
-    def ensure_built(self, shapes: Any) -> None:
-        super().ensure_built(shapes[:3])
+    def ensure_built(self, shapes: Any, by_name: dict[str, Any] | None = None) -> None:
+        super().ensure_built(shapes[:3], by_name)
 
     def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """A recorded call as Keras writes it."""

@@ -33,6 +33,9 @@ class DTypePolicy:
         return f'<DTypePolicy "{self.name}">'
 
 
+_FLOAT32_POLICY = DTypePolicy()
+
+
 class LayerProperties:
     """The part of `Layer` that only answers questions."""
 
@@ -41,8 +44,6 @@ class LayerProperties:
     inbound_nodes: list[Node]
     _build_shape: Any
     _call_losses: list[Any]
-
-    dtype_policy = DTypePolicy()
 
     # --- graph
 
@@ -163,6 +164,17 @@ class LayerProperties:
     # --- types, building, stored weights
 
     @property
+    def dtype_policy(self) -> DTypePolicy:
+        """The types that the layer computes with; only ``"float32"`` can be set."""
+        return _FLOAT32_POLICY
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        name = getattr(value, "name", value)
+        if name != "float32":
+            raise ValueError(f"dtype_policy={name!r} is not supported: lstmfast computes in float32")
+
+    @property
     def dtype(self) -> str:
         return "float32"
 
@@ -192,8 +204,10 @@ class LayerProperties:
         raise NotImplementedError
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """``{"input_shape": ...}`` once the layer is built."""
-        return None if self._build_shape is None else {"input_shape": self._build_shape}
+        """``{"input_shape": ...}`` once the layer is built, ``{"shapes_dict": {...}}`` where `build` takes several."""
+        shape = self._build_shape
+        several = isinstance(shape, dict) and "shapes_dict" in shape
+        return shape if shape is None or several else {"input_shape": shape}
 
     def build_from_config(self: Any, config: dict[str, Any] | None) -> None:
         """Build the layer for the shape that `get_build_config` of another gave."""
