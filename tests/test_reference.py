@@ -232,3 +232,37 @@ def test_clip_global_norm():
     assert ref.global_norm(grads) == 5.0
     np.testing.assert_allclose([g.item() for g in ref.clip_global_norm(grads, 1.0)], [0.6, 0.8])
     np.testing.assert_array_equal(ref.clip_global_norm(grads, 6.0)[0], grads[0])
+
+
+@pytest.mark.parametrize("centered", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_layer_norm(weighted, centered, rng):
+    x, dy = rng.standard_normal((2, 3, 5))
+    gamma, beta = rng.standard_normal((2, 5)) if weighted else (None, None)
+
+    def loss():
+        return float((ref.layer_norm_forward(x, gamma, beta, 0.1, centered)[0] * dy).sum())
+
+    dx, dgamma, dbeta = ref.layer_norm_backward(x, dy, gamma, 0.1, centered)
+    assert_close(dx, numeric_gradient(loss, x))
+    if weighted:
+        assert_close(dgamma, numeric_gradient(loss, gamma))
+        assert_close(dbeta, numeric_gradient(loss, beta))
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_attention(masked, rng):
+    q, k, v = (rng.standard_normal(shape) for shape in ((2, 3, 4, 2), (2, 5, 2, 2), (2, 5, 2, 3)))
+    mask = rng.random((2, 4, 3, 5)) > 0.3 if masked else None
+    drop = rng.random((2, 4, 3, 5)) if masked else None
+    dcontext, dp = rng.standard_normal((2, 3, 4, 3)), rng.standard_normal((2, 4, 3, 5))
+
+    def loss():
+        context, p = ref.attention_forward(q, k, v, 0.7, mask, drop)
+        return float((context * dcontext).sum() + (p * dp).sum())
+
+    p = ref.attention_forward(q, k, v, 0.7, mask, drop)[1]
+    for got, array in zip(
+        ref.attention_backward(q, k, v, 0.7, p, drop, dcontext, dp), (q, k, v), strict=True
+    ):
+        assert_close(got, numeric_gradient(loss, array))

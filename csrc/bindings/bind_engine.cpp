@@ -13,6 +13,7 @@
 #include "dispatch/select.h"
 #include "engine/convolution_operation.h"
 #include "engine/merging_operation.h"
+#include "engine/normalization_operation.h"
 #include "engine/pooling_operation.h"
 #include "engine/program.h"
 #include "engine/rectifier_operation.h"
@@ -472,6 +473,20 @@ void register_engine(py::module_& m) {
                                                    std::vector<float>(slopes.data(), slopes.data() + slopes.size())));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("slopes").noconvert())
+      .def(
+          "normalization",
+          [](Program& p, const std::string& name, Slots in, Slots out, std::int64_t width, const OptionalFloatArray& gamma,
+             const OptionalFloatArray& beta, float epsilon, bool centered) {
+            const auto copy = [&](const OptionalFloatArray& a, const char* what) {
+              if (a) check_shape(*a, what, {width});
+              return a ? std::vector<float>(a->data(), a->data() + width) : std::vector<float>();
+            };
+            p.add(std::make_unique<NormalizationOperation>(
+                std::move(in), std::move(out), name, kernels(),
+                NormalizationOperation::Options{width, copy(gamma, "gamma"), copy(beta, "beta"), epsilon, centered}));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("width"), py::arg("gamma").noconvert(),
+          py::arg("beta").noconvert(), py::arg("epsilon"), py::arg("centered"))
       .def_property_readonly("nbytes", &Program::bytes)
       .def("run", &run, py::arg("xs"), py::arg("lengths") = py::none(), py::arg("masks") = py::none(), py::arg("outs") = py::none());
   py::class_<BoundStream>(m, "Stream", "A program run step by step.")

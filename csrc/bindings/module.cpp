@@ -5,10 +5,12 @@ namespace py = pybind11;
 
 namespace lstmfast {
 void register_runtime(py::module_& m);
+void register_attention(py::module_& m, py::module_& testing);
 void register_conv1d(py::module_& m);
 void register_dense(py::module_& m);
 void register_recurrent(py::module_& m);
 void register_layers(py::module_& m);
+void register_layer_norm(py::module_& m, py::module_& testing);
 void register_ctc(py::module_& m);
 void register_optimizers(py::module_& m);
 void register_engine(py::module_& m);
@@ -29,4 +31,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   auto testing = m.def_submodule("testing", "Kernels of a chosen instruction set, for tests and benchmarks.");
   lstmfast::register_testing(testing);
   lstmfast::register_testing_elementwise(testing);
+  lstmfast::register_attention(m, testing);
+  lstmfast::register_layer_norm(m, testing);
 }

@@ -38,11 +38,6 @@ void Conv1DOperation::infer(Run& run) const {
   output(run) = y;
 }
 
-void Conv1DOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
-  SimpleOperation::place_outputs(run, memory, first_output);
-  output(run).mask = nullptr;
-}
-
 Windows Conv1DOperation::windows(const Run& run) const {
   const Tensor &x = input(run), &y = output(run);
   return {x.batch, (y.time - 1) * options.stride + reach(), options.stride, options.dilation, y.time};

@@ -9,7 +9,7 @@ namespace lstmfast {
 
 enum class Padding { kValid, kSame, kCausal };
 
-class Conv1DOperation final : public SimpleOperation {
+class Conv1DOperation final : public UnmaskedOperation {
  public:
   struct Options {
     std::int64_t stride = 1, dilation = 1;
@@ -18,9 +18,8 @@ class Conv1DOperation final : public SimpleOperation {
     bool softmax = false;
   };
   Conv1DOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::unique_ptr<Conv1DWeights> w, Options o)
-      : SimpleOperation(std::move(in), std::move(out), std::move(layer)), weights(std::move(w)), options(o) {}
+      : UnmaskedOperation(std::move(in), std::move(out), std::move(layer)), weights(std::move(w)), options(o) {}
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return weights->bytes(); }

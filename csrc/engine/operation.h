@@ -63,6 +63,13 @@ class SimpleOperation : public Operation {
   void place_outputs(Run& run, Carver& memory, float* first_output) const override;
 };
 
+// The same where the output's steps are not the input's: it has no mask.
+class UnmaskedOperation : public SimpleOperation {
+ public:
+  using SimpleOperation::SimpleOperation;
+  void place_outputs(Run& run, Carver& memory, float* first_output) const final;
+};
+
 class RecurrentOperation final : public Operation {
  public:
   struct Options {
@@ -189,11 +196,10 @@ class ConcatenateOperation final : public SimpleOperation {
 };
 
 // (batch, time, width) to (batch, time*width).
-class FlattenOperation final : public SimpleOperation {
+class FlattenOperation final : public UnmaskedOperation {
  public:
-  using SimpleOperation::SimpleOperation;
+  using UnmaskedOperation::UnmaskedOperation;
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
 };

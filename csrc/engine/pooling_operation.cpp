@@ -44,11 +44,6 @@ void PoolingOperation::infer(Run& run) const {
   output(run) = y;
 }
 
-void PoolingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
-  SimpleOperation::place_outputs(run, memory, first_output);
-  output(run).mask = nullptr;
-}
-
 void PoolingOperation::execute(Run& run) const {
   const Tensor& x = input(run);
   const Tensor& out = output(run);
@@ -87,11 +82,6 @@ void GlobalPoolingOperation::infer(Run& run) const {
   y.time = keeps_time_ ? 1 : 0;
   y.width = x.width;
   output(run) = y;
-}
-
-void GlobalPoolingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
-  SimpleOperation::place_outputs(run, memory, first_output);
-  output(run).mask = nullptr;
 }
 
 void GlobalPoolingOperation::execute(Run& run) const {

@@ -8,7 +8,7 @@ namespace lstmfast {
 
 enum class Pool { kMax, kAverage };
 
-class PoolingOperation final : public SimpleOperation {
+class PoolingOperation final : public UnmaskedOperation {
  public:
   struct Options {
     Pool pool = Pool::kMax;
@@ -16,9 +16,8 @@ class PoolingOperation final : public SimpleOperation {
     bool same = false;
   };
   PoolingOperation(std::vector<int> in, std::vector<int> out, std::string layer, Options o)
-      : SimpleOperation(std::move(in), std::move(out), std::move(layer)), options_(o) {}
+      : UnmaskedOperation(std::move(in), std::move(out), std::move(layer)), options_(o) {}
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
 
@@ -28,12 +27,11 @@ class PoolingOperation final : public SimpleOperation {
 };
 
 // Padding is left out; an average is over the steps that the mask counts.
-class GlobalPoolingOperation final : public SimpleOperation {
+class GlobalPoolingOperation final : public UnmaskedOperation {
  public:
   GlobalPoolingOperation(std::vector<int> in, std::vector<int> out, std::string layer, Pool pool, bool keeps_time)
-      : SimpleOperation(std::move(in), std::move(out), std::move(layer)), pool_(pool), keeps_time_(keeps_time) {}
+      : UnmaskedOperation(std::move(in), std::move(out), std::move(layer)), pool_(pool), keeps_time_(keeps_time) {}
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
 

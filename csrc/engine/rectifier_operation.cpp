@@ -6,20 +6,7 @@
 #include "layers/work.h"
 
 namespace lstmfast {
-namespace {
-
-Tensor same_shape(const Tensor& x) {
-  Tensor y;
-  y.batch = x.batch;
-  y.time = x.time;
-  y.width = x.width;
-  y.lengths = x.lengths;
-  return y;
-}
-
-}  // namespace
-
-void RectifierOperation::infer(Run& run) const { output(run) = same_shape(input(run)); }
+void RectifierOperation::infer(Run& run) const { output(run) = input(run).with_width(input(run).width); }
 
 void RectifierOperation::execute(Run& run) const {
   const Tensor& x = input(run);
@@ -40,7 +27,7 @@ void LeakyOperation::infer(Run& run) const {
   const Tensor& x = input(run);
   if (slopes_.size() > 1 && static_cast<std::int64_t>(slopes_.size()) != x.width)
     refuse("expected " + std::to_string(slopes_.size()) + " features, got " + std::to_string(x.width));
-  output(run) = same_shape(x);
+  output(run) = x.with_width(x.width);
 }
 
 void LeakyOperation::execute(Run& run) const {

@@ -9,25 +9,12 @@
 #include "layers/work.h"
 
 namespace lstmfast {
-namespace {
-
-Tensor like(const Tensor& x, std::int64_t width) {
-  Tensor y;
-  y.batch = x.batch;
-  y.time = x.time;
-  y.width = width;
-  y.lengths = x.lengths;
-  return y;
-}
-
-}  // namespace
-
 // ---- dense
 
 void DenseOperation::infer(Run& run) const {
   const Tensor& x = input(run);
   if (x.width != weights->k) refuse("expected " + std::to_string(weights->k) + " features, got " + std::to_string(x.width));
-  output(run) = like(x, weights->n);
+  output(run) = x.with_width(weights->n);
 }
 
 void DenseOperation::execute(Run& run) const {
@@ -43,7 +30,7 @@ double DenseOperation::work(const Run& run) const {
 
 // ---- activation
 
-void ActivationOperation::infer(Run& run) const { output(run) = like(input(run), input(run).width); }
+void ActivationOperation::infer(Run& run) const { output(run) = input(run).with_width(input(run).width); }
 
 void ActivationOperation::execute(Run& run) const {
   const Tensor& x = input(run);
@@ -71,7 +58,7 @@ void EmbeddingOperation::infer(Run& run) const {
   if (bad >= 0)
     refuse("expected ids from 0 to " + std::to_string(vocabulary_ - 1) + ", got " +
            std::to_string(ids.ids32 ? ids.ids32[bad] : ids.ids64[bad]));
-  output(run) = like(ids, width_);
+  output(run) = ids.with_width(width_);
 }
 
 void EmbeddingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
@@ -100,7 +87,7 @@ double EmbeddingOperation::work(const Run& run) const { return kStreamWork * sta
 
 void MaskingOperation::infer(Run& run) const {
   if (input(run).time == 0) refuse("expected an input of shape (batch, time, features), got 2 axes");
-  output(run) = like(input(run), input(run).width);
+  output(run) = input(run).with_width(input(run).width);
 }
 
 void MaskingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
@@ -135,7 +122,7 @@ void ConcatenateOperation::infer(Run& run) const {
     if (x.batch != input(run).batch || x.time != input(run).time) refuse("expected inputs of the same batch and time");
     width += x.width;
   }
-  Tensor& y = output(run) = like(input(run), width);
+  Tensor& y = output(run) = input(run).with_width(width);
   for (std::size_t i = 1; i < inputs.size(); ++i)
     if (!y.lengths) y.lengths = input(run, i).lengths;
 }
@@ -169,14 +156,9 @@ double ConcatenateOperation::work(const Run& run) const { return kStreamWork * s
 
 void FlattenOperation::infer(Run& run) const {
   const Tensor& x = input(run);
-  Tensor& y = output(run) = like(x, x.time ? x.time * x.width : x.width);
+  Tensor& y = output(run) = x.with_width(x.time ? x.time * x.width : x.width);
   y.time = 0;
   y.lengths = nullptr;
-}
-
-void FlattenOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
-  SimpleOperation::place_outputs(run, memory, first_output);
-  output(run).mask = nullptr;
 }
 
 void FlattenOperation::execute(Run& run) const { std::copy_n(input(run).data, input(run).elements(), mutable_data(output(run))); }

@@ -48,6 +48,11 @@ void SimpleOperation::place_outputs(Run& run, Carver& memory, float* first_outpu
   out.mask = input(run).mask;
 }
 
+void UnmaskedOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+  SimpleOperation::place_outputs(run, memory, first_output);
+  output(run).mask = nullptr;
+}
+
 // ---- recurrent
 
 void RecurrentOperation::infer(Run& run) const {

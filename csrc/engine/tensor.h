@@ -17,6 +17,15 @@ struct Tensor {
 
   std::int64_t rows() const { return static_cast<std::int64_t>(batch) * (time ? time : 1); }
   std::int64_t elements() const { return rows() * width; }
+  // The shape of what has `features` for each step or row of this; no data and no mask yet.
+  Tensor with_width(std::int64_t features) const {
+    Tensor t;
+    t.batch = batch;
+    t.time = time;
+    t.width = features;
+    t.lengths = lengths;
+    return t;
+  }
 };
 
 }  // namespace lstmfast

@@ -54,8 +54,14 @@ PackedMatrix pack(const KernelTable& kernels, const PanelLayout& layout, const f
     for (int i = 0; i < valid; ++i) to[i] = from[i] * scale;
     for (int i = valid; i < lanes; ++i) to[i] = 0.0f;
   };
+  const bool adjacent = layout.vector_step == lanes && layout.first_vector == 0;  // a row of a panel is one run
   for (int p = 0; p < layout.panels; ++p) {
     float* out = m.data.data() + p * m.panel_stride();
+    if (adjacent && !vector_scale && layout.valid(p, layout.vectors - 1) == lanes) {
+      const std::int64_t width = layout.width();
+      for (std::int64_t row = 0; row < k; ++row) std::copy_n(source + row * ld + p * layout.panel_step, width, out + row * width);
+      continue;
+    }
     for (int v = 0; v < layout.vectors; ++v) {
       const std::int64_t column = p * layout.panel_step + layout.vector_column(v);
       const int valid = layout.valid(p, v);

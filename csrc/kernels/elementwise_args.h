@@ -14,6 +14,31 @@ struct LossArgs {
   float* output;              // (rows, columns) probabilities; null for the squared error
 };
 
+// Rows normalized by themselves: (x - mean) * scale, scale = 1/sqrt(variance + epsilon); not centered: without the mean, and with
+// the mean square for the variance.
+struct LayerNormArgs {
+  std::int64_t rows, columns;
+  const float* x;      // (rows, columns)
+  const float* gamma;  // [columns], or null for 1
+  const float* beta;   // [columns], or null for 0
+  float epsilon;
+  bool centered;
+  float* y;        // (rows, columns); may be x
+  float* moments;  // [row][mean (0 if not centered), scale], or null
+};
+
+struct LayerNormBackwardArgs {
+  std::int64_t rows, columns;
+  const float* x;
+  const float* dy;
+  const float* gamma;    // as in the forward pass
+  const float* moments;  // of the forward pass
+  bool centered;
+  float* dx;      // (rows, columns), or null; may be dy
+  float* dgamma;  // [columns] sums over rows, added to, in the order of the rows
+  float* dbeta;
+};
+
 // What every optimizer's update gets: elements of one parameter, and the running means that belong to them, in the
 // order that each kernel names.
 inline constexpr int kUpdateSlots = 3;

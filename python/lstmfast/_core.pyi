@@ -121,6 +121,17 @@ class Program:
     ) -> None: ...
     @property
     def nbytes(self) -> int: ...
+    def normalization(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        width: int,
+        gamma: _Floats | None,
+        beta: _Floats | None,
+        epsilon: float,
+        centered: bool,
+    ) -> None: ...
     def recurrent(
         self,
         name: str,
@@ -223,6 +234,31 @@ def activation_forward(name: str, x: _Floats, out: _Floats | None = None) -> _Fl
 def activation_names() -> list[str]:
     """Activations that have kernels."""
 
+def attention_backward(
+    q: _Floats,
+    k: _Floats,
+    v: _Floats,
+    scale: float,
+    probabilities: _Floats,
+    drop: _Floats | None,
+    dcontext: _Floats | None,
+    dprobabilities: _Floats | None,
+) -> tuple[_Floats, _Floats, _Floats]:
+    """(dq, dk, dv)."""
+
+def attention_forward(
+    q: _Floats,
+    k: _Floats,
+    v: _Floats,
+    scale: float,
+    mask: NDArray[np.bool] | None,
+    drop: _Floats | None,
+    zero_blind: bool,
+    keep: bool,
+) -> tuple[_Floats, _Floats | None]:
+    """(context (B, T, N, V), probabilities (B, N, T, S) or None) from q (B, T, N, K), k (B, S, M, K), v (B, S, M, V), M a
+    divisor of N; mask and drop have the shape of the probabilities."""
+
 def available_isas() -> list[str]: ...
 def cache_sizes() -> tuple[int, int, int]: ...
 def compiled_isas() -> list[str]: ...
@@ -300,6 +336,25 @@ def embedding_forward(table: _Floats, ids: NDArray[Any]) -> _Floats:
 def get_num_threads() -> int: ...
 def has_openmp() -> bool: ...
 def isa() -> str: ...
+def layer_norm_backward(
+    x: _Floats,
+    dy: _Floats,
+    gamma: _Floats | None,
+    moments: _Floats,
+    centered: bool,
+    dgamma: _Floats | None,
+    dbeta: _Floats | None,
+    accumulate: bool,
+    needs_dx: bool,
+) -> _Floats | None:
+    """dx (M, C) or None; dgamma and dbeta (C,) are written where they are arrays."""
+
+def layer_norm_forward(
+    x: _Floats, gamma: _Floats | None, beta: _Floats | None, epsilon: float, centered: bool, keep: bool
+) -> tuple[_Floats, _Floats | None]:
+    """(y (M, C), moments (M, 2) or None) from rows x (M, C), gamma (C,) and beta (C,) or None; not centered: divided by
+    the root mean square. keep: also what the way back needs."""
+
 def meeting_ns() -> int: ...
 def mean_squared_error(
     pred: _Floats, target: _Floats, weight: _Floats | None = None

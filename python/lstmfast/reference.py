@@ -2,8 +2,10 @@
 """Every kernel in plain NumPy float64: the specification, and what the tests compare the kernels with.
 
 Nothing here is fast and nothing in the package calls it at run time; activations and cells are in
-`reference_cells.py`, optimizers in `reference_optimizers.py`. Dimensions: ``B`` batch, ``T`` time,
-``I`` inputs, ``H`` units, ``G`` gates; ``M`` rows, ``K`` inputs, ``N`` outputs of a dense layer.
+`reference_cells.py`, optimizers in `reference_optimizers.py`, normalization in `reference_normalization.py`,
+attention in `reference_attention.py`.
+Dimensions: ``B`` batch, ``T`` time, ``I`` inputs, ``H`` units, ``G`` gates; ``M`` rows, ``K`` inputs, ``N`` outputs
+of a dense layer, ``C`` columns.
 Forward functions return what the backward function of the same name needs; every backward function is checked
 against finite differences in ``tests/test_reference.py``.
 """
@@ -15,11 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from .reference_attention import attention_backward as attention_backward
+from .reference_attention import attention_forward as attention_forward
 from .reference_cells import CELLS as CELLS
 from .reference_cells import Array, States, _f64, _sigmoid
 from .reference_cells import activation_backward as activation_backward
 from .reference_cells import activation_forward as activation_forward
 from .reference_cells import activation_names as activation_names
+from .reference_normalization import layer_norm_backward as layer_norm_backward
+from .reference_normalization import layer_norm_forward as layer_norm_forward
 from .reference_optimizers import adadelta as adadelta
 from .reference_optimizers import adagrad as adagrad
 from .reference_optimizers import adam as adam

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "dispatch/select.h"
+#include "layers/attention.h"
 #include "layers/dense.h"
 #include "layers/elementwise.h"
 #include "layers/embedding.h"
+#include "layers/layer_norm.h"
 #include "layers/losses.h"
 #include "layers/optimizers.h"
 #include "recurrent/sequence.h"
@@ -107,6 +109,28 @@ void dense(const KernelTable& k) {
   give(dx);
 }
 
+void normalization(const KernelTable& k) {
+  const std::int64_t rows = 9, columns = 43;
+  const Floats x = take(rows * columns), dy = take(rows * columns), gamma = take(columns), beta = take(columns);
+  Floats y(x.size()), moments(2 * rows), dx(x.size()), dgamma(columns), dbeta(columns);
+  for (const bool centered : {true, false}) {
+    layer_norm_forward(k, {rows, columns, x.data(), gamma.data(), beta.data(), 1e-3f, centered, y.data(), moments.data()});
+    layer_norm_backward(
+        k, {rows, columns, x.data(), dy.data(), gamma.data(), moments.data(), centered, dx.data(), dgamma.data(), dbeta.data()}, false);
+    for (const Floats* out : {&y, &moments, &dx, &dgamma, &dbeta}) give(*out);
+  }
+}
+
+void attention(const KernelTable& k) {
+  const AttentionSizes s{2, 11, 13, 4, 2, 5, 7};
+  const Floats q = take(2 * 11 * 4 * 5), keys = take(2 * 13 * 2 * 5), v = take(2 * 13 * 2 * 7), dcontext = take(2 * 11 * 4 * 7);
+  Floats p(2 * 4 * 11 * 13), context(dcontext.size()), dq(q.size()), dk(keys.size()), dv(v.size());
+  attention_forward(k, {s, q.data(), keys.data(), v.data(), 0.01f, nullptr, {}, false, nullptr, p.data(), context.data()});
+  attention_backward(
+      k, {s, q.data(), keys.data(), v.data(), 0.01f, nullptr, p.data(), dcontext.data(), nullptr, dq.data(), dk.data(), dv.data()});
+  for (const Floats* out : {&p, &context, &dq, &dk, &dv}) give(*out);
+}
+
 void sequence(const KernelTable& k, const char* cell, int batch, int time, int inputs, int units) {
   const CellSpec& spec = cell_spec(cell);
   const int columns = spec.gates * units;
@@ -144,6 +168,8 @@ int main() {
   elementwise(k);
   losses_and_updates(k);
   dense(k);
+  normalization(k);
+  attention(k);
   for (const char* cell : {"lstm", "gru", "simple_rnn"}) sequence(k, cell, 5, 6, 7, 18);
   sequence(k, "lstm", 1, 24, 20, 66);  // a row alone, whose input product runs beside its steps
   const float count = static_cast<float>(exact.size());

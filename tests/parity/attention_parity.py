@@ -3,14 +3,8 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
-import pytest
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras")
-torch = pytest.importorskip("torch")
+from peers import torch
 
 
 def close(actual, expected, what=""):

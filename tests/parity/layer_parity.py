@@ -4,21 +4,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-torch = pytest.importorskip("torch")
-keras = pytest.importorskip("keras")
-
-import lstmfast as lf  # noqa: E402
-from lstmfast.layers import Call  # noqa: E402
-
-BACKENDS = pytest.mark.skipif(keras.backend.backend() != "torch", reason="gradients are taken through torch")
+import lstmfast as lf
+from lstmfast.layers import Call
 
 
 def close(actual: Any, expected: Any, what: str = "", least: float = 1e-6) -> None:

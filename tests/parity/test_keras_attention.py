@@ -7,19 +7,16 @@ import json
 
 import numpy as np
 import pytest
-from attention_parity import close, compare, keras, masks_for, torch
+from attention_parity import close, compare, masks_for
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from peers import keras, torch
 
 import lstmfast as lf
 from lstmfast.layers import Call
 from lstmfast.testing import check_gradients
 
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "torch", reason="gradients are taken through torch"),
-    pytest.mark.filterwarnings("ignore"),  # Keras's own
-]
-
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 
 MASKED = st.sampled_from(["neither", "query", "value", "both"])
 

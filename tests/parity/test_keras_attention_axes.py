@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from attention_parity import close, compare, keras, torch
+from attention_parity import close, compare
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peers import keras, torch
 
 import lstmfast as lf
 from lstmfast.layers import Call
 
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "torch", reason="gradients are taken through torch"),
-    pytest.mark.filterwarnings("ignore"),  # Keras's own
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 
 
 @settings(max_examples=40, deadline=None)

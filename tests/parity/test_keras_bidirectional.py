@@ -8,33 +8,18 @@ state, which can be seen only in a row that is masked throughout, as steps of a 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 
 import numpy as np
 import pytest
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="the parity extra (Keras) is not installed")
-torch = pytest.importorskip("torch")
+import lstmfast as lf
+from lstmfast.layers import Call
 
-import lstmfast as lf  # noqa: E402
-from lstmfast.layers import Call  # noqa: E402
-
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "torch", reason="gradients are taken through torch"),
-    pytest.mark.filterwarnings("ignore"),  # Keras's own
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 
 MODES = ["concat", "sum", "mul", "ave", None]
-
-
-@pytest.fixture(autouse=True)
-def _one_torch_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def close(actual, expected, what=""):

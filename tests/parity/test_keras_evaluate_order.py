@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras")
-
-import lstmfast as lf  # noqa: E402
+import lstmfast as lf
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 

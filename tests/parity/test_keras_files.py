@@ -3,31 +3,20 @@
 
 import io
 import json
-import os
 import zipfile
 
 import numpy as np
 import pytest
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="the parity extra (Keras) is not installed")
+import lstmfast as lf
+from lstmfast import saving
+
 h5py = pytest.importorskip("h5py")
-
-import lstmfast as lf  # noqa: E402
-from lstmfast import saving  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::UserWarning:keras", "ignore:Layer 'flatten:UserWarning"
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_torch_thread():
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # ---- models, written once for both libraries (K is keras or lstmfast) --------------------------------------

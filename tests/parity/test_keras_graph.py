@@ -2,15 +2,12 @@
 """The order of layers that saving/keras_graph.py computes is the real Keras's, or weights change places."""
 
 import json
-import os
 import random
 
 import pytest
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="the parity extra (Keras) is not installed")
-
-from lstmfast.saving.keras_graph import layer_order, without_mask_operations  # noqa: E402
+from lstmfast.saving.keras_graph import layer_order, without_mask_operations
 
 L = keras.layers
 

@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import inspect
-import os
 
 import pytest
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras")
-
-import lstmfast as lf  # noqa: E402
+import lstmfast as lf
 
 NAMES = [name for name in lf.layers.__all__ if hasattr(keras.layers, name)]
 CLASSES = [name for name in NAMES if inspect.isclass(getattr(lf.layers, name))]

@@ -4,23 +4,17 @@ torch's autograd, configurations, and the state of optimizers over twenty steps.
 
 from __future__ import annotations
 
-import os
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-torch = pytest.importorskip("torch")
-keras = pytest.importorskip("keras")
-if keras.backend.backend() != "torch":
-    pytest.skip("Keras runs on another backend than torch", allow_module_level=True)
-
-from lstmfast import activations, constraints, initializers, optimizers, regularizers  # noqa: E402
-from lstmfast.optimizers import schedules  # noqa: E402
-from lstmfast.utils import clear_session  # noqa: E402
-from lstmfast.variables import Variable  # noqa: E402
+from lstmfast import activations, constraints, initializers, optimizers, regularizers
+from lstmfast.optimizers import schedules
+from lstmfast.utils import clear_session
+from lstmfast.variables import Variable
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

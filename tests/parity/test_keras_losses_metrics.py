@@ -4,22 +4,16 @@ configurations, names."""
 
 from __future__ import annotations
 
-import os
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-torch = pytest.importorskip("torch")
-keras = pytest.importorskip("keras")
-if keras.backend.backend() != "torch":
-    pytest.skip("Keras runs on another backend than torch", allow_module_level=True)
-
-from lstmfast import losses, metrics  # noqa: E402
-from lstmfast.saving.registry import serialize_keras_object  # noqa: E402
-from lstmfast.utils import clear_session  # noqa: E402
+from lstmfast import losses, metrics
+from lstmfast.saving.registry import serialize_keras_object
+from lstmfast.utils import clear_session
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Models beside Keras 3's: structure, names, errors, freezing, cloning, weights files, the printed table."""
 
-import os
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="the parity extra (Keras) is not installed")
+import lstmfast as lf
+
 pytest.importorskip("h5py")
-
-import lstmfast as lf  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:keras")
 

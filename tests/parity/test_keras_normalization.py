@@ -3,25 +3,17 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras")
-torch = pytest.importorskip("torch")
+import lstmfast as lf
+from lstmfast.layers import Call
+from lstmfast.testing import check_gradients
 
-import lstmfast as lf  # noqa: E402
-from lstmfast.layers import Call  # noqa: E402
-from lstmfast.testing import check_gradients  # noqa: E402
-
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "torch", reason="gradients are taken through torch"),
-    pytest.mark.filterwarnings("ignore"),  # Keras's own
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 
 
 def close(actual, expected, what=""):

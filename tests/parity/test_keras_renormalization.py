@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_parity import BACKENDS, close, floats, keras, same_configuration, same_error, torch
+from layer_parity import close, floats, keras, same_configuration, same_error, torch
 
 import lstmfast as lf
 from lstmfast.layers import Call
 
-pytestmark = [BACKENDS, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def steps_agree(ours, theirs, x, rng, least=0.1, **call_options):

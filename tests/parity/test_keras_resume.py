@@ -1,27 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Training that is saved in one library and goes on in the other: every optimizer, every layer, both ways."""
 
-import os
-
 import numpy as np
 import pytest
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="the parity extra (Keras) is not installed")
+import lstmfast as lf
+
 pytest.importorskip("h5py")
 
-import lstmfast as lf  # noqa: E402
-
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:keras")
-
-
-@pytest.fixture(autouse=True)
-def _one_torch_thread():
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 RNG = np.random.default_rng(3)

@@ -4,25 +4,18 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras")
-torch = pytest.importorskip("torch")
+import lstmfast as lf
+from lstmfast.layers import Call, Layer
+from lstmfast.symbolic import flatten
 
-import lstmfast as lf  # noqa: E402
-from lstmfast.layers import Call, Layer  # noqa: E402
-from lstmfast.symbolic import flatten  # noqa: E402
-
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "torch", reason="gradients are taken through torch"),
-    pytest.mark.filterwarnings("ignore"),  # Keras's own
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 
 
 class Leaky(Layer):

@@ -3,23 +3,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-pytest.importorskip("torch")
-keras = pytest.importorskip("keras")
-if keras.backend.backend() != "torch":
-    pytest.skip("Keras runs on another backend than torch", allow_module_level=True)
-
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-
-from lstmfast import metrics  # noqa: E402
-from lstmfast.saving.registry import serialize_keras_object  # noqa: E402
+from lstmfast import metrics
+from lstmfast.saving.registry import serialize_keras_object
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

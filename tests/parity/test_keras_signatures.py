@@ -7,18 +7,12 @@ The test walks Keras's own signatures. What differs stands in the tables below, 
 from __future__ import annotations
 
 import inspect
-import os
 
 import numpy as np
 import pytest
+from peers import keras
 
 import lstmfast as lf
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
-pytest.importorskip("torch")
-keras = pytest.importorskip("keras")
-if keras.backend.backend() != "torch":
-    pytest.skip("Keras runs on another backend than torch", allow_module_level=True)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

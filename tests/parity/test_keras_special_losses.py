@@ -4,24 +4,17 @@ gradients by autograd, configurations."""
 
 from __future__ import annotations
 
-import os
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-torch = pytest.importorskip("torch")
-keras = pytest.importorskip("keras")
-if keras.backend.backend() != "torch":
-    pytest.skip("Keras runs on another backend than torch", allow_module_level=True)
-
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-
-from lstmfast import losses  # noqa: E402
-from lstmfast.utils import ctc_decode  # noqa: E402
+from lstmfast import losses
+from lstmfast.utils import ctc_decode
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

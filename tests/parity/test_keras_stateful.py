@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-pytest.importorskip("torch")
-keras = pytest.importorskip("keras")
-
-import lstmfast as lf  # noqa: E402
+import lstmfast as lf
 
 RNG = np.random.default_rng(2)
 X = RNG.standard_normal((12, 5, 3)).astype(np.float32)

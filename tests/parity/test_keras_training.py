@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-torch = pytest.importorskip("torch", reason="the parity extra (PyTorch) is not installed")
-keras = pytest.importorskip("keras", reason="the parity extra (Keras) is not installed")
-
-import lstmfast as lf  # noqa: E402
+import lstmfast as lf
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 

@@ -3,22 +3,14 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras")
-torch = pytest.importorskip("torch")
+import lstmfast as lf
+from lstmfast.layers import Layer
 
-import lstmfast as lf  # noqa: E402
-from lstmfast.layers import Layer  # noqa: E402
-
-pytestmark = [
-    pytest.mark.skipif(keras.backend.backend() != "torch", reason="gradients are taken through torch"),
-    pytest.mark.filterwarnings("ignore"),  # Keras's own
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 
 STEPS, WORDS, WIDTH = 7, 11, 8
 

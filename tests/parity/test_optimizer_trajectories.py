@@ -4,23 +4,16 @@ hyperparameters and each way of clipping."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-torch = pytest.importorskip("torch")
-keras = pytest.importorskip("keras")
-if keras.backend.backend() != "torch":
-    pytest.skip("Keras runs on another backend than torch", allow_module_level=True)
-
-from hypothesis import HealthCheck, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-
-from lstmfast import optimizers  # noqa: E402
-from lstmfast.variables import Variable  # noqa: E402
+from lstmfast import optimizers
+from lstmfast.variables import Variable
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

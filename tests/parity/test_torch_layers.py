@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+import lstmfast as lf
+from lstmfast.layers import Call
 
-import lstmfast as lf  # noqa: E402
-from lstmfast.layers import Call  # noqa: E402
+torch = pytest.importorskip("torch")
 
 # PyTorch: gates in the same order (its g is Keras's c), weights transposed, two biases that add up.
 

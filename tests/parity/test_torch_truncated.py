@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+import lstmfast as lf
+from lstmfast import Input, Sequential, layers
 
-import lstmfast as lf  # noqa: E402
-from lstmfast import Input, Sequential, layers  # noqa: E402
+torch = pytest.importorskip("torch")
 
 
 class Net(torch.nn.Module):

@@ -32,14 +32,15 @@ def steps_mask(mask: Any, x: Array, argument: str = "mask") -> Array | None:
 class AttentionAxes:
     """Attention over the axes `over` of inputs with `rank` axes; the others but the last lie apart, as batches do.
 
-    Projections (B, ..., N, H) of inputs (B, ..., F), with N heads, become (apart..., N, steps, H): a matrix product for
-    each head, `steps` those of all axes that attention runs over.
+    Projections (B, ..., N, H) of inputs (B, ..., F), with N heads, become (batches, steps, N, H), `steps` those of all
+    axes that attention runs over.
     """
 
     def __init__(self, rank: int, over: tuple[int, ...]) -> None:
         self.over = over
         self.apart = tuple(axis for axis in range(rank - 1) if axis not in over)
-        self._order = (*self.apart, rank - 1, *over, rank)
+        self._order = (*self.apart, *over, rank - 1, rank)
+        self._plain = self._order == tuple(range(rank + 1)) and len(over) == 1 == len(self.apart)
 
     @classmethod
     def of(cls, rank: int, over: tuple[int, ...] | None, layer: str) -> AttentionAxes:
@@ -61,15 +62,27 @@ class AttentionAxes:
     def scores_shape(self, query: Any, value: Any, heads: int) -> tuple[Any, ...]:
         return (*(query[axis] for axis in self.apart), heads, *self.sizes(query), *self.sizes(value))
 
-    def heads_apart(self, a: Array) -> Array:
-        """(B, ..., N, H) to (apart..., N, steps, H)."""
-        apart = a.transpose(self._order)
-        return apart.reshape(*apart.shape[: len(self.apart) + 1], -1, a.shape[-1])
+    def as_batches(self, a: Array) -> Array:
+        """(B, ..., N, H) to (batches, steps, N, H), contiguous."""
+        if self._plain:
+            return np.ascontiguousarray(a)
+        ordered = np.ascontiguousarray(a.transpose(self._order))
+        batches = math.prod(ordered.shape[: len(self.apart)])
+        return ordered.reshape(batches, -1, *a.shape[-2:])
 
-    def together(self, a: Array, shape: Any) -> Array:
+    def apart_again(self, a: Array, shape: Any) -> Array:
         """The inverse, for an input of this shape."""
-        full = (*shape[:-1], a.shape[len(self.apart)], a.shape[-1])
-        return a.reshape([full[axis] for axis in self._order]).transpose(np.argsort(self._order))
+        if self._plain:
+            return a
+        full = (*shape[:-1], *a.shape[-2:])
+        ordered = a.reshape([full[axis] for axis in self._order])
+        return np.ascontiguousarray(ordered.transpose(np.argsort(self._order)))
+
+    def mask_of_batches(self, mask: Array, query: Any, shape: Any) -> Array:
+        """A mask that broadcasts to (apart..., N, T, S) as one of `shape` (batches, N, T, S)."""
+        if self._plain:
+            return np.broadcast_to(mask, shape)
+        return np.broadcast_to(mask, (*(query[axis] for axis in self.apart), *shape[1:])).reshape(shape)
 
     def steps(self, mask: Array) -> Array:
         """A mask of steps (B, ...) as (apart..., 1, steps)."""

@@ -1,50 +1,36 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all layers share: names, weights, building, checks, calls, configuration."""
+"""What all layers share: names, the methods that a layer writes, configuration. Their weights are in `weights.py`, calls
+in `calling.py`, questions about them in `properties.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import constraints, initializers, regularizers
+from .. import regularizers
 from ..saving.registry import serialize_keras_object
-from ..symbolic import KerasTensor, Node, Shape, flatten, is_symbolic, map_leaves
+from ..symbolic import Node
 from ..utils.naming import to_snake_case, unique_name
-from ..variables import Variable, weight_supplier
-from .arrays import as_float32, checked_lengths, checked_mask, shapes_of
+from ..variables import Variable
 from .building import (
-    as_before_on_error,
     dtype_name,
     input_shape_argument,
     noting_shape,
     plain_arguments,
     shape_by_trying,
-    weight_arguments,
 )
 from .call import Call
-from .eager import attach_masks, carried_mask, is_training, warn_of_lost_mask
+from .calling import LayerCalls
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
-from .keras_call import (
-    adopt_call,
-    call_of_forward,
-    current_call,
-    first_argument,
-    forward_of_call,
-    shapes_by_name,
-)
-from .properties import LayerProperties, held_in_attributes, own_variables
+from .keras_call import adopt_call, call_of_forward, forward_of_call
+from .properties import held_in_attributes
 
 __all__ = ["Call", "Layer"]
 
 Array = npt.NDArray[Any]
-T = TypeVar("T")
-
-_FLOAT32 = np.dtype(np.float32)
-_MISSING = object()
 #: What `dtype` is in every configuration: lstmfast computes in float32.
 _DTYPE_CONFIG = {
     "module": "keras",
@@ -54,7 +40,7 @@ _DTYPE_CONFIG = {
 }
 
 
-class Layer(LayerProperties):
+class Layer(LayerCalls):
     """Base class of layers. A layer of your own writes `forward` and `backward` in NumPy.
 
     Parameters
@@ -212,6 +198,15 @@ class Layer(LayerProperties):
         """
         return lengths
 
+    def _loses_masks(self) -> bool:
+        """Whether a mask that comes in goes nowhere."""
+        return not self.supports_masking and type(self).compute_mask is Layer.compute_mask
+
+    @classmethod
+    def _writes_forward(cls) -> bool:
+        """Whether there is a `forward` that does not stand for a `call`."""
+        return cls.forward not in (Layer.forward, forward_of_call)
+
     def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
         """Whether the output has a mask if the input has one; a tuple for several outputs."""
         return has_mask and self.supports_masking
@@ -221,233 +216,6 @@ class Layer(LayerProperties):
         raise ValueError(
             f"layer {self.name!r} of class {type(self).__name__} cannot be frozen: it has no native form"
         )
-
-    # --- weights
-
-    def add_weight(
-        self,
-        *args: Any,
-        shape: Sequence[int] | None = None,
-        initializer: Any = None,
-        name: str | None = None,
-        trainable: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        dtype: Any = None,
-        autocast: bool = True,
-        aggregation: str | None = "none",
-        overwrite_with_gradient: bool = False,
-    ) -> Variable:
-        """Make a `Variable` that is a weight of this layer.
-
-        Parameters
-        ----------
-        *args
-            `shape` and `initializer` may be given by position, then `name` or `dtype`.
-        shape : sequence of int, optional
-            One number by default.
-        initializer : str, dict, callable or array, optional
-            By default Glorot's uniform distribution, zeros for integers.
-        name : str, optional
-        trainable : bool
-        regularizer, constraint : optional
-            By name, config or instance.
-        dtype : str, optional
-            ``"float32"`` by default.
-        autocast, aggregation, overwrite_with_gradient : ignored
-            Accepted for Keras's sake.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If arguments are given twice or do not fit, or from a `call` that should only compute.
-        """
-        if args:
-            shape, initializer, name, dtype = weight_arguments(args, shape, initializer, name, dtype)
-        running = current_call.get()
-        if self.built and running is not None and running[0] is self:
-            raise ValueError(
-                "You cannot add new elements of state (variables or sub-layers) to a layer that is already built. All "
-                f"state must be created in the `__init__()` or `build()` method (layer {self.name!r})."
-            )
-        shape, dtype = tuple(shape or ()), dtype_name(dtype) or "float32"
-        if any(not isinstance(n, (int, np.integer)) or n <= 0 for n in shape):
-            raise ValueError(
-                f"layer {self.name!r} cannot make weight {name!r} of shape {shape}: every axis must be known "
-                "and positive"
-            )
-        supplier = weight_supplier.get()
-        if supplier is not None:
-            value = supplier(shape, dtype)
-        elif isinstance(initializer, np.ndarray):
-            value = initializer
-        else:
-            default = "glorot_uniform" if np.dtype(dtype).kind == "f" else "zeros"
-            make = initializers.get(default if initializer is None else initializer)
-            assert make is not None
-            value = make(shape, dtype=dtype)
-        variable = Variable(
-            value, name or "variable", trainable, regularizers.get(regularizer), constraints.get(constraint)
-        )
-        if variable.shape != shape:
-            raise ValueError(f"initializer of weight {name!r} made shape {variable.shape}, expected {shape}")
-        variable.path = f"{self._weight_prefix()}/{variable.name}"
-        (self._trainable_variables if trainable else self._non_trainable_variables).append(variable)
-        variable.trainable = trainable and self._trainable
-        return variable
-
-    def _weight_prefix(self) -> str:
-        return self.name
-
-    def _sublayers(self) -> list[Layer]:
-        """Layers held in attributes, or in lists, tuples and dicts in attributes."""
-        return held_in_attributes(self, Layer)
-
-    @property
-    def variables(self) -> list[Variable]:
-        """All weights: own trainable ones, own others, then those of layers inside."""
-        inside = [variable for layer in self._sublayers() for variable in layer.variables]
-        return list(dict.fromkeys([*own_variables(self, inside), *inside]))
-
-    @property
-    def weights(self) -> list[Variable]:
-        return self.variables
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """Weights that training changes; empty if the layer is not `trainable`."""
-        return [v for v in self.variables if v.trainable] if self._trainable else []
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        return [v for v in self.variables if not v.trainable] if self._trainable else self.variables
-
-    trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights; setting it also sets layers inside."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for variable in self._trainable_variables:
-            variable.trainable = self._trainable
-        for layer in self._sublayers():
-            layer.trainable = self._trainable
-
-    def packed(self, variables: Sequence[Variable | None], pack: Callable[[], T]) -> T:
-        """``pack()``, made anew only when one of `variables` has changed."""
-        key = [v.version if v is not None else -1 for v in variables]
-        cached = self._packed_weights
-        if cached is not None and cached[0] == key:
-            return cached[1]  # type: ignore[no-any-return]
-        made = pack()
-        self._packed_weights = (key, made)  # one assignment: threads see the old pair or the new one
-        return made
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed_weights": None}  # derived, and native
-
-    # --- calls
-
-    def __call__(
-        self,
-        inputs: Any = _MISSING,
-        *args: Any,
-        training: bool | None = None,
-        mask: Any = None,
-        lengths: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """The layer as a function of arrays; or, of symbolic tensors, a node in a graph.
-
-        Parameters
-        ----------
-        inputs : array_like, or list of them for layers that merge
-        *args, **kwargs
-            Further arguments of layers that write `call`, whose names the first may have too. Shapes of arrays among
-            them go to a `build` that takes several (``build(self, a_shape, b_shape)``), and masks that come with them
-            to arguments ``a_mask``, ``b_mask``.
-        training : bool, optional
-            By default that of the layer in whose `call` this is called, else False.
-        mask : (B, T) bool array, optional
-            By default the one that came with the input, if a layer made it.
-        lengths : (B,) int array, optional
-            Valid steps of right-padded rows.
-
-        Returns
-        -------
-        numpy.ndarray, or a tuple of them
-            With a mask for the next layer, if there is one.
-
-        Raises
-        ------
-        ValueError
-            If the shape does not fit, or an axis is empty.
-        TypeError
-            If the input is not numeric.
-        """
-        if inputs is _MISSING:
-            inputs = first_argument(self, kwargs)
-        if args or kwargs:
-            self._check_further_arguments(args, kwargs)
-        if is_symbolic(inputs):
-            return self.record(inputs, kwargs)
-        x = self._convert(inputs)
-        if not self.built and type(self).forward is forward_of_call:
-            self.ensure_built(shapes_of(x), shapes_by_name(self, x, args, kwargs))
-        self.ensure_built(shapes_of(x))
-        self.check_input(x)
-        several = isinstance(x, (list, tuple))
-        mask = carried_mask(inputs, several) if mask is None else self.accepted_mask(mask, x)
-        call = Call(is_training(training), mask=mask, lengths=checked_lengths(lengths, x))
-        if args or kwargs:
-            call.arguments = {"": args, **kwargs}
-        return self.run(x, call)
-
-    def accepted_mask(self, mask: Any, x: Any) -> Any:
-        """The mask that a caller gave with `x`, (B, T) bool, or a ValueError; a layer's own `call` sees any mask."""
-        return (
-            map_leaves(np.asarray, mask) if type(self).forward is forward_of_call else checked_mask(mask, x)
-        )
-
-    def _check_further_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if is_symbolic([args, kwargs]) and type(self).forward in (Layer.forward, forward_of_call):
-            raise ValueError(f"layer {self.name!r} takes one symbolic input: give it a list of them")
-        if type(self).forward is not forward_of_call:
-            if kwargs:
-                raise TypeError(f"layer {self.name!r} got an unexpected argument {next(iter(kwargs))!r}")
-            raise TypeError(f"layer {self.name!r} takes one input, got {1 + len(args)} positional arguments")
-        for value in args:
-            if not isinstance(value, (np.ndarray, list, tuple)):
-                raise ValueError(
-                    "Only input tensors may be passed as positional arguments. The following argument value should "
-                    f"be passed as a keyword argument: {value} (of type {type(value)})"
-                )
-
-    def run(self, x: Any, call: Call) -> Any:
-        """`forward` in a call with arrays: penalties go to `losses`, and the output takes its mask along."""
-        y = self.forward(x, call)
-        regularizer = self.activity_regularizer
-        if call.penalty and type(self).forward is not forward_of_call:
-            self._call_losses = [np.float32(call.penalty)]
-        if regularizer is not None:
-            added = self._call_losses if type(self).forward is forward_of_call else []
-            outputs = y if isinstance(y, (list, tuple)) else [y]
-            self._call_losses = [*added, *(np.float32(regularizer(a)) / max(len(a), 1) for a in outputs)]
-        mask = call.mask
-        if isinstance(mask, list) and all(m is None for m in mask):
-            mask = None
-        if mask is None and call.output_mask is None and self.makes_mask(False) is not True:
-            return y
-        if mask is not None and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
-            warn_of_lost_mask(self, stacklevel=3)
-            return y
-        made = self.compute_mask(x, mask) if call.output_mask is None else call.output_mask
-        return y if made is None else attach_masks(y, made)
 
     def call(self, inputs: Any, **kwargs: Any) -> Any:
         """Keras's name for what a layer computes. A layer of your own may write it, in NumPy, instead of `forward`:
@@ -467,73 +235,11 @@ class Layer(LayerProperties):
         """
         return call_of_forward(self, inputs, kwargs)
 
-    def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
-        """Add a node to the graph and return the symbolic output."""
-        shapes = map_leaves(lambda t: t.shape, inputs)
-        self.ensure_built(shapes)
-        self.check_shapes(shapes)
-        has_masks = [t.has_mask for t in flatten(inputs) if isinstance(t, KerasTensor)]
-        if any(has_masks) and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
-            warn_of_lost_mask(self, stacklevel=3)
-        out_shapes = self.output_shapes(shapes, kwargs)
-        several = bool(out_shapes) and isinstance(out_shapes[0], (tuple, list))
-        flat: list[Shape] = list(out_shapes) if several else [out_shapes]
-        makes = self.makes_mask(all(has_masks) if self.needs_all_masks else any(has_masks))
-        masks = makes if isinstance(makes, tuple) else (makes,) + (False,) * (len(flat) - 1)
-        outputs = [
-            KerasTensor(tuple(shape), name=unique_name("keras_tensor"), has_mask=masked)
-            for shape, masked in zip(flat, masks, strict=True)
-        ]
-        Node(self, inputs, kwargs, outputs)
-        return outputs if several else outputs[0]
+    # --- parts and configuration
 
-    def _convert(self, inputs: Any) -> Any:
-        if type(inputs) is np.ndarray and inputs.dtype == _FLOAT32 and inputs.flags.c_contiguous:
-            return inputs
-        if isinstance(inputs, (list, tuple)) and type(self).forward is forward_of_call:
-            several = any(isinstance(array, np.ndarray) for array in inputs)
-            converted = (self._convert(array) for array in inputs)
-            return type(inputs)(converted) if several else as_float32(inputs, self.name)
-        return as_float32(inputs, f"inputs of layer {self.name!r}")
-
-    def ensure_built(self, shapes: Any, by_name: dict[str, Any] | None = None) -> None:
-        """`build` for these shapes if that was not done; a failed build leaves no weights behind."""
-        if self.built:
-            return
-        self.check_shapes(shapes)
-        with as_before_on_error(self):
-            if by_name is None:
-                self.build(shapes)
-            else:
-                self.build(**by_name)
-        self.built = True
-        self._build_shape = shapes if by_name is None else {"shapes_dict": by_name}
-
-    def check_input(self, x: Any) -> None:
-        """Raise a ValueError if arrays do not fit the layer."""
-        self.check_shapes(shapes_of(x))
-        for array in x if isinstance(x, (list, tuple)) else (x,):
-            if array.size == 0 and type(self).forward is not forward_of_call:
-                raise ValueError(
-                    f"inputs of layer {self.name!r} must not be empty, got an array of shape {array.shape}"
-                )
-
-    def check_shapes(self, shapes: Any) -> None:
-        """Raise a ValueError if shapes do not fit the layer's `input_spec`."""
-        specs: Any = self.input_spec
-        if isinstance(specs, (list, tuple)):
-            if len(specs) != len(shapes) or not isinstance(shapes[0], (list, tuple)):
-                raise ValueError(f"Layer '{self.name}' expects {len(specs)} inputs, got shapes {shapes}")
-            for spec, shape in zip(specs, shapes, strict=True):
-                if spec is not None:
-                    spec.check(shape, self.name)
-        elif specs is not None:
-            specs.check(shapes, self.name)
-
-    def check_values(self, x: Array) -> None:
-        """Raise a ValueError if values of a whole data set will not do; `fit` asks before the first step."""
-
-    # --- graph and configuration
+    def _sublayers(self) -> list[Layer]:
+        """Layers held in attributes, or in lists, tuples and dicts in attributes."""
+        return held_in_attributes(self, Layer)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make the same layer with `from_config`, equal to Keras 3's.
@@ -567,6 +273,9 @@ class Layer(LayerProperties):
                 f"Error when deserializing class '{cls.__name__}' using config={config}.\n\nException encountered: "
                 f"{error}"
             ) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed_weights": None}  # derived, and native
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

@@ -12,11 +12,10 @@ import numpy.typing as npt
 from ..saving.custom_objects import CustomObjectScope
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
-from .arrays import checked_lengths, checked_mask, checked_resets
 from .base import Layer
 from .building import as_before_on_error
 from .call import Call
-from .eager import carried_mask, is_training
+from .calling import run_sequences
 from .frozen import FrozenLayer
 from .recurrent import RecurrentLayer
 from .rnn import RNN
@@ -304,21 +303,7 @@ class Bidirectional(Layer):
         """
         if is_symbolic(sequences):
             return self._as_called(self.record(sequences, self._symbolic_state(initial_state)))
-        x = self._convert(sequences)
-        self.ensure_built(x.shape)
-        self.check_input(x)
-        carried = carried_mask(sequences) if mask is None else None
-        call = Call(
-            is_training(training),
-            mask=carried if initial_state is None and carried is not None else checked_mask(mask, x),
-            lengths=checked_lengths(lengths, x),
-            resets=checked_resets(resets, x),
-        )
-        if initial_state is not None:
-            call.initial_state = self._checked_state(initial_state, len(x))
-            if carried is not None:  # as in Keras: not seen with states given, but handed on
-                call.output_mask = self.compute_mask(x, carried)
-        return self._as_called(self.run(x, call))
+        return self._as_called(run_sequences(self, sequences, initial_state, mask, training, lengths, resets))
 
     def _as_called(self, result: Any) -> Any:
         if not self.return_state:

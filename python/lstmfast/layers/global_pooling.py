@@ -110,12 +110,8 @@ class GlobalAveragePooling1D(_GlobalPooling1D):
 
     Parameters
     ----------
-    data_format : {"channels_last", "channels_first"}, optional
-        Whether time is axis 1 or axis 2.
-    keepdims : bool
-        Keep the time axis, with size 1.
-    **kwargs
-        See `Layer`.
+    data_format, keepdims, **kwargs
+        As for `GlobalMaxPooling1D`.
 
     Notes
     -----

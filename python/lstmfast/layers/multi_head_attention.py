@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import constraints, initializers, regularizers
+from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, is_symbolic
 from .arguments import is_integer
 from .arrays import shapes_of
-from .attention import attend, attend_backward, both, causal_mask, refuse_lengths
+from .attention import both, causal_mask, refuse_lengths
 from .attention_axes import AttentionAxes, steps_mask
 from .base import Layer
 from .building import fresh
@@ -412,72 +412,73 @@ class MultiHeadAttention(Layer):
             calls[layer.name] = inner = Call(call.training, call.save, True)
             return layer.forward(a, inner)
 
-        # (B, T, N, H) to (B, N, T, H): a matrix product for each row and head
-        q = axes.heads_apart(project(self.query_dense, query))
-        k = axes.heads_apart(project(self.key_dense, key))
-        v = axes.heads_apart(project(self.value_dense, value))
-        repeats = self.num_heads // self._shared_heads
-        if repeats > 1:
-            k, v = np.repeat(k, repeats, axis=-3), np.repeat(v, repeats, axis=-3)
-        q = q * np.float32(1 / math.sqrt(self.key_dim))
+        q, k, v = (
+            axes.as_batches(project(self.query_dense, query)),
+            axes.as_batches(project(self.key_dense, key)),
+            axes.as_batches(project(self.value_dense, value)),
+        )
         mask = self._mask(x, call)
-        probabilities = attend(q @ k.swapaxes(-1, -2), mask)
-        scores = call.arguments.get("return_attention_scores")
-        blind = None
-        if mask is not None and (scores or self.dropout > 0):
-            blind = ~mask.any(axis=-1, keepdims=True)
-            probabilities = np.where(blind, np.float32(0), probabilities)
-        weights, dropped = probabilities, None
+        shape = (len(q), self.num_heads, q.shape[1], k.shape[1])
+        drop = None
         if call.training and 0 < self.dropout < 1:
-            dropped = dropout_mask(self._generator or call.rng, weights.shape, self.dropout)
-            weights = weights * dropped
-        context = axes.together(weights @ v, query.shape)
+            drop = dropout_mask(self._generator or call.rng, shape, self.dropout)
+        scores = bool(call.arguments.get("return_attention_scores"))
+        context, probabilities = _core.attention_forward(
+            q,
+            k,
+            v,
+            1 / math.sqrt(self.key_dim),
+            None if mask is None else axes.mask_of_batches(mask, query.shape, shape),
+            drop,
+            scores or self.dropout > 0,
+            scores or call.save,
+        )
+        context = axes.apart_again(context, query.shape)
         gate = None
         inner_context = context
         if self.use_gate:
             gate = project(self.gate_dense, query)
             context = context * gate
-        y = project(self.output_dense, np.ascontiguousarray(context))
+        y = project(self.output_dense, context)
         if call.save:
             shapes = [a.shape for a in x[:3]]
-            call.saved = (calls, q, k, v, probabilities, weights, dropped, gate, inner_context, axes, shapes)
+            call.saved = (calls, q, k, v, probabilities, drop, gate, inner_context, axes, shapes)
         if not scores:
             return y
         query_mask = None if call.mask is None else call.mask[0]
         call.output_mask = None if query_mask is None else (query_mask, None)
+        assert probabilities is not None
         return y, probabilities.reshape(axes.scores_shape(query.shape, value.shape, self.num_heads))
 
     def backward(self, dy: Any, call: Call) -> list[Any]:
-        calls, q, k, v, probabilities, weights, dropped, gate, context, axes, shapes = call.saved
+        calls, q, k, v, probabilities, drop, gate, context, axes, shapes = call.saved
         dprobabilities: Any = None
         if call.arguments.get("return_attention_scores"):
             dy, dprobabilities = dy
-            if dprobabilities is not None:
-                dprobabilities = dprobabilities.reshape(probabilities.shape)
         dquery: Any = 0
-        dv = np.zeros_like(v)
+        dcontext = None
         if dy is not None:
             dcontext = self.output_dense.backward(dy, calls["attention_output"])
             assert dcontext is not None
             if gate is not None:
                 dquery = self.gate_dense.backward(dcontext * context, calls["gate"])
                 dcontext = dcontext * gate
-            dcontext = axes.heads_apart(dcontext)
-            dv = weights.swapaxes(-1, -2) @ dcontext
-            through = dcontext @ v.swapaxes(-1, -2)
-            if dropped is not None:
-                through *= dropped
-            dprobabilities = through if dprobabilities is None else through + dprobabilities
-        dscores = attend_backward(probabilities, dprobabilities)
-        dq = (dscores @ k) * np.float32(1 / math.sqrt(self.key_dim))
-        dk = dscores.swapaxes(-1, -2) @ q
-        if self._shared_heads < self.num_heads:
-            dk, dv = (
-                d.reshape(*d.shape[:-3], self._shared_heads, -1, *d.shape[-2:]).sum(axis=-3) for d in (dk, dv)
-            )
-        dvalue: Any = self.value_dense.backward(axes.together(dv, shapes[1]), calls["value"])
-        dkey = self.key_dense.backward(axes.together(dk, shapes[-1]), calls["key"])
-        dquery = self.query_dense.backward(axes.together(dq, shapes[0]), calls["query"]) + dquery
+            dcontext = axes.as_batches(dcontext)
+        dq, dk, dv = _core.attention_backward(
+            q,
+            k,
+            v,
+            1 / math.sqrt(self.key_dim),
+            probabilities,
+            drop,
+            dcontext,
+            None
+            if dprobabilities is None
+            else np.ascontiguousarray(dprobabilities, np.float32).reshape(probabilities.shape),
+        )
+        dvalue: Any = self.value_dense.backward(axes.apart_again(dv, shapes[1]), calls["value"])
+        dkey = self.key_dense.backward(axes.apart_again(dk, shapes[-1]), calls["key"])
+        dquery = self.query_dense.backward(axes.apart_again(dq, shapes[0]), calls["query"]) + dquery
         if call.arguments.get("attention_mask"):
             return [dquery, dvalue, dkey, None]
         return [dquery, dvalue, dkey] if len(shapes) > 2 else [dquery, dvalue + dkey]

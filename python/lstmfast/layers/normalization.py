@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 from .normalizing import (
     Affine,
-    along,
+    Vectors,
     checked_axes,
+    frozen_rows,
     known_sizes,
     mean_over,
     positive_axes,
@@ -123,18 +125,25 @@ class LayerNormalization(Affine):
             deviation = x - mean_over(x, axes)
             inverse = 1 / np.sqrt(mean_over(deviation, axes, deviation) + x.dtype.type(self.epsilon))
             normal = x * inverse
-        else:
-            normal, inverse = standardized(x, axes, self.epsilon)
+            if call.save:
+                call.saved = (axes, normal, inverse, deviation)
+            return self._affine(normal, axes)
+        vectors = Vectors(x, axes, self.epsilon, centered=True)
         if call.save:
-            call.saved = (axes, normal, inverse, deviation if self.rms_scaling else None)
-        return self._affine(normal, axes)
+            call.saved = vectors
+        return vectors.forward(self.gamma, self.beta, call.save)
 
-    def backward(self, dy: Array, call: Call) -> Array:
+    def backward(self, dy: Array, call: Call) -> Array | None:
+        if isinstance(call.saved, Vectors):
+            return call.saved.backward(dy, self.gamma, self.beta, call.needs_dx)
         axes, normal, inverse, deviation = call.saved
         d = self._affine_backward(dy, normal, axes)
-        if deviation is None:
-            return standardized_backward(d, normal, inverse, axes)
         return np.asarray(inverse * (d - inverse * deviation * mean_over(d, axes, normal)))
+
+    def frozen(self) -> FrozenLayer:
+        if self.rms_scaling:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: it has rms_scaling=True")
+        return frozen_rows(self, self.axis, self.gamma, self.beta, centered=True)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -309,17 +318,17 @@ class RMSNormalization(Layer):
 
     def forward(self, x: Array, call: Call) -> Array:
         axes = positive_axes(self.axis, x.shape)
-        normal, inverse = standardized(x, axes, self.epsilon, centered=False)
+        vectors = Vectors(x, axes, self.epsilon, centered=False)
         if call.save:
-            call.saved = (axes, normal, inverse)
-        return np.asarray(normal * along(self.scale.value, axes, x.ndim))
+            call.saved = vectors
+        return vectors.forward(self.scale, None, call.save)
 
-    def backward(self, dy: Array, call: Call) -> Array:
-        axes, normal, inverse = call.saved
-        others = tuple(k for k in range(dy.ndim) if k not in axes)
-        self.scale.add_grad((dy * normal).sum(axis=others))
-        d = dy * along(self.scale.value, axes, dy.ndim)
-        return standardized_backward(d, normal, inverse, axes, centered=False)
+    def backward(self, dy: Array, call: Call) -> Array | None:
+        vectors: Vectors = call.saved
+        return vectors.backward(dy, self.scale, None, call.needs_dx)
+
+    def frozen(self) -> FrozenLayer:
+        return frozen_rows(self, self.axis, self.scale, None, centered=False)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis, "epsilon": self.epsilon}

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import constraints, initializers, regularizers
+from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..variables import Variable
 from .base import Layer
+from .frozen import FrozenLayer
 
 Array = npt.NDArray[Any]
 
@@ -50,6 +52,62 @@ def standardized_backward(
         dx -= mean_over(dy, axes)
     dx *= inverse
     return dx
+
+
+class Vectors:
+    """Each vector over `axes` of an array normalized, times `gamma` plus `beta`: a forward pass and what it keeps.
+
+    float32 goes through the native kernel, as rows of a matrix. NumPy does float64, for `check_gradients`.
+    """
+
+    def __init__(self, x: Array, axes: tuple[int, ...], epsilon: float, centered: bool) -> None:
+        self.x, self.axes, self.epsilon, self.centered = x, axes, epsilon, centered
+        self.others = tuple(k for k in range(x.ndim) if k not in axes)
+
+    def _rows(self, a: Array) -> Array:
+        a = np.ascontiguousarray(a.transpose(*self.others, *self.axes))
+        return a.reshape(-1, math.prod(self.x.shape[k] for k in self.axes))
+
+    def _like_x(self, rows: Array) -> Array:
+        order = (*self.others, *self.axes)
+        rows = rows.reshape([self.x.shape[k] for k in order])
+        return np.ascontiguousarray(rows.transpose(np.argsort(order)))
+
+    def forward(self, gamma: Variable | None, beta: Variable | None, keep: bool) -> Array:
+        if self.x.dtype != np.float32:
+            normal, inverse = standardized(self.x, self.axes, self.epsilon, self.centered)
+            y = normal if gamma is None else normal * along(gamma.value, self.axes, normal.ndim)
+            return y if beta is None else y + along(beta.value, self.axes, normal.ndim)
+        self.rows = self._rows(self.x)
+        y, self.moments = _core.layer_norm_forward(
+            self.rows, _flat(gamma), _flat(beta), self.epsilon, self.centered, keep
+        )
+        return self._like_x(y)
+
+    def backward(
+        self, dy: Array, gamma: Variable | None, beta: Variable | None, needs_dx: bool
+    ) -> Array | None:
+        """The gradient of x; those of `gamma` and `beta` go to the variables."""
+        (dgamma, accumulate), (dbeta, _) = (
+            (None, False) if v is None else v.grad_out() for v in (gamma, beta)
+        )
+        assert self.moments is not None
+        dx = _core.layer_norm_backward(
+            self.rows,
+            self._rows(np.asarray(dy, np.float32)),
+            _flat(gamma),
+            self.moments,
+            self.centered,
+            None if dgamma is None else dgamma.reshape(-1),
+            None if dbeta is None else dbeta.reshape(-1),
+            accumulate,
+            needs_dx,
+        )
+        return None if dx is None else self._like_x(dx)
+
+
+def _flat(weight: Variable | None) -> Array | None:
+    return None if weight is None else weight._data.reshape(-1)
 
 
 class Affine(Layer):
@@ -178,3 +236,14 @@ def known_sizes(layer: Layer, shape: Sequence[Any], axes: tuple[int, ...]) -> tu
                 f"shape {tuple(shape)} (layer {layer.name!r})"
             )
     return tuple(shape[axis] for axis in axes)
+
+
+def frozen_rows(
+    layer: Any, axis: Any, gamma: Variable | None, beta: Variable | None, centered: bool
+) -> FrozenLayer:
+    """The native operation for normalization over the last axis; ValueError for others."""
+    shape = layer._build_shape
+    if positive_axes(axis, shape) != (len(shape) - 1,):
+        raise ValueError(f"layer {layer.name!r} cannot be frozen: axis={axis} is not the last axis alone")
+    arguments = {"width": shape[-1], "gamma": _flat(gamma), "beta": _flat(beta)}
+    return FrozenLayer("normalization", {**arguments, "epsilon": layer.epsilon, "centered": centered})

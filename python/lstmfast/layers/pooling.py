@@ -238,17 +238,8 @@ class AveragePooling1D(_Pooling1D):
 
     Parameters
     ----------
-    pool_size : int
-        Steps of a window.
-    strides : int, optional
-        Steps from one window to the next; `pool_size` by default.
-    padding : {"valid", "same"}
-        Whole windows only, or ``ceil(time / strides)`` of them, those at the ends with fewer steps.
-    data_format : {"channels_last", "channels_first"}, optional
-        Whether time is axis 1 or axis 2.
-    name : str, optional
-    **kwargs
-        See `Layer`.
+    pool_size, strides, padding, data_format, name, **kwargs
+        As for `MaxPooling1D`, but `pool_size` has no default.
 
     Notes
     -----

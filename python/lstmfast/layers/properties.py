@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..symbolic import KerasTensor, Node, map_leaves
 from ..variables import Variable
@@ -15,8 +14,6 @@ from .keras_call import current_call
 
 if TYPE_CHECKING:
     from .base import Layer
-
-Array = npt.NDArray[Any]
 
 __all__ = ["DTypePolicy", "LayerProperties", "held_in_attributes"]
 
@@ -117,49 +114,6 @@ class LayerProperties:
             )
         self._call_losses += [np.float32(value) for value in values]
         running[1].penalty += float(sum(values))
-
-    # --- values of weights
-
-    def get_weights(self: Any) -> list[Array]:
-        """Copies of all weights' values, in the order of `weights`."""
-        return [v.numpy() for v in self.weights]
-
-    def set_weights(self: Any, weights: Sequence[npt.ArrayLike]) -> None:
-        """Set all weights, or none if any array does not fit.
-
-        Raises
-        ------
-        ValueError
-            If the number of arrays or a shape differs.
-        TypeError
-            If an array is not numeric.
-        """
-        variables = self.weights
-        if len(weights) != len(variables):
-            raise ValueError(
-                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length "
-                f"{len(weights)}, but the layer was expecting {len(variables)} weights."
-            )
-        checked = []
-        for variable, value in zip(variables, weights, strict=True):
-            shape = np.shape(value)
-            if shape != variable.shape:
-                raise ValueError(
-                    f"Layer {self.name} weight shape {variable.shape} is not compatible with provided weight "
-                    f"shape {shape} (weight {variable.path!r})."
-                )
-            checked.append(variable.check(value))
-        for variable, value in zip(variables, checked, strict=True):
-            variable.assign(value)
-
-    def count_params(self: Any) -> int:
-        """Number of elements of all weights."""
-        if not self.built:
-            raise ValueError(
-                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. "
-                "You can build it manually via: `layer.build(input_shape)`."
-            )
-        return sum(v.size for v in self.weights)
 
     # --- types, building, stored weights
 

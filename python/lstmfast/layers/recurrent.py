@@ -19,12 +19,12 @@ from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
 from ..utils.naming import to_snake_case
 from ..variables import Variable
-from .arrays import as_float32, checked_lengths, checked_mask, checked_resets
+from .arrays import as_float32
 from .base import Layer
 from .call import Call
+from .calling import run_sequences
 from .checkpointing import segmented_backward, segmented_forward
 from .dropout import dropout_mask
-from .eager import carried_mask, is_training
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
@@ -315,21 +315,7 @@ class RecurrentLayer(Layer):
         """
         if is_symbolic(sequences):
             return self.record(sequences, self._symbolic_state(initial_state))
-        x = self._convert(sequences)
-        self.ensure_built(x.shape)
-        self.check_input(x)
-        carried = carried_mask(sequences) if mask is None else None
-        call = Call(
-            is_training(training),
-            mask=carried if initial_state is None and carried is not None else checked_mask(mask, x),
-            lengths=checked_lengths(lengths, x),
-            resets=checked_resets(resets, x),
-        )
-        if initial_state is not None:
-            call.initial_state = self._checked_state(initial_state, len(x))
-            if carried is not None:  # as in Keras: not seen with states given, but handed on
-                call.output_mask = self.compute_mask(x, carried)
-        return self.run(x, call)
+        return run_sequences(self, sequences, initial_state, mask, training, lengths, resets)
 
     def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:
         if initial_state is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +21,46 @@ __all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCr
 _EPSILON = 1e-7  # keras.config.epsilon()
 
 
-class _Crossentropy(RowLoss):
-    _activation: str
+class ProbabilityLoss(RowLoss):
+    """A loss of probabilities or logits, whose targets may be drawn towards the uniform distribution."""
 
-    def __init__(self, from_logits: bool, reduction: str | None, name: str | None, dtype: Any) -> None:
+    _arguments: ClassVar[tuple[str, ...]] = ("from_logits", "label_smoothing", "axis")  # in the configuration
+
+    def __init__(
+        self,
+        from_logits: bool,
+        label_smoothing: float,
+        axis: int,
+        reduction: str | None,
+        name: str | None,
+        dtype: Any,
+    ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
-        self.from_logits = from_logits
-        self.fused_activation = None if from_logits or self.axis != -1 else self._activation
+        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
+
+    def _smoothed(self, y: Array, answers: int) -> Array:
+        """Targets for a question with so many answers."""
+        part = self.label_smoothing
+        return y * np.float32(1.0 - part) + np.float32(part / answers) if part else y
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **{name: getattr(self, name) for name in self._arguments}}
+
+
+class _Crossentropy(ProbabilityLoss):
+    _activation: ClassVar[str]
+
+    def __init__(
+        self,
+        from_logits: bool,
+        label_smoothing: float,
+        axis: int,
+        reduction: str | None,
+        name: str | None,
+        dtype: Any,
+    ) -> None:
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
+        self.fused_activation = None if from_logits or axis != -1 else self._activation
 
     def _logit_rows(self, y: Array, z: Array, weights: Array) -> tuple[Array, Array, Array]:
         """Values (M,), weighted derivatives by the logits (M, C), and probabilities (M, C)."""
@@ -103,26 +136,16 @@ class BinaryCrossentropy(_Crossentropy):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        self.label_smoothing = label_smoothing
-        self.axis = axis
-        super().__init__(from_logits, reduction, name, dtype)
-
-    def _targets(self, y: Array) -> Array:
-        smoothing = self.label_smoothing
-        return y * np.float32(1.0 - smoothing) + np.float32(0.5 * smoothing) if smoothing else y
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
 
     def _logit_rows(self, y: Array, z: Array, weights: Array) -> tuple[Array, Array, Array]:
-        return _core.sigmoid_cross_entropy(z, self._targets(y), weights)
+        return _core.sigmoid_cross_entropy(z, self._smoothed(y, 2), weights)
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
-        y = self._targets(y)
+        y = self._smoothed(y, 2)
         q = np.clip(p, np.float32(_EPSILON), np.float32(1.0 - _EPSILON))
         values = -(y * np.log(q) + (1 - y) * np.log1p(-q)).mean(axis=1)
         return values, np.where(p == q, (q - y) / (q * (1 - q) * q.shape[1]), np.float32(0))
-
-    def get_config(self) -> dict[str, Any]:
-        extra = {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing, "axis": self.axis}
-        return {**super().get_config(), **extra}
 
 
 class CategoricalCrossentropy(_Crossentropy):
@@ -159,15 +182,8 @@ class CategoricalCrossentropy(_Crossentropy):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        if isinstance(axis, bool):
-            raise ValueError(f"`axis` must be of type `int`. Received: axis={axis} of type {type(axis)}")
-        self.label_smoothing = label_smoothing
-        self.axis = axis
-        super().__init__(from_logits, reduction, name, dtype)
-
-    def _targets(self, y: Array) -> Array:
-        smoothing = self.label_smoothing
-        return y * np.float32(1.0 - smoothing) + np.float32(smoothing / y.shape[1]) if smoothing else y
+        check_axis(axis)
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
 
     def _misfit(self, y_shape: Sequence[int], p_shape: Sequence[int | None]) -> str:
         hint = (
@@ -176,20 +192,16 @@ class CategoricalCrossentropy(_Crossentropy):
         return super()._misfit(y_shape, p_shape) + hint
 
     def _logit_rows(self, y: Array, z: Array, weights: Array) -> tuple[Array, Array, Array]:
-        return _core.softmax_cross_entropy(z, None, self._targets(y), weights)
+        return _core.softmax_cross_entropy(z, None, self._smoothed(y, y.shape[1]), weights)
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
-        y = self._targets(y)
+        y = self._smoothed(y, y.shape[1])
         total = p.sum(axis=1, keepdims=True)
         q = p / total
         kept = np.clip(q, np.float32(_EPSILON), np.float32(1.0 - _EPSILON))
         values = -(y * np.log(kept)).sum(axis=1)
         dq = np.where(q == kept, -y / kept, np.float32(0))
         return values, (dq - (dq * q).sum(axis=1, keepdims=True)) / total
-
-    def get_config(self) -> dict[str, Any]:
-        extra = {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing, "axis": self.axis}
-        return {**super().get_config(), **extra}
 
 
 class SparseCategoricalCrossentropy(_Crossentropy):
@@ -221,6 +233,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
 
     default_name = "sparse_categorical_crossentropy"
     _activation = "softmax"
+    _arguments = ("from_logits", "ignore_class")
 
     def __init__(
         self,
@@ -231,9 +244,8 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
+        super().__init__(from_logits, 0.0, axis, reduction, name, dtype)
         self.ignore_class = ignore_class
-        self.axis = axis
-        super().__init__(from_logits, reduction, name, dtype)
         if ignore_class is not None:
             self.fused_activation = None
 
@@ -318,12 +330,15 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         if classes is not None:
             check_range(labels.reshape(-1), classes, name)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "from_logits": self.from_logits, "ignore_class": self.ignore_class}
-
 
 def _without(shape: Sequence[Any], axis: int) -> tuple[Any, ...]:
     return (*shape[:axis], *shape[axis + 1 :])
+
+
+def check_axis(axis: Any) -> None:
+    """A ValueError for a flag, which Keras once took in this place."""
+    if isinstance(axis, bool):
+        raise ValueError(f"`axis` must be of type `int`. Received: axis={axis} of type {type(axis)}")
 
 
 def class_numbers(y: Array, name: str) -> Array:

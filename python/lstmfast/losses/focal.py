@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .. import activations
 from .arrays import Array
 from .base import RowLoss
-from .crossentropy import SparseCategoricalCrossentropy, check_range
+from .crossentropy import ProbabilityLoss, SparseCategoricalCrossentropy, check_axis, check_range
 
 __all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy", "CategoricalGeneralizedCrossEntropy"]
 
@@ -21,7 +21,7 @@ _EPSILON = np.float32(1e-7)  # keras.config.epsilon()
 _ONE = np.float32(1)
 
 
-class BinaryFocalCrossentropy(RowLoss):
+class BinaryFocalCrossentropy(ProbabilityLoss):
     """Binary cross-entropy times ``(1 - p_t)**gamma``, `p_t` the probability given to the right answer (Lin et
     al. 2017); averaged over an axis.
 
@@ -32,14 +32,8 @@ class BinaryFocalCrossentropy(RowLoss):
     alpha : float
     gamma : float
         How much less what is right already counts; 0 for the plain cross-entropy.
-    from_logits : bool
-        Predictions are values before the sigmoid.
-    label_smoothing : float
-        Draws targets towards 1/2 by this part.
-    axis : int
-        The axis of the average.
-    reduction, name, dtype
-        As for `Loss`.
+    from_logits, label_smoothing, axis, reduction, name, dtype
+        As for `BinaryCrossentropy`.
 
     Examples
     --------
@@ -49,6 +43,7 @@ class BinaryFocalCrossentropy(RowLoss):
     """
 
     default_name = "binary_focal_crossentropy"
+    _arguments = (*ProbabilityLoss._arguments, "apply_class_balancing", "alpha", "gamma")
 
     def __init__(
         self,
@@ -62,17 +57,12 @@ class BinaryFocalCrossentropy(RowLoss):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(reduction=reduction, name=name, dtype=dtype)
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
         self.apply_class_balancing = apply_class_balancing
-        self.alpha = alpha
-        self.gamma = gamma
-        self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
-        self.axis = axis
+        self.alpha, self.gamma = alpha, gamma
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
-        if self.label_smoothing:
-            y = y * np.float32(1 - self.label_smoothing) + np.float32(0.5 * self.label_smoothing)
+        y = self._smoothed(y, 2)
         if self.from_logits:
             p = activations.sigmoid(p)
         q = np.clip(p, _EPSILON, _ONE - _EPSILON)
@@ -88,12 +78,8 @@ class BinaryFocalCrossentropy(RowLoss):
             grad = grad * p * (1 - p)
         return values.mean(axis=1), grad / np.float32(p.shape[1])
 
-    def get_config(self) -> dict[str, Any]:
-        names = ("from_logits", "label_smoothing", "axis", "apply_class_balancing", "alpha", "gamma")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
-
-class CategoricalFocalCrossentropy(RowLoss):
+class CategoricalFocalCrossentropy(ProbabilityLoss):
     """``-sum_c alpha_c (1 - p_c)**gamma t_c log(p_c)``, targets one-hot (Lin et al. 2017).
 
     Parameters
@@ -102,14 +88,8 @@ class CategoricalFocalCrossentropy(RowLoss):
         A factor for all classes or one for each.
     gamma : float
         How much less what is right already counts.
-    from_logits : bool
-        Predictions are values before the softmax.
-    label_smoothing : float
-        Draws targets towards the uniform distribution by this part.
-    axis : int
-        The axis of the classes.
-    reduction, name, dtype
-        As for `Loss`.
+    from_logits, label_smoothing, axis, reduction, name, dtype
+        As for `CategoricalCrossentropy`.
 
     Examples
     --------
@@ -119,6 +99,7 @@ class CategoricalFocalCrossentropy(RowLoss):
     """
 
     default_name = "categorical_focal_crossentropy"
+    _arguments = (*ProbabilityLoss._arguments, "alpha", "gamma")
 
     def __init__(
         self,
@@ -131,14 +112,9 @@ class CategoricalFocalCrossentropy(RowLoss):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        if isinstance(axis, bool):
-            raise ValueError(f"`axis` must be of type `int`. Received: axis={axis} of type {type(axis)}")
-        super().__init__(reduction=reduction, name=name, dtype=dtype)
-        self.alpha = alpha
-        self.gamma = gamma
-        self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
-        self.axis = axis
+        check_axis(axis)
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
+        self.alpha, self.gamma = alpha, gamma
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         classes = p.shape[1]
@@ -147,8 +123,7 @@ class CategoricalFocalCrossentropy(RowLoss):
             raise ValueError(
                 f"alpha: expected one number or one for each of {classes} classes, got {self.alpha}"
             )
-        if self.label_smoothing:
-            y = y * np.float32(1 - self.label_smoothing) + np.float32(self.label_smoothing / classes)
+        y = self._smoothed(y, classes)
         if self.from_logits:
             p = activations.softmax(p)
         total = p.sum(axis=1, keepdims=True)
@@ -162,10 +137,6 @@ class CategoricalFocalCrossentropy(RowLoss):
         if self.from_logits:
             grad = p * (grad - (grad * p).sum(axis=1, keepdims=True))
         return (weight * factor * log).sum(axis=1), grad
-
-    def get_config(self) -> dict[str, Any]:
-        names = ("from_logits", "label_smoothing", "axis", "alpha", "gamma")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _focus(missing: Array, gamma: float) -> tuple[Array, Array]:
