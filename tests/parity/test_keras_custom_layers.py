@@ -212,3 +212,42 @@ def test_policies_are_refused():
     assert layer.dtype_policy.name == "float32"
     with pytest.raises(ValueError, match="dtype_policy='mixed_bfloat16'"):
         layer.dtype_policy = "mixed_bfloat16"
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_stateless_calls(training, rng):
+    ours, theirs = (k.layers.BatchNormalization(momentum=0.5, beta_regularizer="l2") for k in (lf, keras))
+    x = floats(rng, 5, 3)
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+    values = [floats(rng, 3) ** 2 for _ in range(4)]
+    before = ours.get_weights()
+    results = [
+        layer.stateless_call(values[:2], values[2:], x, training=training, return_losses=True) for layer in (ours, theirs)
+    ]
+    for a, b in zip(results[0][1], results[1][1], strict=True):
+        close(a, b.detach().numpy() if hasattr(b, "detach") else b)
+    close(results[0][0], results[1][0].detach().numpy())
+    close(results[0][2], [float(loss) for loss in results[1][2]])
+    for a, b in zip(ours.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(ours.stateless_call(values[:2], values[2:], x)) == 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda k: k.layers.Dense(2).stateless_call([], [], np.ones((1, 2))),
+        lambda k: k.Sequential([k.Input((2,)), k.layers.Dense(2)]).layers[0].stateless_call([], [], np.ones((1, 2))),
+        lambda k: k.Sequential([k.Input((2,)), k.layers.Dense(2)]).layers[0].stateless_call(
+            [np.ones((2, 2)), np.ones(2)], [np.ones(1)], np.ones((1, 2))
+        ),
+    ],
+)
+def test_stateless_errors(make):
+    same_error(make, "stateless_call|Argument `")
+
+
+def test_symbolic_call():
+    layer = lf.layers.Dense(3)
+    assert layer.symbolic_call(lf.Input((4, 2))).shape == (None, 4, 3)

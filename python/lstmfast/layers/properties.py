@@ -76,6 +76,10 @@ class LayerProperties:
 
         return spec(self.compute_output_shape(*shapes, **named))
 
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """`compute_output_spec`, under Keras's other name."""
+        return self.compute_output_spec(*args, **kwargs)
+
     # --- penalties
 
     @property

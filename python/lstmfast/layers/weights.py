@@ -180,6 +180,62 @@ class LayerWeights(LayerProperties):
             )
         return sum(v.size for v in self.weights)
 
+    def stateless_call(
+        self: Any,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """A call with other values of the weights, which afterwards are what they were.
+
+        Parameters
+        ----------
+        trainable_variables, non_trainable_variables : sequence of array_like
+            Values in the order of the properties of these names.
+        *args, **kwargs
+            Those of the call.
+        return_losses : bool
+            Also return `losses`.
+
+        Returns
+        -------
+        tuple
+            The output, what the call made of the non-trainable weights, and the losses if asked for.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not built, or the values do not fit the weights.
+        """
+        name = type(self).__name__
+        if not self.built:
+            raise ValueError(
+                f"To call stateless_call, {name} must be built (i.e. its variables must have been already created). You "
+                "can build it by calling it on some data."
+            )
+        changed: list[tuple[Variable, Any]] = []
+        given = {"trainable_variables": trainable_variables, "non_trainable_variables": non_trainable_variables}
+        for argument, values in given.items():
+            own = getattr(self, argument)
+            if len(values) != len(own):
+                raise ValueError(
+                    f"Argument `{argument}` must be a list of tensors corresponding 1:1 to {name}().{argument}. "
+                    f"Received list with length {len(values)}, but expected {len(own)} variables."
+                )
+            changed += [(v, v.check(value)) for v, value in zip(own, values, strict=True)]
+        before = [(v, v.numpy()) for v, _ in changed]
+        try:
+            for variable, value in changed:
+                variable.assign(value)
+            outputs = self(*args, **kwargs)
+            left = [v.numpy() for v in self.non_trainable_variables]
+            return (outputs, left, self.losses) if return_losses else (outputs, left)
+        finally:
+            for variable, value in before:
+                variable.assign(value)
+
     def packed(self, variables: Sequence[Variable | None], pack: Callable[[], T]) -> T:
         """``pack()``, made anew only when one of `variables` has changed."""
         key = [v.version if v is not None else -1 for v in variables]
