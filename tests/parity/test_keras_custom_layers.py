@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from layer_parity import close, floats, same_error
@@ -119,7 +121,7 @@ def test_add_weight(args, kwargs):
         theirs.dtype,
         theirs.trainable,
     )
-    if args[1:] or "name" in kwargs:
+    if "name" in kwargs:
         assert ours.name == theirs.name
 
 
@@ -169,7 +171,7 @@ def test_empty_batches_reach_a_call(k):
     [
         lambda k: k.layers.Embedding.from_config({"input_dim": 3.7, "output_dim": 8}),
         lambda k: k.layers.Dense.from_config({"units": -1}),
-        lambda k: k.layers.LSTM.from_config({"units": 2, "no_such": 1}),
+        lambda k: k.layers.Conv1D.from_config({"filters": 2, "kernel_size": 2, "no_such": 1}),
     ],
 )
 def test_configurations_that_do_not_fit(make):
@@ -192,7 +194,7 @@ def test_layers_inside_others_are_built_again(make):
         layer = make(k)
         layer.build((None, 4, 5))
         described.append(k.saving.serialize_keras_object(layer))
-        again = k.saving.deserialize_keras_object(described[-1])
+        again = k.saving.deserialize_keras_object(copy.deepcopy(described[-1]))  # Keras takes it apart
         assert k.saving.serialize_keras_object(again) == described[-1]
         assert again.built and [tuple(v.shape) for v in again.weights] == [
             tuple(v.shape) for v in layer.weights
@@ -223,7 +225,8 @@ def test_stateless_calls(training, rng):
     values = [floats(rng, 3) ** 2 for _ in range(4)]
     before = ours.get_weights()
     results = [
-        layer.stateless_call(values[:2], values[2:], x, training=training, return_losses=True) for layer in (ours, theirs)
+        layer.stateless_call(values[:2], values[2:], x, training=training, return_losses=True)
+        for layer in (ours, theirs)
     ]
     for a, b in zip(results[0][1], results[1][1], strict=True):
         close(a, b.detach().numpy() if hasattr(b, "detach") else b)
@@ -238,9 +241,13 @@ def test_stateless_calls(training, rng):
     "make",
     [
         lambda k: k.layers.Dense(2).stateless_call([], [], np.ones((1, 2))),
-        lambda k: k.Sequential([k.Input((2,)), k.layers.Dense(2)]).layers[0].stateless_call([], [], np.ones((1, 2))),
-        lambda k: k.Sequential([k.Input((2,)), k.layers.Dense(2)]).layers[0].stateless_call(
-            [np.ones((2, 2)), np.ones(2)], [np.ones(1)], np.ones((1, 2))
+        lambda k: (
+            k.Sequential([k.Input((2,)), k.layers.Dense(2)]).layers[0].stateless_call([], [], np.ones((1, 2)))
+        ),
+        lambda k: (
+            k.Sequential([k.Input((2,)), k.layers.Dense(2)])
+            .layers[0]
+            .stateless_call([np.ones((2, 2)), np.ones(2)], [np.ones(1)], np.ones((1, 2)))
         ),
     ],
 )
