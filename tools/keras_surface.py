@@ -31,13 +31,13 @@ MODEL = "Model"  # the section of its methods and properties
 #: What the table says beside yes and no, where the code cannot know it.
 NOTES = {
     "callbacks.TensorBoard": "scalars and histograms of weights; no graphs, images, profiles or embeddings",
-    "layers.BatchNormalization": "not `synchronized`, not `renorm`",
+    "layers.BatchNormalization": "not `synchronized`",
     "layers.Bidirectional": "frozen unless `merge_mode=None` or `return_state=True`",
     "layers.Conv1D": "no LoRA, no quantization",
+    "layers.Conv1DTranspose": "not frozen",
     "layers.Dense": "no LoRA, no quantization",
     "layers.EinsumDense": "no LoRA, no quantization",
     "layers.Embedding": "no LoRA, no quantization",
-    "layers.MultiHeadAttention": "over axis 1 only",
     "layers.InputSpec": "checks numbers of axes and their sizes",
     "layers.Lambda": "a function with its gradient, as there is no automatic differentiation",
     "layers.Layer": "`forward` and `backward` in place of `call`",

@@ -32,18 +32,23 @@ std::unique_ptr<BoundConv1DWeights> new_conv1d_weights(FloatArray kernel, const 
       std::move(kernel), Conv1DWeights(kernels_or_chosen(isa), k, bias ? bias->data() : nullptr, taps, channels, filters, groups)});
 }
 
-Windows windows_of(const Conv1DWeights& w, const FloatArray& x, py::ssize_t stride, py::ssize_t dilation) {
-  check_shape(x, "x", {-1, -1, w.channels()});
+Windows windows_of(const Conv1DWeights& w, py::ssize_t batch, py::ssize_t time, py::ssize_t stride, py::ssize_t dilation) {
   if (stride < 1) throw py::value_error("stride: expected a positive integer, got " + std::to_string(stride));
   if (dilation < 1) throw py::value_error("dilation: expected a positive integer, got " + std::to_string(dilation));
   if (stride > 1 && dilation > 1) throw py::value_error("dilation: expected 1 with a stride above 1, got " + std::to_string(dilation));
   const std::int64_t longest = (INT64_MAX - 1) / w.taps;
-  const std::int64_t reach = dilation > longest ? INT64_MAX : (w.taps - 1) * dilation + 1, time = x.shape(1);
-  if (x.shape(0) * time > INT32_MAX) throw py::value_error("x: too large, shape " + shape_text(x));
+  const std::int64_t reach = dilation > longest ? INT64_MAX : (w.taps - 1) * dilation + 1;
+  if (time > INT32_MAX || batch * time > INT32_MAX)
+    throw py::value_error("x: too large, " + std::to_string(batch) + " rows of " + std::to_string(time) + " steps");
   if (time < reach)
     throw py::value_error("x: expected at least " + std::to_string(reach) + " time steps, as many as a window has, got " +
                           std::to_string(time));
-  return {x.shape(0), time, stride, dilation, (time - reach) / stride + 1};
+  return {batch, time, stride, dilation, (time - reach) / stride + 1};
+}
+
+Windows windows_of(const Conv1DWeights& w, const FloatArray& x, py::ssize_t stride, py::ssize_t dilation) {
+  check_shape(x, "x", {-1, -1, w.channels()});
+  return windows_of(w, x.shape(0), x.shape(1), stride, dilation);
 }
 
 FloatArray bound_conv1d_forward(const BoundConv1DWeights& bound, const FloatArray& x, py::ssize_t stride, py::ssize_t dilation,
@@ -74,6 +79,19 @@ OptionalFloatArray bound_conv1d_backward(const BoundConv1DWeights& bound, const 
   return dx;
 }
 
+FloatArray bound_conv1d_input_gradient(const BoundConv1DWeights& bound, const FloatArray& dz, py::ssize_t time, py::ssize_t stride,
+                                       py::ssize_t dilation) {
+  const Conv1DWeights& w = bound.weights;
+  check_shape(dz, "dz", {-1, -1, w.filters});
+  const Windows n = windows_of(w, dz.shape(0), time, stride, dilation);
+  check_shape(dz, "dz", {n.batch, n.outputs, w.filters});
+  FloatArray dx = new_array({n.batch, n.time, w.channels()});
+  const float* pdz = dz.data();
+  float* pdx = dx.mutable_data();
+  without_gil(w.work(n), [&] { conv1d_input_gradient(w, n, pdz, pdx); });
+  return dx;
+}
+
 }  // namespace
 
 void register_conv1d(py::module_& m) {
@@ -87,6 +105,9 @@ void register_conv1d(py::module_& m) {
   m.def("conv1d_backward", &bound_conv1d_backward, py::arg("weights"), py::arg("x").noconvert(), py::arg("dz").noconvert(),
         py::arg("stride"), py::arg("dilation"), py::arg("dkernel").noconvert(), py::arg("dbias").noconvert(), py::arg("accumulate") = false,
         py::arg("needs_dx") = true);
+  m.def("conv1d_input_gradient", &bound_conv1d_input_gradient, py::arg("weights"), py::arg("dz").noconvert(), py::arg("time"),
+        py::arg("stride") = 1, py::arg("dilation") = 1,
+        "The transposed convolution: dz (batch, outputs, filters) to dx (batch, time, channels).");
 }
 
 }  // namespace lstmfast

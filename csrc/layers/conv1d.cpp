@@ -163,4 +163,8 @@ void conv1d_backward(const Conv1DWeights& w, const float* x, const Windows& n, c
   }
 }
 
+void conv1d_input_gradient(const Conv1DWeights& w, const Windows& n, const float* dz, float* dx) {
+  input_gradient(w, n, dz, dx, threads_for_work(w.work(n)));
+}
+
 }  // namespace lstmfast

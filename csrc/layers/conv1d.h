@@ -47,4 +47,7 @@ void conv1d_forward(const Conv1DWeights& w, const float* x, const Windows& windo
 void conv1d_backward(const Conv1DWeights& w, const float* x, const Windows& windows, const float* dz, float* dkernel, float* dbias,
                      bool accumulate, float* dx);
 
+// dx alone (batch, time, channels), every step of it written: a transposed convolution of dz.
+void conv1d_input_gradient(const Conv1DWeights& w, const Windows& windows, const float* dz, float* dx);
+
 }  // namespace lstmfast

@@ -287,6 +287,11 @@ def conv1d_forward(
 ) -> _Floats:
     """Whole windows of x (batch, time, channels) to (batch, outputs, filters)."""
 
+def conv1d_input_gradient(
+    weights: Conv1DWeights, dz: _Floats, time: int, stride: int = 1, dilation: int = 1
+) -> _Floats:
+    """The transposed convolution: dz (batch, outputs, filters) to dx (batch, time, channels)."""
+
 def ctc_beam_search(
     logits: _Floats, input_lengths: NDArray[np.int64], blank: int, beam_width: int, top_paths: int
 ) -> tuple[NDArray[np.int32], _Floats]:

@@ -412,11 +412,20 @@ class _Builder:
                 if any(not isinstance(s, int) for s in step.initial_state) or frozen.kind != "recurrent":
                     raise ValueError(f"layer {layer.name!r} cannot be frozen with this initial_state")
                 inputs += tuple(values[s] for s in step.initial_state)
+            while frozen.following is not None:
+                between = (self.new_slot(),)
+                self._add(frozen, layer, inputs, between)
+                inputs, frozen = between, frozen.following
             outputs = tuple(self.new_slot() for _ in step.outputs)
             values.update(zip(step.outputs, outputs, strict=True))
-            self.operations.append(
-                Operation(frozen.kind, layer.name, inputs, outputs, frozen.arguments, frozen.stream_refusal)
-            )
+            self._add(frozen, layer, inputs, outputs)
+
+    def _add(
+        self, frozen: FrozenLayer, layer: Layer, inputs: tuple[int, ...], outputs: tuple[int, ...]
+    ) -> None:
+        self.operations.append(
+            Operation(frozen.kind, layer.name, inputs, outputs, frozen.arguments, frozen.stream_refusal)
+        )
 
     def folded(self, results: list[int]) -> list[Operation]:
         """The operations, with activations joined to the Dense or Conv1D before them and Masking freed of its copy."""

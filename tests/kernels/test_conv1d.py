@@ -80,6 +80,7 @@ def test_any_shape(data, seed):
     want = reference.conv1d_backward(kernel, x, dz, stride, dilation)
     for got, expected in zip((dx, dkernel - 1, dbias - 1), want, strict=True):
         assert np.abs(got - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
+    np.testing.assert_array_equal(_core.conv1d_input_gradient(weights, dz, time, stride, dilation), dx)
 
 
 def test_bits_do_not_depend_on_threads_or_batch(isa, rng):
@@ -142,3 +143,17 @@ def test_bad_weights_are_refused():
             _core.Conv1DWeights(np.zeros((2, 3, 4), np.float32), None, groups)
     with pytest.raises(ValueError, match=r"bias: expected shape \(4,\)"):
         _core.Conv1DWeights(np.zeros((2, 3, 4), np.float32), np.zeros(3, np.float32))
+
+
+def test_input_gradient_refuses_what_does_not_fit(rng):
+    weights = _core.Conv1DWeights(np.ones((3, 2, 4), np.float32))
+    dz = np.ones((2, 5, 4), np.float32)
+    with pytest.raises(ValueError, match="dz"):
+        _core.conv1d_input_gradient(weights, dz, 9)
+    with pytest.raises(ValueError, match="dz"):
+        _core.conv1d_input_gradient(weights, dz[..., :3].copy(), 7)
+    for time in (2, 2**62):
+        with pytest.raises(ValueError, match="x: "):
+            _core.conv1d_input_gradient(weights, dz, time)
+    with pytest.raises(ValueError, match="stride"):
+        _core.conv1d_input_gradient(weights, dz, 7, 0)

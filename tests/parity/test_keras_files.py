@@ -235,7 +235,7 @@ def test_stateful_layer(tmp_path):
     ("make", "message"),
     [
         (lambda L: L.Lambda(lambda x: x), "Lambda"),
-        (lambda L: L.SeparableConv1D(2, 3), "'SeparableConv1D'"),
+        (lambda L: L.Pipeline([L.Dense(2)]), "'Pipeline'"),
         (lambda L: L.LSTM(3, dtype="mixed_bfloat16"), "mixed_bfloat16"),
         (lambda L: L.Dense(3, dtype="float64"), "float64"),
     ],

@@ -22,8 +22,15 @@ OTHER_NAMES = {
 #: What makes the layers that need arguments.
 GIVEN = {
     "Bidirectional": lambda: {"layer": lf.layers.LSTM(2)},
+    "AdaptiveAveragePooling1D": lambda: {"output_size": 2},
+    "AdaptiveMaxPooling1D": lambda: {"output_size": 2},
     "Conv1D": lambda: {"filters": 2, "kernel_size": 3},
     "Convolution1D": lambda: {"filters": 2, "kernel_size": 3},
+    "Conv1DTranspose": lambda: {"filters": 2, "kernel_size": 3},
+    "Convolution1DTranspose": lambda: {"filters": 2, "kernel_size": 3},
+    "DepthwiseConv1D": lambda: {"kernel_size": 3},
+    "SeparableConv1D": lambda: {"filters": 2, "kernel_size": 3},
+    "SeparableConvolution1D": lambda: {"filters": 2, "kernel_size": 3},
     "Dense": lambda: {"units": 2},
     "EinsumDense": lambda: {"equation": "ab,bc->ac", "output_shape": 2},
     "Embedding": lambda: {"input_dim": 3, "output_dim": 2},
@@ -35,14 +42,13 @@ GIVEN = {
     "AdditiveAttention": dict,
 }
 #: Layers that are made of others.
-OF_OTHER_LAYERS = ("RNN", "StackedRNNCells", "TimeDistributed", "Wrapper")
+OF_OTHER_LAYERS = ("RNN", "SpectralNormalization", "StackedRNNCells", "TimeDistributed", "Wrapper")
 #: Arguments for what lstmfast does not do, with a value that asks for it.
 REFUSED = {
     "lora_rank": 2,
     "lora_alpha": 2.0,
     "quantization_config": object(),
     "synchronized": True,
-    "renorm": True,
     "sparse": True,
     "ragged": True,
     "optional": True,

@@ -3,6 +3,7 @@
 
 from .activation import Activation
 from .activations import ELU, LeakyReLU, PReLU, ReLU
+from .adaptive_pooling import AdaptiveAveragePooling1D, AdaptiveMaxPooling1D
 from .attention import AdditiveAttention, Attention
 from .base import Layer
 from .batch_normalization import BatchNormalization
@@ -12,6 +13,7 @@ from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .concatenation import Concatenate, concatenate
 from .convolutional import Conv1D, Convolution1D
 from .dense import Dense
+from .depthwise import DepthwiseConv1D, SeparableConv1D, SeparableConvolution1D
 from .dot_product import Dot, dot
 from .dropout import Dropout, SpatialDropout1D
 from .einsum_dense import EinsumDense
@@ -49,7 +51,9 @@ from .rnn import RNN
 from .serialization import deserialize, serialize
 from .simple_rnn import SimpleRNN
 from .softmax import Softmax
+from .spectral_normalization import SpectralNormalization
 from .time_distributed import TimeDistributed
+from .transposed_convolution import Conv1DTranspose, Convolution1DTranspose
 from .wrapper import Wrapper
 
 __all__ = [
@@ -59,6 +63,8 @@ __all__ = [
     "RNN",
     "Activation",
     "ActivityRegularization",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveMaxPooling1D",
     "Add",
     "AdditiveAttention",
     "AlphaDropout",
@@ -71,9 +77,12 @@ __all__ = [
     "Call",
     "Concatenate",
     "Conv1D",
+    "Conv1DTranspose",
     "Convolution1D",
+    "Convolution1DTranspose",
     "Cropping1D",
     "Dense",
+    "DepthwiseConv1D",
     "Dot",
     "Dropout",
     "EinsumDense",
@@ -110,10 +119,13 @@ __all__ = [
     "ReLU",
     "RepeatVector",
     "Reshape",
+    "SeparableConv1D",
+    "SeparableConvolution1D",
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "Subtract",
     "TimeDistributed",

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from .. import activations
 from ..symbolic import is_symbolic
 from ..variables import Variable
-from .arrays import checked_mask, shapes_of
+from .arrays import shapes_of
+from .attention_axes import steps_mask
 from .base import Layer
 from .call import Call
 from .dropout import dropout_mask
@@ -82,8 +83,9 @@ class Attention(Layer):
     Notes
     -----
     Input: a list [query (B, Tq, d), value (B, Tv, n)] or [query, value, key (B, Tv, d)]; without a key the value is
-    one. Output (B, Tq, n) float32. Weights: scale (), then concat_score_weight (), those that there are. Masks are
-    [query_mask, value_mask]: masked values do not count, outputs of masked queries are 0.
+    one. Axes between the first and time are further batches. Output (B, Tq, n) float32. Weights: scale (), then
+    concat_score_weight (), those that there are. Masks are [query_mask, value_mask]: masked values do not count,
+    outputs of masked queries are 0.
 
     Raises
     ------
@@ -146,9 +148,12 @@ class Attention(Layer):
                 f"Received shapes: {shapes}"
             )
         query, value, key = shapes[0], shapes[1], shapes[-1]
-        if any(len(shape) != 3 for shape in shapes):
-            raise ValueError(f"{name} layer takes inputs of shape (batch, time, features), got {shapes}")
-        pairs = [(query[0], value[0]), (key[0], value[0]), (query[2], key[2]), (key[1], value[1])]
+        if len(query) < 3 or any(len(shape) != len(query) for shape in shapes):
+            raise ValueError(
+                f"{name} layer takes inputs of shape (batch, ..., time, features) with as many axes, got {shapes}"
+            )
+        pairs = [*zip(query[:-2], value[:-2], strict=True), *zip(key[:-1], value[:-1], strict=True)]
+        pairs.append((query[-1], key[-1]))
         if any(a is not None and b is not None and a != b for a, b in pairs):
             raise ValueError(
                 f"inputs of layer {self.name!r} must be [query (B, Tq, d), value (B, Tv, n), key (B, Tv, d)], the last "
@@ -226,7 +231,7 @@ class Attention(Layer):
                 f"{type(mask).__name__}"
             )
         given = [*mask, None][: len(x)]
-        return checked_mask([m if m is not None else None for m in given], x)
+        return [steps_mask(m, array) for m, array in zip(given, x, strict=True)]
 
     # --- scores
 
@@ -235,7 +240,7 @@ class Attention(Layer):
         if self.score_mode == "dot":
             raw = query @ key.swapaxes(-1, -2)
             return raw if self.scale is None else raw * self.scale.value, raw
-        total = query[:, :, None] + key[:, None]
+        total = query[..., :, None, :] + key[..., None, :, :]
         h = np.tanh(total if self.scale is None else total * self.scale.value)
         assert self.concat_score_weight is not None
         raw = h.sum(axis=-1)
@@ -255,7 +260,7 @@ class Attention(Layer):
         if self.scale is not None:
             self.scale.add_grad(np.vdot(dtotal, total))
             dtotal = dtotal * self.scale.value
-        return dtotal.sum(axis=2), dtotal.sum(axis=1)
+        return dtotal.sum(axis=-2), dtotal.sum(axis=-3)
 
     # --- passes
 
@@ -264,9 +269,9 @@ class Attention(Layer):
         query, value, key = x[0], x[1], x[-1]
         query_mask, value_mask = (None, None) if call.mask is None else call.mask[:2]
         scores, saved = self._scores(query, key)
-        mask = None if value_mask is None else value_mask[:, None]
+        mask = None if value_mask is None else value_mask[..., None, :]
         if call.arguments.get("use_causal_mask"):
-            mask = both(mask, causal_mask(query.shape[1], key.shape[1]))
+            mask = both(mask, causal_mask(query.shape[-2], key.shape[-2]))
         probabilities = weights = attend(scores, mask)
         dropped = None
         if call.training and 0 < self.dropout < 1:
@@ -355,7 +360,7 @@ class AdditiveAttention(Attention):
         self.built = True
 
     def _scores(self, query: Array, key: Array) -> tuple[Array, Any]:
-        h = np.tanh(query[:, :, None] + key[:, None])
+        h = np.tanh(query[..., :, None, :] + key[..., None, :, :])
         return h.sum(axis=-1) if self.scale is None else h @ self.scale.value, h
 
     def _scores_backward(self, dscores: Array, query: Array, key: Array, saved: Any) -> tuple[Array, Array]:
@@ -365,7 +370,7 @@ class AdditiveAttention(Attention):
         dtotal = dscores[..., None] * (1 - h * h)
         if self.scale is not None:
             dtotal *= self.scale.value
-        return dtotal.sum(axis=2), dtotal.sum(axis=1)
+        return dtotal.sum(axis=-2), dtotal.sum(axis=-3)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -259,8 +259,20 @@ class Layer(LayerCalls):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
-        """The layer that a configuration from `get_config` describes; its weights are new."""
-        return cls(**config)
+        """The layer that a configuration from `get_config` describes; its weights are new.
+
+        Raises
+        ------
+        TypeError
+            If the class does not take it; with the reason.
+        """
+        try:
+            return cls(**config)
+        except Exception as error:
+            raise TypeError(
+                f"Error when deserializing class '{cls.__name__}' using config={config}.\n\nException encountered: "
+                f"{error}"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed_weights": None}  # derived, and native

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Batch normalization (Ioffe and Szegedy 2015)."""
+"""Batch normalization (Ioffe and Szegedy 2015) and renormalization (Ioffe 2017)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from .. import initializers
 from ..saving.registry import serialize_keras_object
+from ..variables import Variable
+from .building import fresh
 from .call import Call
 from .input_spec import InputSpec
 from .normalizing import Affine, along, checked_axes, known_sizes, positive_axes
@@ -40,8 +42,13 @@ class BatchNormalization(Affine):
     gamma_constraint
         As in `LayerNormalization`.
     moving_mean_initializer, moving_variance_initializer : str, dict or callable
-    renorm : False
-        Batch renormalization is not supported; nor are `renorm_clipping` and `renorm_momentum` of any use.
+    renorm : bool
+        Batch renormalization: in training outputs are corrected to what the move averages of mean and standard
+        deviation would give, ``normal * r + d``, and no gradient goes through r and d.
+    renorm_clipping : dict of str to float, optional
+        Limits ``"rmin"``, ``"rmax"`` of r and ``"dmax"`` of d's magnitude.
+    renorm_momentum : float
+        That of the averages behind r and d.
     synchronized : False
         Not supported: there is one device.
     **kwargs
@@ -49,7 +56,8 @@ class BatchNormalization(Affine):
 
     Notes
     -----
-    Input and output (batch, ..., features) float32. Weights: gamma, beta, moving_mean, moving_variance (features,).
+    Input and output (batch, ..., features) float32. Weights: gamma, beta, moving_mean, moving_variance (features,);
+    with `renorm` also moving_stddev, renorm_mean, renorm_stddev.
     With a mask (which must have one axis less than the input), and with lengths, the batch's statistics leave out the
     steps that do not count; they are normalized all the same. The moving averages change in the forward pass, so
     training one model in several threads at once mixes them.
@@ -57,7 +65,7 @@ class BatchNormalization(Affine):
     Raises
     ------
     ValueError
-        If `axis` is out of range or its size unknown, an unsupported argument is set, or a mask does not fit.
+        If `axis` is out of range or its size unknown, an argument is wrong or not supported, or a mask does not fit.
 
     Examples
     --------
@@ -95,7 +103,7 @@ class BatchNormalization(Affine):
         if synchronized:
             raise ValueError("synchronized=True is not supported: there is one device to normalize on")
         if renorm:
-            raise ValueError("renorm=True is not supported: batch renormalization is not implemented")
+            renorm_clipping = _checked_clipping(renorm_clipping or {})
         super().__init__(
             epsilon,
             center,
@@ -112,7 +120,7 @@ class BatchNormalization(Affine):
         self.momentum = float(momentum)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self.synchronized, self.renorm = False, False
+        self.synchronized, self.renorm = False, bool(renorm)
         self.renorm_clipping, self.renorm_momentum = renorm_clipping, renorm_momentum
 
     def build(self, input_shape: Any) -> None:
@@ -125,8 +133,18 @@ class BatchNormalization(Affine):
         self.moving_variance = self.add_weight(
             shape, self.moving_variance_initializer, "moving_variance", trainable=False
         )
+        if self.renorm:
+            self.moving_stddev = self.add_weight(shape, self._first_stddev, "moving_stddev", trainable=False)
+            self.renorm_mean = self.add_weight(
+                shape, fresh(self.moving_mean_initializer), "renorm_mean", trainable=False
+            )
+            self.renorm_stddev = self.add_weight(shape, self._first_stddev, "renorm_stddev", trainable=False)
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: shape[0]})
         self.built = True
+
+    def _first_stddev(self, shape: Any, dtype: Any = None) -> Array:
+        values: Array = np.sqrt(fresh(self.moving_variance_initializer)(shape, dtype=dtype))
+        return values
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         positive_axes(self.axis, input_shape)
@@ -149,7 +167,7 @@ class BatchNormalization(Affine):
             inverse = 1 / np.sqrt(along(self.moving_variance.value, channels, x.ndim) + epsilon)
             normal = (x - along(self.moving_mean.value, channels, x.ndim)) * inverse
             if call.save:
-                call.saved = (channels, normal, inverse, None, None)
+                call.saved = (channels, normal, inverse, None, None, None)
             return self._affine(normal, channels)
         others = tuple(k for k in range(x.ndim) if k not in channels)
         counts = self._counted(x, call)
@@ -165,12 +183,35 @@ class BatchNormalization(Affine):
         counted = deviation if counts is None else np.where(counts, deviation, x.dtype.type(0))
         variance = np.square(counted).sum(axis=others, keepdims=True, dtype=np.float64) / total
         inverse = (1 / np.sqrt(variance + self.epsilon)).astype(x.dtype)
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving.value * self.momentum + value.reshape(moving.shape) * (1 - self.momentum))
         normal = deviation * inverse
+        correction = None
+        if self.renorm:
+            correction = tuple(along(part, channels, x.ndim) for part in self._correct(mean, variance))
+        else:
+            _move(self.moving_mean, mean, self.momentum)
+            _move(self.moving_variance, variance, self.momentum)
         if call.save:
-            call.saved = (channels, normal, inverse, counts, total)
-        return self._affine(normal, channels)
+            call.saved = (channels, normal, inverse, counts, total, correction)
+        return self._affine(
+            normal if correction is None else normal * correction[0] + correction[1], channels
+        )
+
+    def _correct(self, mean: Array, variance: Array) -> tuple[Array, Array]:
+        """Renormalization's r and d for a batch, whose statistics then enter the averages."""
+        shape = self.moving_mean.shape
+        mean, stddev = mean.reshape(shape), np.sqrt(variance.reshape(shape) + self.epsilon)
+        usual = np.maximum(self.renorm_stddev.value, np.sqrt(self.epsilon))
+        limits = self.renorm_clipping
+        r = np.clip(stddev / usual, limits.get("rmin"), limits.get("rmax"))
+        d = (mean - self.renorm_mean.value) / usual
+        if limits.get("dmax") is not None:
+            d = np.clip(d, -limits["dmax"], limits["dmax"])
+        _move(self.renorm_mean, mean, self.renorm_momentum)
+        _move(self.renorm_stddev, stddev, self.renorm_momentum)
+        _move(self.moving_mean, mean, self.momentum)
+        _move(self.moving_stddev, stddev, self.momentum)
+        self.moving_variance.assign(np.maximum(np.square(self.moving_stddev.value) - self.epsilon, 0))
+        return r.astype(np.float32), d.astype(np.float32)
 
     @staticmethod
     def _counted(x: Array, call: Call) -> Array | None:
@@ -183,8 +224,12 @@ class BatchNormalization(Affine):
         return counts
 
     def backward(self, dy: Array, call: Call) -> Array:
-        channels, normal, inverse, counts, total = call.saved
-        d = self._affine_backward(dy, normal, channels)
+        channels, normal, inverse, counts, total, correction = call.saved
+        if correction is None:
+            d = self._affine_backward(dy, normal, channels)
+        else:
+            r, shift = correction
+            d = self._affine_backward(dy, normal * r + shift, channels) * r
         if total is None:
             return np.asarray(d * inverse)
         others = tuple(k for k in range(dy.ndim) if k not in channels)
@@ -208,3 +253,26 @@ class BatchNormalization(Affine):
             "renorm_clipping": self.renorm_clipping,
             "renorm_momentum": self.renorm_momentum,
         }
+
+
+def _move(average: Variable, value: Array, momentum: float) -> None:
+    """One step of a moving average."""
+    average.assign(average.value * momentum + value.reshape(average.shape) * (1 - momentum))
+
+
+def _checked_clipping(limits: Any) -> dict[str, float]:
+    keys = ["rmax", "rmin", "dmax"]
+    if not isinstance(limits, dict) or set(limits) - set(keys):
+        raise ValueError(
+            f"Received invalid keys for `renorm_clipping` argument: {limits}. Supported values: {keys}."
+        )
+    rmax, rmin, dmax = (limits.get(key) for key in keys)
+    if rmax is not None and rmin is not None and rmax < rmin:
+        raise ValueError(
+            f"rmax should be greater than rmin in the `renorm_clipping` argument. Received: rmax={rmax}, rmin={rmin}."
+        )
+    if dmax is not None and dmax < 0:
+        raise ValueError(
+            f"dmax should be non-negative in the `renorm_clipping` argument. Received: dmax={dmax}."
+        )
+    return limits

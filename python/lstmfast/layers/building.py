@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 __all__ = [
     "as_before_on_error",
     "dtype_name",
+    "fresh",
     "input_shape_argument",
     "noting_shape",
     "plain_arguments",
     "shape_by_trying",
+    "weight_arguments",
 ]
 
 
@@ -87,6 +89,45 @@ def plain_arguments(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any
         given.pop(of_every_layer, None)
     plain = (str, int, float, bool)
     return given if all(isinstance(leaf, plain) for leaf in flatten(given)) else {}
+
+
+def fresh(initializer: Any) -> Any:
+    """One of its own, so that equal shapes do not start with equal numbers."""
+    known = hasattr(initializer, "get_config")
+    return type(initializer).from_config(initializer.get_config()) if known else initializer
+
+
+def weight_arguments(
+    args: tuple[Any, ...], shape: Any, initializer: Any, name: Any, dtype: Any
+) -> tuple[Any, Any, Any, Any]:
+    """(shape, initializer, name, dtype) of a call of `add_weight`, of which `args` came by position."""
+    if len(args) > 3:
+        raise TypeError(f"add_weight() takes at most 3 positional arguments but {len(args)} were given.")
+    if isinstance(args[0], str):
+        raise ValueError(
+            f"`name` must be passed as a keyword argument. Received: add_weight({args[0]!r}, ...). Use: "
+            f"add_weight(shape=..., name={args[0]!r})."
+        )
+    third = args[2] if len(args) > 2 else None
+    is_dtype = not isinstance(third, str) or third in _DTYPES
+    given = {
+        "shape": shape,
+        "initializer": initializer,
+        "dtype" if is_dtype else "name": dtype if is_dtype else name,
+    }
+    for (argument, by_name), _ in zip(given.items(), args, strict=False):
+        if by_name is not None:
+            raise ValueError(f"`{argument}` was passed both positionally and as a keyword argument.")
+    shape, initializer = (*args, initializer)[:2]
+    if third is not None:
+        name, dtype = (name, third) if is_dtype else (third, dtype)
+    return shape, initializer, name, dtype
+
+
+_DTYPES = frozenset(
+    ["float16", "bfloat16", "float32", "float64", "bool"]
+    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+)
 
 
 def dtype_name(dtype: Any) -> Any:

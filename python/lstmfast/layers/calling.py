@@ -15,7 +15,7 @@ from .building import as_before_on_error
 from .call import Call
 from .eager import attach_masks, carried_mask, is_training, warn_of_lost_mask
 from .input_spec import InputSpec
-from .keras_call import forward_of_call
+from .keras_call import first_argument, forward_of_call, shapes_by_name
 from .weights import LayerWeights
 
 __all__ = ["LayerCalls", "run_sequences"]
@@ -23,6 +23,7 @@ __all__ = ["LayerCalls", "run_sequences"]
 Array = npt.NDArray[Any]
 
 _FLOAT32 = np.dtype(np.float32)
+_MISSING: Any = object()
 
 
 class LayerCalls(LayerWeights):
@@ -32,8 +33,8 @@ class LayerCalls(LayerWeights):
     activity_regularizer: Any
 
     def __call__(
-        self,
-        inputs: Any,
+        self: Any,
+        inputs: Any = _MISSING,
         *args: Any,
         training: bool | None = None,
         mask: Any = None,
@@ -46,7 +47,9 @@ class LayerCalls(LayerWeights):
         ----------
         inputs : array_like, or list of them for layers that merge
         *args, **kwargs
-            Further arguments of layers that write `call`.
+            Further arguments of layers that write `call`, whose names the first may have too. Shapes of arrays among
+            them go to a `build` that takes several (``build(self, a_shape, b_shape)``), and masks that come with them
+            to arguments ``a_mask``, ``b_mask``.
         training : bool, optional
             By default that of the layer in whose `call` this is called, else False.
         mask : (B, T) bool array, optional
@@ -66,14 +69,19 @@ class LayerCalls(LayerWeights):
         TypeError
             If the input is not numeric.
         """
+        if inputs is _MISSING:
+            inputs = first_argument(self, kwargs)
         if args or kwargs:
             self._check_further_arguments(args, kwargs)
         if is_symbolic(inputs):
             return self.record(inputs, kwargs)
         x = self._convert(inputs)
+        if not self.built and type(self).forward is forward_of_call:
+            self.ensure_built(shapes_of(x), shapes_by_name(self, x, args, kwargs))
         self.ensure_built(shapes_of(x))
         self.check_input(x)
-        mask = carried_mask(inputs, isinstance(x, list)) if mask is None else self.accepted_mask(mask, x)
+        several = isinstance(x, (list, tuple))
+        mask = carried_mask(inputs, several) if mask is None else self.accepted_mask(mask, x)
         call = Call(is_training(training), mask=mask, lengths=checked_lengths(lengths, x))
         if args or kwargs:
             call.arguments = {"": args, **kwargs}
@@ -145,24 +153,28 @@ class LayerCalls(LayerWeights):
             return inputs
         if isinstance(inputs, (list, tuple)) and type(self).forward is forward_of_call:
             several = any(isinstance(array, np.ndarray) for array in inputs)
-            return [self._convert(array) for array in inputs] if several else as_float32(inputs, self.name)
+            converted = (self._convert(array) for array in inputs)
+            return type(inputs)(converted) if several else as_float32(inputs, self.name)
         return as_float32(inputs, f"inputs of layer {self.name!r}")
 
-    def ensure_built(self: Any, shapes: Any) -> None:
+    def ensure_built(self: Any, shapes: Any, by_name: dict[str, Any] | None = None) -> None:
         """`build` for these shapes if that was not done; a failed build leaves no weights behind."""
         if self.built:
             return
         self.check_shapes(shapes)
         with as_before_on_error(self):
-            self.build(shapes)
+            if by_name is None:
+                self.build(shapes)
+            else:
+                self.build(**by_name)
         self.built = True
-        self._build_shape = shapes
+        self._build_shape = shapes if by_name is None else {"shapes_dict": by_name}
 
-    def check_input(self, x: Any) -> None:
+    def check_input(self: Any, x: Any) -> None:
         """Raise a ValueError if arrays do not fit the layer."""
         self.check_shapes(shapes_of(x))
         for array in x if isinstance(x, (list, tuple)) else (x,):
-            if array.size == 0:
+            if array.size == 0 and type(self).forward is not forward_of_call:
                 raise ValueError(
                     f"inputs of layer {self.name!r} must not be empty, got an array of shape {array.shape}"
                 )

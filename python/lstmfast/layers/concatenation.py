@@ -87,7 +87,8 @@ class Concatenate(Layer):
         if mask is None or all(m is None for m in mask):
             return None
         parts = []
-        for array, m in zip(inputs, mask, strict=True):
+        for array, given in zip(inputs, mask, strict=True):
+            m = None if given is None else np.asarray(given)
             if m is None:
                 parts.append(np.ones(array.shape, bool))
             else:

@@ -164,7 +164,7 @@ class Embedding(Layer):
 
 
 def as_ids(value: Any, what: str) -> Array:
-    """C-contiguous int32 or int64 ids; whole floats are taken, as Keras does."""
+    """C-contiguous int32 or int64 ids; floats are cut down to whole numbers, as Keras does."""
     array = np.asarray(value)
     if array.dtype.kind in "iu":
         if array.dtype not in (np.int32, np.int64):
@@ -173,7 +173,7 @@ def as_ids(value: Any, what: str) -> Array:
             array = array.astype(np.int64)
         return array if array.flags.c_contiguous else np.ascontiguousarray(array)
     if array.dtype.kind == "f":
-        if not (np.isfinite(array) & (np.trunc(array) == array) & (np.abs(array) < 2**53)).all():
-            raise ValueError(f"{what} must be integer ids, got floats that are not whole numbers")
+        if not (np.abs(array) < 2**53).all():
+            raise ValueError(f"{what} must be integer ids, got floats that are none")
         return np.ascontiguousarray(array.astype(np.int64))
     raise TypeError(f"{what} must be integer ids, got dtype {array.dtype}")

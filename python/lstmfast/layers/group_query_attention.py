@@ -104,6 +104,15 @@ class GroupQueryAttention(MultiHeadAttention):
         self.head_dim, self.num_query_heads = int(head_dim), int(num_query_heads)
         self.num_key_value_heads = self._shared_heads = int(num_key_value_heads)
 
+    def compute_output_shape(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Any:
+        if value_shape is not None and query_shape[-1] != value_shape[-1]:
+            raise ValueError(
+                "The last dimension of `query_shape` and `value_shape` must be equal, but are "
+                f"{query_shape[-1]}, {value_shape[-1]}. Received: query_shape={tuple(query_shape)}, "
+                f"value_shape={tuple(value_shape)}"
+            )
+        return super().compute_output_shape(query_shape, value_shape, key_shape)
+
     def keras_children(self) -> list[tuple[str, Layer]]:
         """Where Keras's weight files put the projections."""
         return [(f"_{name.removeprefix('_')}", layer) for name, layer in super().keras_children()]

@@ -40,15 +40,15 @@ class InputLayer(Layer):
             batch_shape = kwargs.pop("batch_input_shape")
         if kwargs:
             raise ValueError(f"Unrecognized keyword arguments passed to InputLayer: {kwargs}")
-        for argument, value in (("sparse", sparse), ("ragged", ragged), ("optional", optional)):
-            if value:
-                raise ValueError(f"{argument}={value!r} is not supported")
         if input_tensor is not None:
             if not isinstance(input_tensor, KerasTensor):
                 raise ValueError(f"Argument `input_tensor` must be a KerasTensor, got {type(input_tensor)}")
             given = {"batch_shape": batch_shape, "dtype": dtype, "batch_size": batch_size, "shape": shape}
-            _check_against(input_tensor, given)
+            _check_against(input_tensor, {**given, "sparse": sparse, "ragged": ragged})
             batch_shape, shape, dtype = input_tensor.shape, None, input_tensor.dtype
+        for argument, value in (("sparse", sparse), ("ragged", ragged), ("optional", optional)):
+            if value:
+                raise ValueError(f"{argument}={value!r} is not supported")
         if shape is not None and batch_shape is not None:
             raise ValueError("You cannot pass both `shape` and `batch_shape` at the same time.")
         if batch_size is not None and batch_shape is not None and input_tensor is None:
@@ -100,6 +100,8 @@ def _check_against(tensor: KerasTensor, given: dict[str, Any]) -> None:
         "shape": tensor.shape[1:],
         "batch_size": tensor.shape[0],
         "dtype": tensor.dtype,
+        "sparse": False,
+        "ragged": False,
     }
     for argument, value in given.items():
         if isinstance(value, list):

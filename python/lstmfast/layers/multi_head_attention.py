@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ import numpy.typing as npt
 from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, is_symbolic
-from .arrays import checked_mask, shapes_of
+from .arguments import is_integer
+from .arrays import shapes_of
 from .attention import both, causal_mask, refuse_lengths
+from .attention_axes import AttentionAxes, steps_mask
 from .base import Layer
+from .building import fresh
 from .call import Call
 from .cell_protocol import prefix_paths
 from .dropout import dropout_mask
@@ -45,8 +49,8 @@ class MultiHeadAttention(Layer):
         The projections have biases.
     output_shape : int or tuple of int, optional
         Size of the output's last axis (or axes); that of the query by default.
-    attention_axes : None
-        The axis of time; others are not supported.
+    attention_axes : int or tuple of int, optional
+        Axes over which attention runs; all but the first and the last by default.
     sliding_window : int, optional
         A query sees keys less than this many steps away.
     flash_attention : ignored
@@ -68,8 +72,9 @@ class MultiHeadAttention(Layer):
     Called with query (B, T, n), value (B, S, m) and perhaps key (B, S, k), the value by default; output (B, T, n), or
     (B, T, *output_shape). Weights, with N heads: query kernel (n, N, key_dim) and bias (N, key_dim), key, [gate,] value
     likewise, attention_output kernel (N, value_dim, n) and bias (n,). The projections run on the native matrix kernel.
-    Masks of value and key take steps out; a query that sees nothing gets the plain mean, or 0 with dropout or when the
-    scores are returned, as in Keras.
+    With more axes the projections are of the last one, and attention runs over `attention_axes`; the steps of several
+    count in their order. Masks of value and key take steps out; a query that sees nothing gets the plain mean, or 0
+    with dropout or when the scores are returned, as in Keras.
 
     Raises
     ------
@@ -127,9 +132,10 @@ class MultiHeadAttention(Layer):
                     f"Received an invalid value for argument `{argument}`, expected a positive integer"
                     f"{' or `None`' if optional else ''}. Received: {argument}={size!r}"
                 )
-        if attention_axes not in (None, 1, (1,), [1]):
+        axes = (attention_axes,) if is_integer(attention_axes) else attention_axes
+        if axes is not None and not (isinstance(axes, (list, tuple)) and all(map(is_integer, axes))):
             raise ValueError(
-                f"attention_axes={attention_axes!r} is not supported: attention is over time, axis 1"
+                f"`attention_axes` must be an int, list, or tuple. Received: attention_axes={attention_axes}"
             )
         if activity_regularizer is not None:
             raise ValueError(f"activity_regularizer={activity_regularizer!r} of attention is not supported")
@@ -146,7 +152,7 @@ class MultiHeadAttention(Layer):
         self._shared_heads = self.num_heads  # of keys and values
         self.dropout, self.use_bias, self.use_gate = dropout, bool(use_bias), bool(use_gate)
         self._output_shape = _checked_output_shape(output_shape)
-        self.attention_axes: Any = None if attention_axes is None else (1,)
+        self.attention_axes: tuple[int, ...] | None = tuple(axes) if axes else None
         self.sliding_window, self.seed = sliding_window, seed
         self._generator = None if seed is None else np.random.default_rng(seed)
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -166,33 +172,36 @@ class MultiHeadAttention(Layer):
         shapes = [query_shape, value_shape, value_shape if key_shape is None else key_shape]
         self.check_shapes(shapes)
         n, k, v = self.num_heads, self.key_dim, self.value_dim
-        into = "abc,cde->abde"
-        output = self._output_shape or (query_shape[-1],)
-        letters = "efghijklmnopqrstuvwxyz"[: len(output)]
-        self.query_dense = self._projection("query", into, (None, n, k), "de", shapes[0])
-        self.key_dense = self._projection("key", into, (None, self._shared_heads, k), "de", shapes[2])
+        rank = len(query_shape)
+        names = ascii_lowercase[:rank], ascii_lowercase[rank : rank + 2]
+        into = f"{names[0]},{names[0][-1]}{names[1]}->{names[0][:-1]}{names[1]}"
+        between = (None,) * (rank - 2)
+
+        def projection(name: str, heads: int, size: int, shape: Any, activation: Any = None) -> EinsumDense:
+            return self._projection(name, into, (*between, heads, size), names[1], shape, activation)
+
+        self.query_dense = projection("query", n, k, shapes[0])
+        self.key_dense = projection("key", self._shared_heads, k, shapes[2])
         if self.use_gate:
-            self.gate_dense = self._projection("gate", into, (None, n, v), "de", shapes[0], "sigmoid")
-        self.value_dense = self._projection("value", into, (None, self._shared_heads, v), "de", shapes[1])
+            self.gate_dense = projection("gate", n, v, shapes[0], "sigmoid")
+        self.value_dense = projection("value", self._shared_heads, v, shapes[1])
+        output = self._output_shape or (query_shape[-1],)
+        letters = ascii_lowercase[rank + 1 : rank + 1 + len(output)]
+        kept, summed = ascii_lowercase[: rank - 1], ascii_lowercase[rank - 1 : rank + 1]
         self.output_dense = self._projection(
             "attention_output",
-            f"abcd,cd{letters}->ab{letters}",
-            (None, *output),
+            f"{kept}{summed},{summed}{letters}->{kept}{letters}",
+            (*between, *output),
             letters,
             (*query_shape[:-1], n, v),
         )
-        self.attention_axes = (1,)
+        self.attention_axes = self._axes(query_shape).over
         self._build_shape = [tuple(shape) for shape in (query_shape, value_shape)]
         self.built = True
 
     def _projection(
         self, name: str, equation: str, shape: Any, bias_axes: str, input_shape: Any, activation: Any = None
     ) -> EinsumDense:
-        def fresh(initializer: Any) -> Any:
-            """One of its own, so that equal shapes do not start with equal numbers."""
-            known = hasattr(initializer, "get_config")
-            return type(initializer).from_config(initializer.get_config()) if known else initializer
-
         layer = EinsumDense(
             equation,
             shape,
@@ -211,6 +220,9 @@ class MultiHeadAttention(Layer):
         layer.trainable = self.trainable
         return layer
 
+    def _axes(self, query_shape: Any) -> AttentionAxes:
+        return AttentionAxes.of(len(query_shape), self.attention_axes, self.name)
+
     def check_shapes(self, shapes: Any) -> None:
         value, key = shapes[1], shapes[2] if len(shapes) > 2 else shapes[1]
         if tuple(value[1:-1]) != tuple(key[1:-1]):
@@ -218,15 +230,17 @@ class MultiHeadAttention(Layer):
                 "All dimensions of `value` and `key`, except the last one, must be equal. Received: value_shape="
                 f"{tuple(value)} and key_shape={tuple(key)}"
             )
-        if any(len(shape) != 3 for shape in shapes[:3]):
-            raise ValueError(
-                f"layer {self.name!r} takes query (B, T, n), value (B, S, m) and key (B, S, k), got shapes "
-                f"{[tuple(s) for s in shapes]}"
-            )
         query = shapes[0]
-        batches = {shape[0] for shape in (query, value, key)} - {None}
-        if len(batches) > 1:
-            raise ValueError(f"inputs of layer {self.name!r} must have one batch size, got {sorted(batches)}")
+        if len(query) < 3 or len(value) != len(query):
+            raise ValueError(
+                f"layer {self.name!r} takes query (B, T, n), value (B, S, m) and key (B, S, k), or all with as many "
+                f"further axes, got shapes {[tuple(s) for s in shapes]}"
+            )
+        for axis in self._axes(query).apart:
+            sizes = {shape[axis] for shape in (query, value, key)} - {None}
+            if len(sizes) > 1:
+                what = "batch size" if axis == 0 else f"size of axis {axis}"
+                raise ValueError(f"inputs of layer {self.name!r} must have one {what}, got {sorted(sizes)}")
         if self.built:
             for layer, shape in ((self.query_dense, query), (self.key_dense, key), (self.value_dense, value)):
                 if shape[-1] != layer.kernel.shape[0]:
@@ -246,7 +260,7 @@ class MultiHeadAttention(Layer):
         y = self.compute_output_shape(shapes[:3])
         if not arguments.get("return_attention_scores"):
             return y
-        return (y, (shapes[0][0], self.num_heads, shapes[0][1], shapes[1][1]))
+        return (y, self._axes(shapes[0]).scores_shape(shapes[0], shapes[1], self.num_heads))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None if mask is None else mask[0]
@@ -284,7 +298,8 @@ class MultiHeadAttention(Layer):
         value_mask, key_mask : (B, S) bool array, optional
             In a graph, masks come with the tensors.
         attention_mask : (B, T, S), (B, 1, S), (T, S) or (B, N, T, S) bool array, optional
-            Which step of the query sees which of the value.
+            Which step of the query sees which of the value. With several `attention_axes` T and S stand for all of
+            them, as in the scores; axes apart from these are where B is.
         return_attention_scores : bool
             Also return the weights, (B, N, T, S), before dropout.
         training : bool, optional
@@ -323,17 +338,18 @@ class MultiHeadAttention(Layer):
         call = Call(is_training(training))
         masks = [query_mask, value_mask, None if key is None else key_mask]
         call.mask = [
-            carried_mask(given) if m is None else checked_mask(m, a)
+            steps_mask(carried_mask(given) if m is None else m, a)
             for given, m, a in zip(inputs, masks, x, strict=False)
         ]
         if attention_mask is not None:
             arguments["attention_mask"] = True
-            x.append(self._checked_attention_mask(attention_mask, x))
+            self._checked_attention_mask(attention_mask, x)
+            x.append(np.asarray(attention_mask) != 0)
         call.arguments = arguments
         return self.run(x, call)
 
-    def ensure_built(self, shapes: Any) -> None:
-        super().ensure_built(shapes[:3])
+    def ensure_built(self, shapes: Any, by_name: dict[str, Any] | None = None) -> None:
+        super().ensure_built(shapes[:3], by_name)
 
     def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """A recorded call as Keras writes it."""
@@ -349,46 +365,47 @@ class MultiHeadAttention(Layer):
         return [query, value], named
 
     def _checked_attention_mask(self, mask: Any, x: list[Array]) -> Array:
+        """The mask as it broadcasts to (apart..., N, T, S)."""
         array = np.asarray(mask)
-        shape = (len(x[0]), self.num_heads, x[0].shape[1], x[1].shape[1])
-        expanded = array[:, None] if array.ndim == 3 else array
+        axes = self._axes(x[0].shape)
         try:
-            fits = 2 <= array.ndim <= 4 and np.broadcast_shapes(expanded.shape, shape) == shape
+            if array.dtype.kind in "biuf":
+                return axes.pairs(array != 0, x[0].shape, x[1].shape, self.num_heads)
         except ValueError:
-            fits = False
-        if not fits or array.dtype.kind not in "biuf":
-            raise ValueError(
-                f"attention_mask of layer {self.name!r} must be boolean and broadcast to (B, T, S) = "
-                f"{(shape[0], *shape[2:])}, got shape {array.shape} of {array.dtype}"
-            )
-        return np.asarray(array != 0)
+            pass
+        raise ValueError(
+            f"attention_mask of layer {self.name!r} must be boolean and broadcast to (B, T, S) = "
+            f"{(len(x[0]), *axes.sizes(x[0].shape), *axes.sizes(x[1].shape))}, got shape {array.shape} of "
+            f"{array.dtype}"
+        )
 
     # --- passes
 
     def _mask(self, x: list[Array], call: Call) -> Array | None:
-        """What may be seen, as it broadcasts to (B, N, T, S); None for all."""
-        query, value = x[0], x[1]
+        """What may be seen, as it broadcasts to (apart..., N, T, S); None for all."""
+        query, value = x[0].shape, x[1].shape
+        axes = self._axes(query)
         masks = list(call.mask) if call.mask is not None else []
         mask: Array | None = None
         if masks and masks[0] is not None:
-            mask = masks[0][:, None, :, None]
+            mask = axes.steps(masks[0])[..., :, None]
         for steps_that_count in masks[1:3]:
             if steps_that_count is not None:
-                mask = both(mask, steps_that_count[:, None, None, :])
-        steps, keys = query.shape[1], value.shape[1]
+                mask = both(mask, axes.steps(steps_that_count)[..., None, :])
+        steps, keys = math.prod(axes.sizes(query)), math.prod(axes.sizes(value))
         if call.arguments.get("use_causal_mask"):
             mask = both(mask, causal_mask(steps, keys))
         if self.sliding_window is not None:
             apart = np.abs(np.arange(steps)[:, None] - np.arange(keys))
             mask = both(mask, apart < self.sliding_window)
         if call.arguments.get("attention_mask"):
-            given = self._checked_attention_mask(x[-1], x)
-            mask = both(mask, given[:, None] if given.ndim == 3 else given)
+            mask = both(mask, self._checked_attention_mask(x[-1], x))
         return mask
 
     def forward(self, x: list[Array], call: Call) -> Any:
         refuse_lengths(self, call)
         query, value, key = x[0], x[1], x[2 if len(x) > 2 else 1]
+        axes = self._axes(query.shape)
         calls = {}
 
         def project(layer: EinsumDense, a: Array) -> Array:
@@ -396,9 +413,9 @@ class MultiHeadAttention(Layer):
             return layer.forward(a, inner)
 
         q, k, v = (
-            project(self.query_dense, query),
-            project(self.key_dense, key),
-            project(self.value_dense, value),
+            axes.as_batches(project(self.query_dense, query)),
+            axes.as_batches(project(self.key_dense, key)),
+            axes.as_batches(project(self.value_dense, value)),
         )
         mask = self._mask(x, call)
         shape = (len(q), self.num_heads, q.shape[1], k.shape[1])
@@ -411,11 +428,12 @@ class MultiHeadAttention(Layer):
             k,
             v,
             1 / math.sqrt(self.key_dim),
-            None if mask is None else np.broadcast_to(mask, shape),
+            None if mask is None else axes.mask_of_batches(mask, query.shape, shape),
             drop,
             scores or self.dropout > 0,
             scores or call.save,
         )
+        context = axes.apart_again(context, query.shape)
         gate = None
         inner_context = context
         if self.use_gate:
@@ -423,15 +441,17 @@ class MultiHeadAttention(Layer):
             context = context * gate
         y = project(self.output_dense, context)
         if call.save:
-            call.saved = (calls, q, k, v, probabilities, drop, gate, inner_context, len(x) > 2)
+            shapes = [a.shape for a in x[:3]]
+            call.saved = (calls, q, k, v, probabilities, drop, gate, inner_context, axes, shapes)
         if not scores:
             return y
         query_mask = None if call.mask is None else call.mask[0]
         call.output_mask = None if query_mask is None else (query_mask, None)
-        return y, probabilities
+        assert probabilities is not None
+        return y, probabilities.reshape(axes.scores_shape(query.shape, value.shape, self.num_heads))
 
     def backward(self, dy: Any, call: Call) -> list[Any]:
-        calls, q, k, v, probabilities, drop, gate, context, _ = call.saved
+        calls, q, k, v, probabilities, drop, gate, context, axes, shapes = call.saved
         dprobabilities: Any = None
         if call.arguments.get("return_attention_scores"):
             dy, dprobabilities = dy
@@ -443,6 +463,7 @@ class MultiHeadAttention(Layer):
             if gate is not None:
                 dquery = self.gate_dense.backward(dcontext * context, calls["gate"])
                 dcontext = dcontext * gate
+            dcontext = axes.as_batches(dcontext)
         dq, dk, dv = _core.attention_backward(
             q,
             k,
@@ -451,14 +472,16 @@ class MultiHeadAttention(Layer):
             probabilities,
             drop,
             dcontext,
-            None if dprobabilities is None else np.ascontiguousarray(dprobabilities, np.float32),
+            None
+            if dprobabilities is None
+            else np.ascontiguousarray(dprobabilities, np.float32).reshape(probabilities.shape),
         )
-        dvalue: Any = self.value_dense.backward(dv, calls["value"])
-        dkey = self.key_dense.backward(dk, calls["key"])
-        dquery = self.query_dense.backward(dq, calls["query"]) + dquery
+        dvalue: Any = self.value_dense.backward(axes.apart_again(dv, shapes[1]), calls["value"])
+        dkey = self.key_dense.backward(axes.apart_again(dk, shapes[-1]), calls["key"])
+        dquery = self.query_dense.backward(axes.apart_again(dq, shapes[0]), calls["query"]) + dquery
         if call.arguments.get("attention_mask"):
             return [dquery, dvalue, dkey, None]
-        return [dquery, dvalue, dkey] if call.saved[-1] else [dquery, dvalue + dkey]
+        return [dquery, dvalue, dkey] if len(shapes) > 2 else [dquery, dvalue + dkey]
 
     # --- configuration
 

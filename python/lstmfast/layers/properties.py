@@ -30,6 +30,9 @@ class DTypePolicy:
         return f'<DTypePolicy "{self.name}">'
 
 
+_FLOAT32_POLICY = DTypePolicy()
+
+
 class LayerProperties:
     """The part of `Layer` that only answers questions."""
 
@@ -38,8 +41,6 @@ class LayerProperties:
     inbound_nodes: list[Node]
     _build_shape: Any
     _call_losses: list[Any]
-
-    dtype_policy = DTypePolicy()
 
     # --- graph
 
@@ -74,6 +75,10 @@ class LayerProperties:
             return KerasTensor(tuple(shape))
 
         return spec(self.compute_output_shape(*shapes, **named))
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """`compute_output_spec`, under Keras's other name."""
+        return self.compute_output_spec(*args, **kwargs)
 
     # --- penalties
 
@@ -117,6 +122,17 @@ class LayerProperties:
     # --- types, building, stored weights
 
     @property
+    def dtype_policy(self) -> DTypePolicy:
+        """The types that the layer computes with; only ``"float32"`` can be set."""
+        return _FLOAT32_POLICY
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        name = getattr(value, "name", value)
+        if name != "float32":
+            raise ValueError(f"dtype_policy={name!r} is not supported: lstmfast computes in float32")
+
+    @property
     def dtype(self) -> str:
         return "float32"
 
@@ -146,12 +162,15 @@ class LayerProperties:
         raise NotImplementedError
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """``{"input_shape": ...}`` once the layer is built."""
-        return None if self._build_shape is None else {"input_shape": self._build_shape}
+        """``{"input_shape": ...}`` once the layer is built, ``{"shapes_dict": {...}}`` where `build` takes several."""
+        shape = self._build_shape
+        several = isinstance(shape, dict) and "shapes_dict" in shape
+        return shape if shape is None or several else {"input_shape": shape}
 
     def build_from_config(self: Any, config: dict[str, Any] | None) -> None:
         """Build the layer for the shape that `get_build_config` of another gave."""
         if config and not self.built:
+            config = config.get("shapes_dict", config)
             if "input_shape" in config:
                 self.ensure_built(_shapes(config["input_shape"]))
             else:

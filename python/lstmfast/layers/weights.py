@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from .. import constraints, initializers, regularizers
 from ..variables import Variable, weight_supplier
+from .building import dtype_name, weight_arguments
+from .keras_call import current_call
 from .properties import LayerProperties, own_variables
 
 __all__ = ["LayerWeights"]
@@ -29,30 +31,51 @@ class LayerWeights(LayerProperties):
 
     def add_weight(
         self,
-        shape: Sequence[int] = (),
+        *args: Any,
+        shape: Sequence[int] | None = None,
         initializer: Any = None,
         name: str | None = None,
         trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
-        dtype: str = "float32",
+        dtype: Any = None,
+        autocast: bool = True,
+        aggregation: str | None = "none",
+        overwrite_with_gradient: bool = False,
     ) -> Variable:
         """Make a `Variable` that is a weight of this layer.
 
         Parameters
         ----------
-        shape : sequence of int
+        *args
+            `shape` and `initializer` may be given by position, then `name` or `dtype`.
+        shape : sequence of int, optional
+            One number by default.
         initializer : str, dict, callable or array, optional
             By default Glorot's uniform distribution, zeros for integers.
         name : str, optional
         trainable : bool
         regularizer, constraint : optional
             By name, config or instance.
-        dtype : str
+        dtype : str, optional
+            ``"float32"`` by default.
+        autocast, aggregation, overwrite_with_gradient : ignored
+            Accepted for Keras's sake.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If arguments are given twice or do not fit, or from a `call` that should only compute.
         """
-        if isinstance(shape, str):
-            raise ValueError(f"the name of a weight is a keyword argument, name={shape!r}, got it as `shape`")
-        shape = tuple(shape)
+        if args:
+            shape, initializer, name, dtype = weight_arguments(args, shape, initializer, name, dtype)
+        running = current_call.get()
+        if self.built and running is not None and running[0] is self:
+            raise ValueError(
+                "You cannot add new elements of state (variables or sub-layers) to a layer that is already built. All "
+                f"state must be created in the `__init__()` or `build()` method (layer {self.name!r})."
+            )
+        shape, dtype = tuple(shape or ()), dtype_name(dtype) or "float32"
         if any(not isinstance(n, (int, np.integer)) or n <= 0 for n in shape):
             raise ValueError(
                 f"layer {self.name!r} cannot make weight {name!r} of shape {shape}: every axis must be known "
@@ -64,7 +87,7 @@ class LayerWeights(LayerProperties):
         elif isinstance(initializer, np.ndarray):
             value = initializer
         else:
-            default = "glorot_uniform" if np.dtype(dtype or "float32").kind == "f" else "zeros"
+            default = "glorot_uniform" if np.dtype(dtype).kind == "f" else "zeros"
             make = initializers.get(default if initializer is None else initializer)
             assert make is not None
             value = make(shape, dtype=dtype)
@@ -156,6 +179,62 @@ class LayerWeights(LayerProperties):
                 "You can build it manually via: `layer.build(input_shape)`."
             )
         return sum(v.size for v in self.weights)
+
+    def stateless_call(
+        self: Any,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """A call with other values of the weights, which afterwards are what they were.
+
+        Parameters
+        ----------
+        trainable_variables, non_trainable_variables : sequence of array_like
+            Values in the order of the properties of these names.
+        *args, **kwargs
+            Those of the call.
+        return_losses : bool
+            Also return `losses`.
+
+        Returns
+        -------
+        tuple
+            The output, what the call made of the non-trainable weights, and the losses if asked for.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not built, or the values do not fit the weights.
+        """
+        name = type(self).__name__
+        if not self.built:
+            raise ValueError(
+                f"To call stateless_call, {name} must be built (i.e. its variables must have been already created). You "
+                "can build it by calling it on some data."
+            )
+        changed: list[tuple[Variable, Any]] = []
+        given = {"trainable_variables": trainable_variables, "non_trainable_variables": non_trainable_variables}
+        for argument, values in given.items():
+            own = getattr(self, argument)
+            if len(values) != len(own):
+                raise ValueError(
+                    f"Argument `{argument}` must be a list of tensors corresponding 1:1 to {name}().{argument}. "
+                    f"Received list with length {len(values)}, but expected {len(own)} variables."
+                )
+            changed += [(v, v.check(value)) for v, value in zip(own, values, strict=True)]
+        before = [(v, v.numpy()) for v, _ in changed]
+        try:
+            for variable, value in changed:
+                variable.assign(value)
+            outputs = self(*args, **kwargs)
+            left = [v.numpy() for v in self.non_trainable_variables]
+            return (outputs, left, self.losses) if return_losses else (outputs, left)
+        finally:
+            for variable, value in before:
+                variable.assign(value)
 
     def packed(self, variables: Sequence[Variable | None], pack: Callable[[], T]) -> T:
         """``pack()``, made anew only when one of `variables` has changed."""

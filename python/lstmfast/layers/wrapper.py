@@ -62,6 +62,9 @@ class Wrapper(Layer):
     def _convert(self, inputs: Any) -> Any:
         return self.layer._convert(inputs)
 
+    def output_lengths(self, lengths: Any) -> Any:
+        return self.layer.output_lengths(lengths)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)
 

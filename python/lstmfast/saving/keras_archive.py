@@ -302,7 +302,8 @@ def _optimizer_in_keras_order(model: Model, config: dict[str, Any]) -> list[Vari
     variables = optimizer_variables(model)
     ours = list(model.trainable_variables)
     trainable = {id(variable) for variable in ours}
-    theirs = [v for _, _, group in _layer_groups(model, config) for v in group if id(v) in trainable]
+    groups = _layer_groups(model, config)
+    theirs = list(dict.fromkeys(v for _, _, group in groups for v in group if id(v) in trainable))
     if not variables or [id(v) for v in ours] == [id(v) for v in theirs]:
         return variables
     # Paths are not unique where models stand in models: the k-th slot of a name is that of the k-th such variable.

@@ -28,6 +28,13 @@ _TAKE_MASK = (
 _END_MASK = (
     *("AveragePooling1D", "Conv1D", "Cropping1D", "Dot", "EinsumDense", "Flatten", "GlobalAveragePooling1D"),
     *("GlobalMaxPooling1D", "MaxPooling1D", "Permute", "RepeatVector", "Reshape", "RMSNormalization"),
+    *(
+        "AdaptiveAveragePooling1D",
+        "AdaptiveMaxPooling1D",
+        "Conv1DTranspose",
+        "DepthwiseConv1D",
+        "SeparableConv1D",
+    ),
     *("UpSampling1D", "ZeroPadding1D"),
 )
 _MERGE = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")

@@ -380,6 +380,7 @@ def _deserialize_instance(
     with CustomObjectScope(custom_objects):
         try:
             instance = cls.from_config(_without_keras_extras(inner))
+            _build_as_before(instance, config.get("build_config"))
         except (TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
             label = inner.get("name", class_name)
             raise ValueError(
@@ -388,6 +389,15 @@ def _deserialize_instance(
     if shared is not None and isinstance(shared_id, int):
         shared[shared_id] = instance
     return instance
+
+
+def _build_as_before(instance: Any, build_config: Any) -> None:
+    """Build a layer for the shape that the configuration notes; not while a file is read, whose model is built whole."""
+    from ..variables import weight_supplier
+
+    known = isinstance(build_config, dict) and bool(build_config) and weight_supplier.get() is None
+    if known and hasattr(instance, "build_from_config") and not hasattr(instance, "nested_forward"):
+        instance.build_from_config(build_config)
 
 
 def _dtype_name(config: Mapping[str, Any]) -> str:
