@@ -34,6 +34,7 @@ class Operation(NamedTuple):
     outputs: tuple[int, ...]
     arguments: dict[str, Any]
     stream_refusal: str | None  # why a stream cannot run it
+    ends_mask: bool = False
 
 
 class FrozenModel:
@@ -92,6 +93,8 @@ class FrozenModel:
         self._program = _core.Program(slots, list(inputs), list(outputs))
         for op in operations:
             getattr(self._program, op.kind)(op.layer, list(op.inputs), list(op.outputs), **op.arguments)
+            if op.ends_mask:
+                self._program.end_mask()
         self._run = self._program.run
         # Of the only input where that is one of floats: arrays ready for use need no look at their names then.
         self._rank = len(self._input_shapes[0]) if self._integer_inputs == [False] else -1
@@ -414,9 +417,7 @@ class _Builder:
                 inputs += tuple(values[s] for s in step.initial_state)
             outputs = tuple(self.new_slot() for _ in step.outputs)
             values.update(zip(step.outputs, outputs, strict=True))
-            self.operations.append(
-                Operation(frozen.kind, layer.name, inputs, outputs, frozen.arguments, frozen.stream_refusal)
-            )
+            self.operations.append(Operation(frozen.kind, layer.name, inputs, outputs, *frozen[1:]))
 
     def folded(self, results: list[int]) -> list[Operation]:
         """The operations, with activations joined to the Dense or Conv1D before them and Masking freed of its copy."""

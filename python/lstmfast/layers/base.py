@@ -102,6 +102,8 @@ class Layer(LayerProperties):
     integer_inputs = False
     #: `backward` takes None in place of the gradient of an output that nothing uses.
     accepts_missing_dy = False
+    #: Something that comes out depends on what goes in by more than steps: `backward` may give a gradient.
+    passes_gradients = True
     #: The input of `forward` is a list of arrays.
     takes_list = False
     #: `Call.resets` means something to it.

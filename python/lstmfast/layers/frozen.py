@@ -9,9 +9,10 @@ __all__ = ["FrozenLayer"]
 
 
 class FrozenLayer(NamedTuple):
-    """An operation of the native program: the method of `_core.Program`, its arguments beside slots and name, and
-    why a stream cannot run it (None where it can)."""
+    """An operation of the native program: the method of `_core.Program`, its arguments beside slots and name,
+    why a stream cannot run it (None where it can), and whether masks end here."""
 
     kind: str
     arguments: dict[str, Any]
     stream_refusal: str | None = None
+    ends_mask: bool = False
