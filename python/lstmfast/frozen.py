@@ -420,7 +420,8 @@ class _Builder:
             self.operations.append(Operation(frozen.kind, layer.name, inputs, outputs, *frozen[1:]))
 
     def folded(self, results: list[int]) -> list[Operation]:
-        """The operations, with activations joined to the Dense or Conv1D before them and Masking freed of its copy."""
+        """The operations, with activations joined to the Dense or Conv1D before them, ``x[:, -1]`` to the recurrent layer
+        before it, and Masking freed of its copy."""
         uses: dict[int, list[Operation]] = {}
         for op in self.operations:
             for slot in op.inputs:
@@ -434,6 +435,13 @@ class _Builder:
                     arguments = {**dense.arguments, "activation": op.arguments["activation"]}
                     kept[-1] = dense._replace(outputs=op.outputs, arguments=arguments)
                     continue
+            if op.kind == "pick" and kept and op.inputs == kept[-1].outputs:
+                sequence = kept[-1]
+                alone = len(uses[op.inputs[0]]) == 1 and op.inputs[0] not in results
+                if _ends_sequence(sequence, op) and alone:
+                    arguments = {**sequence.arguments, "return_sequences": False}
+                    kept[-1] = sequence._replace(outputs=op.outputs, arguments=arguments)
+                    continue
             if op.kind == "masking":
                 readers = uses.get(op.outputs[0], [])
                 never_read = all(r.kind in ("recurrent", "bidirectional") for r in readers)
@@ -441,3 +449,15 @@ class _Builder:
                 op = op._replace(arguments={**op.arguments, "clears": clears})
             kept.append(op)
         return kept
+
+
+def _ends_sequence(sequence: Operation, pick: Operation) -> bool:
+    """Whether what is picked of a recurrent layer's outputs is what it gives without `return_sequences`."""
+    made = sequence.arguments
+    return (
+        sequence.kind == "recurrent"
+        and len(sequence.outputs) == 1
+        and made["return_sequences"]
+        and not made["zero_output_for_mask"]
+        and pick.arguments["step"] == -1
+    )

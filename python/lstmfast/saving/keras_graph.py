@@ -272,11 +272,11 @@ def _checked_calls(layer: dict[str, Any]) -> list[tuple[list[Any], dict[str, Any
     found = []
     for call in layer.get("inbound_nodes") or []:
         args, kwargs = call.get("args"), call.get("kwargs")
-        if not isinstance(args, list) or not isinstance(kwargs, dict):
+        if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
             raise ValueError(f"invalid inbound_nodes of layer {layer.get('name')!r}")
         if next(_references([args, kwargs] if is_operation(layer) else args), None) is None:
             raise ValueError(f"layer {layer.get('name')!r} is called with nothing of the model's graph")
-        found.append((args, kwargs))
+        found.append((list(args), kwargs))
     return found
 
 
