@@ -23,7 +23,7 @@ def _native(function: Callable[[Any], Array], plain: Callable[[Array], Array], x
     return function(x) if x.dtype == np.float32 else plain(x)
 
 
-def _no_slope(dy: Array, y: Array, *_: Any) -> Array:
+def _no_slope(dy: Array, y: Array, *_: Any, **__: Any) -> Array:
     return np.zeros_like(dy)
 
 

@@ -53,7 +53,9 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any
     return array if dtype is None else array.astype(np.dtype(dtype))
 
 
-array = convert_to_tensor
+def array(x: Any, dtype: Any = None) -> Any:
+    """As `convert_to_tensor`."""
+    return convert_to_tensor(x, dtype)
 
 
 def zeros(shape: Any, dtype: Any = None) -> Array:

@@ -218,7 +218,7 @@ def _hot_shape(x: Any, num_classes: int, axis: int, dtype: Any, sparse: bool) ->
     dtype=lambda x, num_classes, axis, dtype, sparse: np.dtype(dtype or "float32").name,
     exact=True,
 )
-def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
+def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = "float32", sparse: bool = False) -> Any:
     """1 at the place that an integer names, 0 at the others; only 0 for integers out of range."""
     if sparse:
         raise ValueError("sparse=True is not supported")
