@@ -459,5 +459,6 @@ def _ends_sequence(sequence: Operation, pick: Operation) -> bool:
         and len(sequence.outputs) == 1
         and made["return_sequences"]
         and not made["zero_output_for_mask"]
+        and not made["go_backwards"]  # with lengths its last output is not that of each row
         and pick.arguments["step"] == -1
     )

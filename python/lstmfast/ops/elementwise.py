@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import activations
 from .native import arithmetic, by_activation, by_slope, squared
 from .operation import operation
-from .rules import as_floats, promoted
+from .rules import as_floats, dtype_name, promoted
 
 Array = npt.NDArray[Any]
 
@@ -395,14 +395,14 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
     return np.clip(x, x_min, x_max)
 
 
-def _checked_dtype(x: Any, dtype: Any) -> str:
-    name = str(np.dtype(dtype).name)
-    if name in ("float64", "float16"):
-        raise ValueError(f"dtype={name!r} is not supported in a graph: lstmfast computes in float32")
-    return name
-
-
-@operation("Cast", lambda dy, y, x, dtype: dy, home="core", config="dtype", dtype=_checked_dtype, exact=True)
+@operation(
+    "Cast",
+    lambda dy, y, x, dtype: dy,
+    home="core",
+    config="dtype",
+    dtype=lambda x, dtype: dtype_name(dtype),
+    exact=True,
+)
 def cast(x: Any, dtype: Any) -> Any:
     """`x` as numbers of another type."""
     return np.asarray(x).astype(np.dtype(dtype))

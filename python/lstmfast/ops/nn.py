@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import _core, activations
 from .native import by_activation
 from .operation import operation
-from .rules import as_floats, same_shape
+from .rules import as_floats, dtype_name, positive_axis, shape_of
 
 Array = npt.NDArray[Any]
 
@@ -36,6 +36,11 @@ def _along(gradient: Callable[[Array, Array, Array], Array]) -> Callable[..., Ar
         return np.moveaxis(found, -1, axis)
 
     return moved
+
+
+def _shape_along(x: Any, axis: Any) -> Any:
+    positive_axis(axis, len(shape_of(x)))
+    return shape_of(x)
 
 
 @operation("Sigmoid", _slope("sigmoid"), home="nn", dtype="float32", frozen=by_activation("sigmoid"))
@@ -178,7 +183,7 @@ def squareplus(x: Any, b: float = 4) -> Any:
     _along(lambda dy, y, x: y * (dy - (dy * y).sum(axis=-1, keepdims=True))),
     home="nn",
     config="axis",
-    shape=same_shape,
+    shape=_shape_along,
     dtype="float32",
     frozen=by_activation("softmax", axis=-1),
 )
@@ -194,7 +199,7 @@ def softmax(x: Any, axis: Any = -1) -> Any:
     _along(lambda dy, y, x: dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)),
     home="nn",
     config="axis",
-    shape=same_shape,
+    shape=_shape_along,
     dtype="float32",
 )
 def log_softmax(x: Any, axis: Any = -1) -> Any:
@@ -205,7 +210,9 @@ def log_softmax(x: Any, axis: Any = -1) -> Any:
 
 
 def _hot_shape(x: Any, num_classes: int, axis: int, dtype: Any, sparse: bool) -> Any:
-    shape = list(same_shape(x))
+    if sparse:
+        raise ValueError("sparse=True is not supported")
+    shape = list(shape_of(x))
     shape.insert(axis if axis >= 0 else len(shape) + 1 + axis, num_classes)
     return tuple(shape)
 
@@ -215,12 +222,11 @@ def _hot_shape(x: Any, num_classes: int, axis: int, dtype: Any, sparse: bool) ->
     home="nn",
     config="num_classes axis dtype sparse",
     shape=_hot_shape,
-    dtype=lambda x, num_classes, axis, dtype, sparse: np.dtype(dtype or "float32").name,
+    dtype=lambda x, num_classes, axis, dtype, sparse: dtype_name(dtype),
     exact=True,
 )
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = "float32", sparse: bool = False) -> Any:
     """1 at the place that an integer names, 0 at the others; only 0 for integers out of range."""
-    if sparse:
-        raise ValueError("sparse=True is not supported")
+    _hot_shape(x, num_classes, axis, dtype, sparse)
     made = np.asarray(x)[..., None] == np.arange(num_classes)
     return np.ascontiguousarray(np.moveaxis(made.astype(np.dtype(dtype or "float32")), -1, axis))

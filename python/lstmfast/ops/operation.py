@@ -120,11 +120,9 @@ class Operation(Layer):
         return {key: _as_key(values[key]) if key in self.plain_names else values[key] for key in names}
 
     def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
-        spec = self._filled(kwargs["template"], inputs)
-        shapes = self._output_shapes(spec)
+        values = self._filled(kwargs["template"], inputs)
+        shapes, dtype = self._output_spec(values)
         several = isinstance(shapes, list)
-        dtype = promoted(spec.values()) if self.dtype_rule is None else self.dtype_rule
-        dtype = dtype(*spec.values(), **self.config) if callable(dtype) else dtype
         outputs = [
             KerasTensor(tuple(shape), dtype, unique_name("keras_tensor"))
             for shape in (shapes if several else [shapes])
@@ -137,18 +135,22 @@ class Operation(Layer):
         """A recorded call's arguments with these values at the places of tensors."""
         return map_leaves(lambda leaf: values[leaf.number] if isinstance(leaf, _Place) else leaf, template)
 
-    def _output_shapes(self, values: dict[str, Any]) -> Any:
+    def _output_spec(self, values: dict[str, Any]) -> tuple[Any, str]:
+        """The shape, or a list of them, and the dtype of what a call gives; nothing is computed."""
         try:
-            return type(self).shape_rule(*values.values(), **self.config)
-        except (IndexError, TypeError, np.exceptions.AxisError) as error:
+            dtype: Any = self.dtype_rule
+            if dtype is None:
+                dtype = promoted(value for key, value in values.items() if key not in self.plain_names)
+            elif callable(dtype):
+                dtype = dtype(*values.values(), **self.config)
+            return type(self).shape_rule(*values.values(), **self.config), dtype
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"operation {self.name!r}: {error}") from error
 
     def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
         tensors = [KerasTensor(tuple(shape)) for shape in shapes]
-        made = self._output_shapes(self._filled(arguments["template"], tensors))
-        return (
-            made if isinstance(made, list) and len(made) > 1 else made[0] if isinstance(made, list) else made
-        )
+        made, _ = self._output_spec(self._filled(arguments["template"], tensors))
+        return made[0] if isinstance(made, list) and len(made) == 1 else made
 
     def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         values = self._filled(kwargs["template"], inputs)
@@ -173,31 +175,29 @@ class Operation(Layer):
     def forward(self, x: list[Array], call: Call) -> Any:
         values = self._filled(call.arguments["template"], x)
         rule = None
-        if call.lengths is not None and not self._keeps_steps(x):
-            if self.ragged is None:
-                raise ValueError(
-                    f"operation {self.name!r} cannot be used with lengths: it mixes the time steps of a row"
-                )
-            arrays = values
-            ragged: Any = type(self).ragged
-            y, call.output_lengths, rule = ragged(call.lengths, **values, **self.config)
+        if call.lengths is not None and self.ragged is not None:
+            arrays, ragged = values, type(self).ragged
+            y, call.output_lengths, rule = ragged(call.lengths, **values, **self.config)  # type: ignore[misc]
         else:
             y, arrays = self._compute(values)
-            first = y[0] if isinstance(y, list) else y
-            if call.lengths is not None and any(a.shape[:2] == first.shape[:2] for a in x):
-                call.output_lengths = call.lengths
+            if call.lengths is not None:
+                self._pass_lengths(x, y, call)
         if call.save:
             call.saved = (arrays, y, rule)
         return y[0] if isinstance(y, list) and len(y) == 1 else y
 
-    def _keeps_steps(self, x: list[Array]) -> bool:
-        """Whether no time step has a part in what becomes of another."""
-        axis = self.config.get("axis")
-        if self.elementwise or axis is None:
-            return self.elementwise
-        first = x[0]
-        axes = [a + first.ndim if a < 0 else a for a in (axis if isinstance(axis, tuple) else (axis,))]
-        return all(a >= 2 for a in axes)
+    def _pass_lengths(self, x: list[Array], y: Any, call: Call) -> None:
+        """Lengths go on, if no time step has a part in what becomes of another."""
+        parts = y if isinstance(y, list) else [y]
+        axis, rank = self.config.get("axis"), max(x[0].ndim, parts[0].ndim)
+        axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        apart = self.elementwise or (axis is not None and all(a % rank >= 2 for a in axes))
+        if not apart:
+            raise ValueError(
+                f"operation {self.name!r} cannot be used with lengths: it mixes the time steps of a row"
+            )
+        if any(a.shape[:2] == parts[0].shape[:2] for a in x):
+            call.output_lengths = call.lengths if len(parts) == 1 else (call.lengths,) * len(parts)  # type: ignore[assignment]
 
     def backward(self, dy: Any, call: Call) -> list[Array | None]:
         arrays, y, rule = call.saved

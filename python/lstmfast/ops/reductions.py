@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .operation import operation
-from .rules import as_floats, axes_of, positive_axis, reduced, shape_of
+from .rules import as_floats, axes_of, dtype_name, positive_axis, reduced, shape_of
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +66,12 @@ def _log_sum_gradient(dy: Array, y: Array, x: Array, axis: Any, keepdims: bool) 
     return np.asarray(_spread(dy, x, axis, keepdims) * np.exp(x - _spread(y, x, axis, keepdims)))
 
 
-@operation("Sum", _sum_gradient, config="axis keepdims", shape=reduced)
+def _summed(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> str:
+    """The dtype of sums: flags are counted."""
+    return dtype_name(dtype, "int32" if x.dtype == "bool" else x.dtype)
+
+
+@operation("Sum", _sum_gradient, config="axis keepdims", shape=reduced, dtype=_summed)
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Sum along axes, all by default."""
     return np.sum(x, axis=axis, keepdims=keepdims)
@@ -101,7 +106,7 @@ def min(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -
     return _extreme(np.min, x, axis, keepdims, initial)
 
 
-@operation("Prod", _product_gradient, config="axis keepdims dtype", shape=reduced)
+@operation("Prod", _product_gradient, config="axis keepdims dtype", shape=reduced, dtype=_summed)
 def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """Product along axes, all by default."""
     return np.prod(x, axis=axis, keepdims=keepdims, dtype=dtype)
@@ -168,7 +173,7 @@ def _running_gradient(dy: Array, y: Array, x: Array, axis: Any, dtype: Any) -> A
     return found.reshape(x.shape)
 
 
-@operation("Cumsum", _running_gradient, config="axis dtype", shape=_running_shape)
+@operation("Cumsum", _running_gradient, config="axis dtype", shape=_running_shape, dtype=_summed)
 def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """Sums of all elements up to each along an axis, by default of the flattened array."""
     return np.cumsum(x, axis=axis, dtype=dtype)

@@ -17,6 +17,7 @@ __all__ = [
     "axes_of",
     "broadcast",
     "broadcast_shapes",
+    "dtype_name",
     "positive_axis",
     "promoted",
     "reduced",
@@ -64,6 +65,16 @@ def settled(y: Any, given: Iterable[Any]) -> Any:
     if narrow is None or any(dtype == array.dtype for dtype in _dtypes(given)):
         return array
     return array.astype(narrow)
+
+
+def dtype_name(dtype: Any, default: str = "float32") -> str:
+    """The name of a dtype that arrays of a graph may have."""
+    name = str(np.dtype(default if dtype is None else dtype).name)
+    if name in ("float64", "float16"):
+        raise ValueError(f"dtype={name!r} is not supported in a graph: lstmfast computes in float32")
+    if np.dtype(name).kind not in "fiub":
+        raise ValueError(f"dtype={name!r} is not one of numbers")
+    return name
 
 
 def _dtypes(given: Iterable[Any]) -> Iterable[Any]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .native import joined
 from .operation import operation
-from .rules import axes_of, broadcast_shapes, positive_axis, same_shape, shape_of
+from .rules import axes_of, broadcast_shapes, dtype_name, positive_axis, same_shape, shape_of
 
 Array = npt.NDArray[Any]
 
@@ -236,6 +236,10 @@ def stack(x: Any, axis: int = 0) -> Any:
     return np.stack(_checked_list(x, "stack"), axis)
 
 
+#: Parts that an axis of open size may be cut into: a file could ask for a list that fills the memory.
+_MOST_PARTS = 10_000
+
+
 def _parts(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     shape = shape_of(x)
     at = positive_axis(axis, len(shape))
@@ -243,7 +247,7 @@ def _parts(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     if n is None and not isinstance(indices_or_sections, int):
         raise ValueError(f"axis {axis} of shape {shape} must be known to be cut at indices")
     if isinstance(indices_or_sections, int):
-        if indices_or_sections < 1 or (n is not None and n % indices_or_sections):
+        if not 1 <= indices_or_sections <= _MOST_PARTS or (n is not None and n % indices_or_sections):
             raise ValueError(f"{n} elements cannot be cut into {indices_or_sections} equal parts")
         sizes: list[int | None] = [None if n is None else n // indices_or_sections] * indices_or_sections
     else:
@@ -269,7 +273,7 @@ def _slices(x: Any, num: int | None = None, axis: int = 0) -> Any:
     shape = shape_of(x)
     at = positive_axis(axis, len(shape))
     n = shape[at] if num is None else num
-    if n is None or shape[at] not in (None, n):
+    if n is None or not 0 < n <= _MOST_PARTS or shape[at] not in (None, n):
         raise ValueError(f"axis {axis} of shape {shape} cannot be unstacked with num={num}")
     return [shape[:at] + shape[at + 1 :]] * n
 
@@ -301,11 +305,13 @@ def _widths(pad_width: Any, rank: int) -> list[tuple[int, int]]:
 
 
 def _padded(x: Any, constant_values: Any = None, *, pad_width: Any, mode: str = "constant") -> Any:
+    if mode not in ("constant", "reflect", "symmetric", "edge", "wrap"):
+        raise ValueError(f"mode must be constant, reflect, symmetric, edge or wrap, got {mode!r}")
+    if constant_values is not None and mode != "constant":
+        raise ValueError(f"constant_values belongs to mode='constant', got mode={mode!r}")
     shape = shape_of(x)
-    return tuple(
-        None if n is None else n + a + b
-        for n, (a, b) in zip(shape, _widths(pad_width, len(shape)), strict=True)
-    )
+    widths = _widths(pad_width, len(shape))
+    return tuple(None if n is None else n + a + b for n, (a, b) in zip(shape, widths, strict=True))
 
 
 def _unpadded(dy: Array, y: Array, x: Array, constant_values: Any, pad_width: Any, mode: str) -> Array:
@@ -329,10 +335,7 @@ def _gathered(dy: Array, places: Array, n: int, axis: int) -> Array:
 @operation("Pad", _unpadded, config="pad_width mode", shape=_padded)
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
     """More elements before and behind each axis, by NumPy's modes constant, reflect, symmetric, edge and wrap."""
-    if mode not in ("constant", "reflect", "symmetric", "edge", "wrap"):
-        raise ValueError(f"mode must be constant, reflect, symmetric, edge or wrap, got {mode!r}")
-    if constant_values is not None and mode != "constant":
-        raise ValueError(f"constant_values belongs to mode='constant', got mode={mode!r}")
+    _padded(x, constant_values, pad_width=pad_width, mode=mode)
     more = (
         {"constant_values": 0 if constant_values is None else constant_values} if mode == "constant" else {}
     )
@@ -396,17 +399,13 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     return np.array(np.broadcast_to(x, shape))
 
 
-@operation(
-    "ZerosLike", config="dtype", shape=same_shape, dtype=lambda x, dtype: np.dtype(dtype or x.dtype).name
-)
+@operation("ZerosLike", config="dtype", shape=same_shape, dtype=lambda x, dtype: dtype_name(dtype, x.dtype))
 def zeros_like(x: Any, dtype: Any = None) -> Any:
     """0 in the shape of an array."""
     return np.zeros_like(x, dtype=dtype)
 
 
-@operation(
-    "OnesLike", config="dtype", shape=same_shape, dtype=lambda x, dtype: np.dtype(dtype or x.dtype).name
-)
+@operation("OnesLike", config="dtype", shape=same_shape, dtype=lambda x, dtype: dtype_name(dtype, x.dtype))
 def ones_like(x: Any, dtype: Any = None) -> Any:
     """1 in the shape of an array."""
     return np.ones_like(x, dtype=dtype)
