@@ -13,7 +13,6 @@ from . import (
     losses,
     metrics,
     models,
-    ops,
     optimizers,
     plotting,
     preprocessing,
@@ -31,7 +30,7 @@ from .symbolic import KerasTensor
 from .variables import Variable
 
 if TYPE_CHECKING:
-    from . import testing
+    from . import ops, testing
 
 __all__ = [
     "GRU",
@@ -78,8 +77,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "testing":  # for developers of layers: not part of every import
+    if name in (
+        "ops",
+        "testing",
+    ):  # for models with operations, for developers of layers: not part of every import
         from importlib import import_module
 
-        return import_module(f"{__name__}.testing")
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

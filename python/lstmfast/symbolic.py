@@ -14,9 +14,9 @@ Shape = tuple[int | None, ...]
 
 def _operate(name: str, *arguments: Any, **config: Any) -> Any:
     """A call of an operation by the name of its class."""
-    from .ops.operation import CLASSES  # operations are layers, and layers are made of what is here
+    from . import ops  # operations are layers, and layers are made of what is here
 
-    return CLASSES[name](**config)(*arguments)
+    return getattr(ops.classes, name)(**config)(*arguments)
 
 
 def _binary(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:

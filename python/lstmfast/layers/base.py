@@ -102,8 +102,10 @@ class Layer(LayerProperties):
     integer_inputs = False
     #: `backward` takes None in place of the gradient of an output that nothing uses.
     accepts_missing_dy = False
-    #: Something that comes out depends on what goes in by more than steps: `backward` may give a gradient.
+    #: `backward` may give a gradient: something that comes out depends continuously on what goes in.
     passes_gradients = True
+    #: One of `lstmfast.ops`, which no model counts among its layers.
+    is_operation = False
     #: The input of `forward` is a list of arrays.
     takes_list = False
     #: `Call.resets` means something to it.

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from ..layers.base import Layer
 from ..layers.call import Call
 from ..layers.input import InputLayer
-from ..ops.operation import Operation
 from ..symbolic import KerasTensor, flatten
 from ..variables import Variable
 from .graph import Graph
@@ -99,7 +98,7 @@ class Executor:
             state = node.kwargs.get("initial_state")
             if state is not None:
                 state = tuple(numbers[id(s)] if isinstance(s, KerasTensor) else s for s in flatten(state))
-            takes_any = isinstance(layer, Operation)  # integers stay integers
+            takes_any = layer.is_operation  # integers stay integers
             for slot, tensor in zip(inputs, tensors, strict=True):
                 if slot in by_slot and (
                     layer.integer_inputs or (takes_any and np.dtype(tensor.dtype).kind != "f")

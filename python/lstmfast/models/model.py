@@ -11,7 +11,6 @@ import numpy.typing as npt
 from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
 from ..layers.eager import attach_masks, carried_mask, is_training
-from ..ops.operation import Operation
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
 from ..training.tape import Tape, checked_states
 from ..training.trainer import Trainer
@@ -104,7 +103,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
     @property
     def layers(self) -> list[Layer]:
         """All layers, in Keras's order; operations of `lstmfast.ops` are not among them."""
-        return [layer for layer in self.executor.graph.layers if not isinstance(layer, Operation)]
+        return [layer for layer in self.executor.graph.layers if not layer.is_operation]
 
     @layers.setter
     def layers(self, _: Any) -> None:

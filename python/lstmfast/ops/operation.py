@@ -47,6 +47,7 @@ class Operation(Layer):
     No mask goes through an operation, as in Keras. Valid lengths of rows go on where steps stay apart.
     """
 
+    is_operation = True
     #: The function; names of its arguments that a call gives, and of those that belong to the configuration.
     function: ClassVar[Callable[..., Any]]
     call_names: ClassVar[tuple[str, ...]] = ()

@@ -92,9 +92,9 @@ def object_sharing_scope() -> Iterator[None]:
 @functools.cache
 def _table(kind: str) -> dict[str, Any]:
     """Name -> class or function, of what one of our modules exports."""
-    module = importlib.import_module(f"lstmfast.{kind}")
+    module: Any = importlib.import_module(f"lstmfast.{kind}")
     if kind == "ops":  # the functions are public there, a file names their classes
-        return dict(importlib.import_module("lstmfast.ops.operation").CLASSES)
+        return dict(module.operation.CLASSES)
     table: dict[str, Any] = {}
     for name in getattr(module, "__all__", dir(module)):
         obj = getattr(module, name, None)
