@@ -24,7 +24,7 @@ PAGE = HERE.parent / "docs" / "keras-surface.md"
 
 SECTIONS = [
     *("layers", "activations", "losses", "metrics", "optimizers", "optimizers.schedules", "callbacks"),
-    *("initializers", "regularizers", "constraints", "utils", "saving", "models"),
+    *("initializers", "regularizers", "constraints", "utils", "saving", "models", "ops"),
 ]
 MODEL = "Model"  # the section of its methods and properties
 
@@ -53,6 +53,10 @@ NOTES = {
     "models.load_model": "never runs code from a file: `safe_mode=False` is refused",
     "saving.load_model": "never runs code from a file: `safe_mode=False` is refused",
     "losses.Loss": "`call_and_grad` in place of `call`",
+    "ops.einsum": "in graphs labels without `...`",
+    "ops.get_item": "in graphs integers, slices, None and one ellipsis",
+    "ops.pad": "modes constant, reflect, symmetric, edge and wrap",
+    "ops.ctc_decode": "`utils.ctc_decode`",
     "optimizers.LossScaleOptimizer": "there is nothing to scale in float32",
     "utils.timeseries_dataset_from_array": "gives batches of NumPy arrays",
     "Model.add_loss": "see activity regularizers, and losses of your own in `compile`",
@@ -200,8 +204,7 @@ def page(listed: dict[str, Any]) -> str:
         f"What lstmfast has of Keras {listed['keras']}'s public names. **yes**: the name exists and takes all of Keras's "
         "arguments by the same names. **partly**: the name exists, the note says which arguments it does not take. "
         "**no**: it does not exist. Layers for images and volumes are not listed (names with 2D or 3D, image "
-        "preprocessing): lstmfast is for sequences. `keras.ops` and other parts that are not in the "
-        "table have no counterpart.",
+        "preprocessing): lstmfast is for sequences. Parts that are not in the table have no counterpart.",
         "",
         "All computation is in float32: `dtype` accepts nothing else. An argument that asks for what does not exist here "
         "(LoRA, say) takes Keras's default and raises a ValueError for anything else; the notes name the larger ones.",

@@ -12,6 +12,7 @@
 #include "bindings/tensor_args.h"
 #include "bindings/zoneout_args.h"
 #include "dispatch/select.h"
+#include "engine/arithmetic_operation.h"
 #include "engine/convolution_operation.h"
 #include "engine/merging_operation.h"
 #include "engine/normalization_operation.h"
@@ -71,6 +72,13 @@ Join join_named(const std::string& name) {
   for (int i = 0; i < static_cast<int>(std::size(kNames)); ++i)
     if (name == kNames[i]) return static_cast<Join>(i);
   throw py::value_error("join: expected 'add', 'subtract', 'multiply', 'average', 'maximum' or 'minimum', got '" + name + "'");
+}
+
+Arithmetic arithmetic_named(const std::string& name) {
+  constexpr const char* kNames[] = {"add", "subtract", "multiply", "divide", "maximum", "minimum"};
+  for (int i = 0; i < static_cast<int>(std::size(kNames)); ++i)
+    if (name == kNames[i]) return static_cast<Arithmetic>(i);
+  throw py::value_error("kind: expected 'add', 'subtract', 'multiply', 'divide', 'maximum' or 'minimum', got '" + name + "'");
 }
 
 Padding padding_named(const std::string& name) {
@@ -227,6 +235,22 @@ void register_engine(py::module_& m) {
             p.add(std::make_unique<MergingOperation>(std::move(in), std::move(out), name, join_named(join)));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("join"))
+      .def(
+          "arithmetic",
+          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& kind, const FloatArray& constants, bool reverse) {
+            check_shape(constants, "constants", {-1});
+            p.add(std::make_unique<ArithmeticOperation>(std::move(in), std::move(out), name, arithmetic_named(kind),
+                                                        std::vector<float>(constants.data(), constants.data() + constants.size()),
+                                                        reverse));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("kind"), py::arg("constants").noconvert(), py::arg("reverse"))
+      .def(
+          "pick",
+          [](Program& p, const std::string& name, Slots in, Slots out, int step) {
+            p.add(std::make_unique<PickOperation>(std::move(in), std::move(out), name, step));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("step"))
+      .def("end_mask", &Program::end_mask, "Let no mask go through the operation added last.")
       .def(
           "rectifier",
           [](Program& p, const std::string& name, Slots in, Slots out, std::optional<float> max_value, float negative_slope,

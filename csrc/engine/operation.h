@@ -47,6 +47,7 @@ class Operation {
   const std::vector<int> inputs, outputs;
   const std::string name;  // of the layer, for errors
   int state_index = 0;     // first of its pointers in Run::states; set by the program
+  bool ends_mask = false;  // what comes out has no mask
 
  protected:
   const Tensor& input(const Run& run, std::size_t i = 0) const { return run.slots[inputs[i]]; }

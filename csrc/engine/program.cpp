@@ -17,6 +17,8 @@ void Program::add(std::unique_ptr<Operation> operation) {
   operations_.push_back(std::move(operation));
 }
 
+void Program::end_mask() { operations_.back()->ends_mask = true; }
+
 std::size_t Program::bytes() const {
   std::size_t n = 0;
   for (const auto& op : operations_) n += op->bytes();
@@ -49,7 +51,10 @@ void Program::execute(Run& run, float* const* results) const {
     return at == outputs_.end() ? nullptr : results[at - outputs_.begin()];
   };
   const auto place = [&](Carver& memory) {
-    for (const auto& op : operations_) op->place_outputs(run, memory, result_of(op->outputs[0]));
+    for (const auto& op : operations_) {
+      op->place_outputs(run, memory, result_of(op->outputs[0]));
+      if (op->ends_mask) run.slots[op->outputs[0]].mask = nullptr;
+    }
   };
   Carver measure;
   place(measure);

@@ -13,6 +13,7 @@ class Program {
  public:
   Program(int slots, std::vector<int> inputs, std::vector<int> outputs);
   void add(std::unique_ptr<Operation> operation);
+  void end_mask();  // no mask goes through the operation added last
 
   const std::vector<int>& inputs() const { return inputs_; }
   const std::vector<int>& outputs() const { return outputs_; }

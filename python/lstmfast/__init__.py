@@ -30,7 +30,7 @@ from .symbolic import KerasTensor
 from .variables import Variable
 
 if TYPE_CHECKING:
-    from . import testing
+    from . import ops, testing
 
 __all__ = [
     "GRU",
@@ -61,6 +61,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "plotting",
     "preprocessing",
@@ -76,8 +77,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "testing":  # for developers of layers: not part of every import
+    if name in (
+        "ops",
+        "testing",
+    ):  # for models with operations, for developers of layers: not part of every import
         from importlib import import_module
 
-        return import_module(f"{__name__}.testing")
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

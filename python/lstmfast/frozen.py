@@ -34,6 +34,7 @@ class Operation(NamedTuple):
     outputs: tuple[int, ...]
     arguments: dict[str, Any]
     stream_refusal: str | None  # why a stream cannot run it
+    ends_mask: bool = False
 
 
 class FrozenModel:
@@ -92,6 +93,8 @@ class FrozenModel:
         self._program = _core.Program(slots, list(inputs), list(outputs))
         for op in operations:
             getattr(self._program, op.kind)(op.layer, list(op.inputs), list(op.outputs), **op.arguments)
+            if op.ends_mask:
+                self._program.end_mask()
         self._run = self._program.run
         # Of the only input where that is one of floats: arrays ready for use need no look at their names then.
         self._rank = len(self._input_shapes[0]) if self._integer_inputs == [False] else -1
@@ -424,11 +427,14 @@ class _Builder:
         self, frozen: FrozenLayer, layer: Layer, inputs: tuple[int, ...], outputs: tuple[int, ...]
     ) -> None:
         self.operations.append(
-            Operation(frozen.kind, layer.name, inputs, outputs, frozen.arguments, frozen.stream_refusal)
+            Operation(
+                frozen.kind, layer.name, inputs, outputs, frozen.arguments, frozen.stream_refusal, frozen.ends_mask
+            )
         )
 
     def folded(self, results: list[int]) -> list[Operation]:
-        """The operations, with activations joined to the Dense or Conv1D before them and Masking freed of its copy."""
+        """The operations, with activations joined to the Dense or Conv1D before them, ``x[:, -1]`` to the recurrent layer
+        before it, and Masking freed of its copy."""
         uses: dict[int, list[Operation]] = {}
         for op in self.operations:
             for slot in op.inputs:
@@ -442,6 +448,13 @@ class _Builder:
                     arguments = {**dense.arguments, "activation": op.arguments["activation"]}
                     kept[-1] = dense._replace(outputs=op.outputs, arguments=arguments)
                     continue
+            if op.kind == "pick" and kept and op.inputs == kept[-1].outputs:
+                sequence = kept[-1]
+                alone = len(uses[op.inputs[0]]) == 1 and op.inputs[0] not in results
+                if _ends_sequence(sequence, op) and alone:
+                    arguments = {**sequence.arguments, "return_sequences": False}
+                    kept[-1] = sequence._replace(outputs=op.outputs, arguments=arguments)
+                    continue
             if op.kind == "masking":
                 readers = uses.get(op.outputs[0], [])
                 never_read = all(r.kind in ("recurrent", "bidirectional") for r in readers)
@@ -449,3 +462,16 @@ class _Builder:
                 op = op._replace(arguments={**op.arguments, "clears": clears})
             kept.append(op)
         return kept
+
+
+def _ends_sequence(sequence: Operation, pick: Operation) -> bool:
+    """Whether what is picked of a recurrent layer's outputs is what it gives without `return_sequences`."""
+    made = sequence.arguments
+    return (
+        sequence.kind == "recurrent"
+        and len(sequence.outputs) == 1
+        and made["return_sequences"]
+        and not made["zero_output_for_mask"]
+        and not made["go_backwards"]  # with lengths its last output is not that of each row
+        and pick.arguments["step"] == -1
+    )

@@ -12,11 +12,26 @@ if TYPE_CHECKING:
 Shape = tuple[int | None, ...]
 
 
+def _operate(name: str, *arguments: Any, **config: Any) -> Any:
+    """A call of an operation by the name of its class."""
+    from . import ops  # operations are layers, and layers are made of what is here
+
+    return getattr(ops.classes, name)(**config)(*arguments)
+
+
+def _binary(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """An operator's method and that of its right side."""
+    return (
+        lambda self, other: _operate(name, self, other),
+        lambda self, other: _operate(name, other, self),
+    )
+
+
 class KerasTensor:
     """Stands for an array that does not exist yet: its shape (None where it may vary), dtype and origin.
 
-    ``x + y``, ``x - y`` and ``x * y`` of two symbolic tensors are calls in the graph. As in Keras no mask goes
-    through them; `layers.Add` and its like hand masks on.
+    Operators, comparisons and indices (``x + y``, ``1 - x``, ``x[:, -1]``) are operations of the graph, see
+    `lstmfast.ops`. As in Keras no mask goes through them; `layers.Add` and its like hand masks on.
 
     Attributes
     ----------
@@ -56,26 +71,59 @@ class KerasTensor:
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("a symbolic KerasTensor cannot be iterated over")
 
-    def __add__(self, other: Any) -> Any:
-        return _operate("+", self, other)
-
-    def __sub__(self, other: Any) -> Any:
-        return _operate("-", self, other)
-
-    def __mul__(self, other: Any) -> Any:
-        return _operate("*", self, other)
-
     def __bool__(self) -> bool:
         raise TypeError("a symbolic KerasTensor has no truth value")
 
+    def __int__(self) -> int:
+        raise TypeError("a symbolic KerasTensor has no value to make an integer of")
+
+    def __float__(self) -> float:
+        raise TypeError("a symbolic KerasTensor has no value to make a number of")
+
+    #: NumPy leaves ``array * tensor`` to the tensor.
+    __array_ufunc__ = None
+
+    __add__, __radd__ = _binary("Add")
+    __sub__, __rsub__ = _binary("Subtract")
+    __mul__, __rmul__ = _binary("Multiply")
+    __truediv__, __rtruediv__ = _binary("TrueDivide")
+    __floordiv__, __rfloordiv__ = _binary("FloorDivide")
+    __mod__, __rmod__ = _binary("Mod")
+    __pow__, __rpow__ = _binary("Power")
+    __matmul__, __rmatmul__ = _binary("Matmul")
+    __and__, __rand__ = _binary("LogicalAnd")
+    __or__, __ror__ = _binary("LogicalOr")
+    __xor__, __rxor__ = _binary("LogicalXor")
+    __lt__, __gt__ = _binary("Less")[0], _binary("Greater")[0]
+    __le__, __ge__ = _binary("LessEqual")[0], _binary("GreaterEqual")[0]
+    __ne__ = _binary("NotEqual")[0]
+    __eq__, __hash__ = object.__eq__, object.__hash__  # as in Keras the same tensor, for sets and dicts
+
+    def __neg__(self) -> Any:
+        return _operate("Negative", self)
+
+    def __abs__(self) -> Any:
+        return _operate("Absolute", self)
+
+    def __invert__(self) -> Any:
+        return _operate("LogicalNot", self)
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return _operate("Round", self, decimals=ndigits or 0)
+
+    def __getitem__(self, key: Any) -> Any:
+        return _operate("GetItem", self, key)
+
+    def reshape(self, newshape: Any) -> Any:
+        """`lstmfast.ops.reshape`."""
+        return _operate("Reshape", self, newshape=newshape)
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """`lstmfast.ops.squeeze`."""
+        return _operate("Squeeze", self, axis=axis)
+
     def __repr__(self) -> str:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
-
-
-def _operate(sign: str, x: KerasTensor, y: Any) -> Any:
-    from .layers.operators import apply  # layers are made of what is here
-
-    return apply(sign, x, y)
 
 
 class Node:

@@ -45,7 +45,7 @@ def test_examples(name, tmp_path, monkeypatch):
 
 PUBLIC = [
     *("activations", "callbacks", "constraints", "datasets", "initializers", "layers", "losses", "metrics"),
-    *("models", "optimizers", "optimizers.schedules", "plotting", "random", "regularizers", "saving"),
+    *("models", "ops", "optimizers", "optimizers.schedules", "plotting", "random", "regularizers", "saving"),
     *("sklearn", "testing", "utils"),
 ]
 #: The same for every class that has it: the arguments of its constructor.

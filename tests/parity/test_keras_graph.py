@@ -7,6 +7,7 @@ import random
 import pytest
 from peers import keras
 
+from lstmfast import Model
 from lstmfast.saving.keras_graph import layer_order, without_mask_operations
 
 L = keras.layers
@@ -163,11 +164,15 @@ def test_order_of_random_graphs(seed):
     assert layer_order(config) == expected
 
 
-def test_operations_beyond_masks_are_refused():
+def test_operations_beyond_masks():
     x = L.Input((4,))
-    config = as_json(keras.Model(x, L.Dense(2)(x + 1.0)))
-    with pytest.raises(ValueError, match="'Add'"):
-        without_mask_operations(config)
-    config = as_json(keras.Model(x, keras.ops.not_equal(x, 0)))
-    with pytest.raises(ValueError, match="'NotEqual' as a model output"):
+    config = as_json(keras.Model(x, L.Dense(2)(keras.ops.not_equal(x + 1.0, 0))))
+    kept = [layer["class_name"] for layer in without_mask_operations(config)["layers"]]
+    assert kept == ["InputLayer", "Add", "NotEqual", "Dense"]  # a part of the model
+    config = as_json(keras.Model(x, keras.ops.erf(x)))
+    with pytest.raises(ValueError, match="Could not locate class 'Erf'"):
+        Model.from_config(config)
+    x = L.Input((4, 3))
+    config = as_json(keras.Model(x, L.LSTM(2)(x, mask=keras.ops.all(x > 0, axis=-1))))
+    with pytest.raises(ValueError, match="the operation 'Greater' in the model's graph is not supported"):
         without_mask_operations(config)

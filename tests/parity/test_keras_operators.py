@@ -93,11 +93,7 @@ def test_gradients_against_differences():
 
 
 def test_what_cannot_be_added_is_refused():
-    x, y = lf.Input((4, 3)), lf.Input((3,))
-    with pytest.raises(ValueError, match="same number of axes"):
-        x + y
-    with pytest.raises(ValueError, match="incompatible shapes"):
+    x = lf.Input((4, 3))
+    with pytest.raises(ValueError, match="could not be broadcast"):
         x * lf.Input((4, 2))
-    with pytest.raises(TypeError, match="unsupported operand"):
-        x * 2.0
     assert (x - lf.Input((1, 3))).shape == (None, 4, 3)

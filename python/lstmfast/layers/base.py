@@ -97,6 +97,10 @@ class Layer(LayerCalls):
     integer_inputs = False
     #: `backward` takes None in place of the gradient of an output that nothing uses.
     accepts_missing_dy = False
+    #: `backward` may give a gradient: something that comes out depends continuously on what goes in.
+    passes_gradients = True
+    #: One of `lstmfast.ops`, which no model counts among its layers.
+    is_operation = False
     #: The input of `forward` is a list of arrays.
     takes_list = False
     #: `Call.resets` means something to it.

@@ -10,9 +10,10 @@ __all__ = ["FrozenLayer"]
 
 class FrozenLayer(NamedTuple):
     """An operation of the native program: the method of `_core.Program`, its arguments beside slots and name,
-    why a stream cannot run it (None where it can), and the operation that continues it."""
+    why a stream cannot run it (None where it can), the operation that continues it, and whether masks end here."""
 
     kind: str
     arguments: dict[str, Any]
     stream_refusal: str | None = None
     following: FrozenLayer | None = None
+    ends_mask: bool = False

@@ -152,7 +152,8 @@ def _clone_functional(
         if all(id(tensor) in new for tensor in node.outputs):
             continue
         kwargs = {key: map_leaves(renewed, value) for key, value in node.kwargs.items()}
-        made = flatten(call(clone(node.layer), map_leaves(renewed, node.inputs), **kwargs))
+        args, kwargs = node.layer.graph_arguments(map_leaves(renewed, node.inputs), kwargs)
+        made = flatten(call(clone(node.layer), *args, **kwargs))
         if len(made) != len(node.outputs):
             raise ValueError(
                 f"the clone of layer {node.layer.name!r} gives {len(made)} outputs, the layer {len(node.outputs)}"

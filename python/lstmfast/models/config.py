@@ -141,6 +141,8 @@ def _resolve(call: dict[str, Any], find: Any) -> tuple[list[Any], dict[str, Any]
             missing = missing or tensor is None
             return tensor
         if isinstance(value, dict):
+            if str(value.get("class_name")).startswith("__"):  # a slice, an array
+                return deserialize_keras_object(value)
             return {key: walk(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [walk(item) for item in value]

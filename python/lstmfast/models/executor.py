@@ -93,12 +93,16 @@ class Executor:
             if id(node) in sources or isinstance(node.layer, InputLayer):
                 continue
             layer = node.layer
-            inputs = tuple(numbers[id(t)] for t in flatten(node.inputs))
+            tensors = flatten(node.inputs)
+            inputs = tuple(numbers[id(t)] for t in tensors)
             state = node.kwargs.get("initial_state")
             if state is not None:
                 state = tuple(numbers[id(s)] if isinstance(s, KerasTensor) else s for s in flatten(state))
-            for slot in inputs:
-                if slot in by_slot and layer.integer_inputs:
+            takes_any = layer.is_operation  # integers stay integers
+            for slot, tensor in zip(inputs, tensors, strict=True):
+                if slot in by_slot and (
+                    layer.integer_inputs or (takes_any and np.dtype(tensor.dtype).kind != "f")
+                ):
                     self.integer_inputs[by_slot[slot]] = True
             for slot in (*inputs, *(s for s in state or () if isinstance(s, int))):
                 last_use[slot] = len(self.steps)
@@ -114,7 +118,10 @@ class Executor:
                     getattr(layer, "nested_forward", layer.forward),
                     getattr(layer, "nested_backward", layer.backward),
                     (),
-                    not layer.integer_inputs and any(s in by_slot for s in inputs),
+                    not (layer.integer_inputs or takes_any)
+                    and any(
+                        s in by_slot or t.dtype != "float32" for s, t in zip(inputs, tensors, strict=True)
+                    ),
                     nested,
                     {key: value for key, value in node.kwargs.items() if key != "initial_state"},
                 )
@@ -146,7 +153,8 @@ class Executor:
         runs, needs_dx = [], []
         for step in self.steps:
             states = [s for s in step.initial_state or () if isinstance(s, int)]
-            wanted = any(needs[s] for s in step.inputs) and not step.layer.integer_inputs
+            wanted = any(needs[s] for s in step.inputs) and step.layer.passes_gradients
+            wanted = wanted and not step.layer.integer_inputs
             own = bool(step.layer.trainable_variables) or (of_inputs and hasattr(step.layer, "state_size"))
             runs.append(own or wanted or any(needs[s] for s in states))
             needs_dx.append(wanted)

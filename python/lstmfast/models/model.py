@@ -102,14 +102,19 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """All layers, in Keras's order."""
-        return list(self.executor.graph.layers)
+        """All layers, in Keras's order; operations of `lstmfast.ops` are not among them."""
+        return [layer for layer in self.executor.graph.layers if not layer.is_operation]
 
     @layers.setter
     def layers(self, _: Any) -> None:
         raise AttributeError(
             "`Model.layers` attribute is reserved and should not be used. Please use another name."
         )
+
+    @property
+    def operations(self) -> list[Layer]:
+        """All layers and the operations of `lstmfast.ops` between them, in Keras's order."""
+        return list(self.executor.graph.layers)
 
     def _graph_for(self, what: str) -> Graph:
         """The graph; AttributeError, as in Keras, if the model is not built."""

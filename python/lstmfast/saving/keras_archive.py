@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py
-from .keras_graph import layer_order, without_mask_operations
+from .keras_graph import is_operation, layer_order, without_mask_operations
 from .model_state import (
     MAX_CONFIG_BYTES,
     assign_all,
@@ -239,7 +239,9 @@ def _layer_groups(
         kind = layer_config["class_name"]
         kind = _snake_case(_CLASS_NAMES.get(kind, kind))
         if layer is None:
-            if kind == "input_layer":  # Sequential.layers leaves its Input out
+            if kind == "input_layer" or is_operation(
+                layer_config
+            ):  # not among `layers`: an Input, an operation
                 continue
             raise ValueError(f"the model has no layer {name!r}")
         number = used[kind] = used.get(kind, -1) + 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["layer_order", "without_mask_operations"]
+__all__ = ["is_operation", "layer_order", "without_mask_operations"]
 
 #: (layer name, node index, output index) of a symbolic tensor
 Reference = tuple[str, int, int]
@@ -38,8 +38,6 @@ _END_MASK = (
     *("UpSampling1D", "ZeroPadding1D"),
 )
 _MERGE = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
-#: Operations that are a part of the model: what ``x + y`` of symbolic tensors makes.
-_ARITHMETIC = ("Add", "Multiply", "Subtract")
 _MASK_OPERATIONS = frozenset(
     [
         "NotEqual",
@@ -149,7 +147,7 @@ class _Graph:
         masks = [self.mask_of(tensor) for tensor in inputs]
         if kind == "Concatenate":
             return self._concatenated(tensor, inputs, masks)
-        if kind in _END_MASK or _is_arithmetic(layer):
+        if kind in _END_MASK or is_operation(layer):
             return None
         if kind in ("Attention", "AdditiveAttention") and masks[0] is not None:
             return self._operation("convert_to_tensor", tensor, [masks[0]])
@@ -249,60 +247,70 @@ def without_mask_operations(config: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If an operation does anything but hand the mask of a Masking or Embedding layer to a layer.
+        If an operation that only makes masks does anything but hand on the mask of a Masking or Embedding layer.
     """
     layers = config.get("layers")
     if not isinstance(layers, list):
         raise ValueError("the model's configuration has no list of layers")
-    operations = {
-        layer["name"]: layer for layer in layers if _is_operation(layer) and not _is_arithmetic(layer)
-    }
+    calls = {layer_name(layer): _checked_calls(layer) for layer in layers}
+    operations = _mask_operations(layers, calls, {end[0] for end in _ends(config.get("output_layers"))})
     kept = []
     for layer in layers:
-        if layer.get("name") in operations:
+        name = layer["name"]
+        if name in operations:
             if layer.get("class_name") not in _MASK_OPERATIONS:
                 raise ValueError(
                     f"the operation {layer.get('class_name')!r} in the model's graph is not supported"
                 )
             continue
-        calls = []
-        for call in layer.get("inbound_nodes") or []:
-            args, kwargs = call.get("args"), call.get("kwargs")
-            if not isinstance(args, list) or not isinstance(kwargs, dict):
-                raise ValueError(f"invalid inbound_nodes of layer {layer.get('name')!r}")
-            if next(_references(args), None) is None:
-                raise ValueError(f"layer {layer.get('name')!r} is called with nothing of the model's graph")
+        nodes = []
+        for args, kwargs in calls[name]:
             # Keras records what `training` was while the graph was made; the caller decides it at run time.
             kwargs = {key: value for key, value in kwargs.items() if key != "training" and value is not None}
-            if any(name in operations for name, _, _ in _references(kwargs.get("mask"))):
+            if any(maker in operations for maker, _, _ in _references(kwargs.get("mask"))):
                 kwargs.pop("mask")
-            for name, _, _ in [*_references(args), *_references(kwargs)]:
-                if name in operations:
-                    kind = operations[name]["class_name"]
-                    raise ValueError(
-                        f"the operation {kind!r} feeding layer {layer.get('name')!r} is not supported"
-                    )
-            calls.append({"args": args, "kwargs": kwargs})
-        kept.append({**layer, "inbound_nodes": calls})
-    for name, _, _ in _ends(config.get("output_layers")):
-        if name in operations:
-            raise ValueError(
-                f"the operation {operations[name]['class_name']!r} as a model output is not supported"
-            )
+            nodes.append({"args": args, "kwargs": kwargs})
+        kept.append({**layer, "inbound_nodes": nodes})
     return {**config, "layers": kept}
 
 
-def _is_operation(layer: Any) -> bool:
+def _checked_calls(layer: dict[str, Any]) -> list[tuple[list[Any], dict[str, Any]]]:
+    """(args, kwargs) of a layer's calls."""
+    found = []
+    for call in layer.get("inbound_nodes") or []:
+        args, kwargs = call.get("args"), call.get("kwargs")
+        if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
+            raise ValueError(f"invalid inbound_nodes of layer {layer.get('name')!r}")
+        if next(_references([args, kwargs] if is_operation(layer) else args), None) is None:
+            raise ValueError(f"layer {layer.get('name')!r} is called with nothing of the model's graph")
+        found.append((list(args), kwargs))
+    return found
+
+
+def _mask_operations(layers: list[dict[str, Any]], calls: dict[str, Any], outputs: set[str]) -> set[str]:
+    """Names of the operations whose results go nowhere but into masks of layers, by other such ones or directly."""
+    readers: dict[str, set[str]] = {}
+    used: set[str] = set(outputs)
+    for name, nodes in calls.items():
+        for args, kwargs in nodes:
+            others = {key: value for key, value in kwargs.items() if key != "mask"}
+            for maker, _, _ in _references([args, others]):
+                readers.setdefault(maker, set()).add(name)
+    found = {layer["name"] for layer in layers if is_operation(layer)} - used
+    while True:  # what something else than a mask needs is none, nor is what that needs
+        no_mask = {name for name in found if readers.get(name, set()) - found}
+        if not no_mask:
+            return found
+        found -= no_mask
+
+
+def layer_name(layer: Any) -> str:
     if not isinstance(layer, dict) or not isinstance(layer.get("name"), str):
         raise ValueError("a layer of the model's configuration has no name")
+    return str(layer["name"])
+
+
+def is_operation(layer: dict[str, Any]) -> bool:
+    """Whether an entry of a configuration is an operation, not a layer."""
     module = layer.get("module")
     return isinstance(module, str) and module.startswith("keras.src.ops.")
-
-
-def _is_arithmetic(layer: dict[str, Any]) -> bool:
-    """Whether it is an operation of two tensors; not one of a tensor and a number."""
-    return (
-        layer.get("module") == "keras.src.ops.numpy"
-        and layer.get("class_name") in _ARITHMETIC
-        and all(len(list(_references(call.get("args")))) == 2 for call in layer.get("inbound_nodes") or [])
-    )

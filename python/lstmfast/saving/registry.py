@@ -49,8 +49,8 @@ __all__ = [
 #: an import.
 _KINDS = (
     "layers",
-    "layers.operators",
     "models",
+    "ops",
     "optimizers.schedules",
     "optimizers",
     "losses",
@@ -60,8 +60,6 @@ _KINDS = (
     "constraints",
     "activations",
 )
-#: Where Keras keeps what ``x + y`` of symbolic tensors makes.
-_OPERATORS_MODULE = "keras.src.ops.numpy"
 _FUNCTION_KINDS = ("activations", "losses", "metrics", "initializers")
 
 _NOT_SERIALIZED = ("get", "serialize", "deserialize")
@@ -94,7 +92,9 @@ def object_sharing_scope() -> Iterator[None]:
 @functools.cache
 def _table(kind: str) -> dict[str, Any]:
     """Name -> class or function, of what one of our modules exports."""
-    module = importlib.import_module(f"lstmfast.{kind}")
+    module: Any = importlib.import_module(f"lstmfast.{kind}")
+    if kind == "ops":  # the functions are public there, a file names their classes
+        return dict(module.operation.CLASSES)
     table: dict[str, Any] = {}
     for name in getattr(module, "__all__", dir(module)):
         obj = getattr(module, name, None)
@@ -114,8 +114,6 @@ def _kind_of(module: Any) -> tuple[str, ...]:
     parts = module.split(".") if isinstance(module, str) else []
     if not parts or parts[0] not in ("keras", "lstmfast", "builtins"):
         return ()
-    if module == _OPERATORS_MODULE:
-        return ("layers.operators",)
     if "schedules" in parts:
         return ("optimizers.schedules",)
     named = tuple(kind for kind in _KINDS if kind in parts)
@@ -161,6 +159,11 @@ def serialize_keras_object(obj: Any) -> Any:
         return [serialize_keras_object(value) for value in obj]
     if isinstance(obj, dict):
         return {key: serialize_keras_object(value) for key, value in obj.items()}
+    if isinstance(obj, slice):
+        parts = {part: serialize_keras_object(getattr(obj, part)) for part in ("start", "stop", "step")}
+        return {"class_name": "__slice__", "config": parts}
+    if obj is Ellipsis:
+        return {"class_name": "__ellipsis__", "config": {}}
     if isinstance(obj, bytes):
         return {"class_name": "__bytes__", "config": {"value": obj.decode("utf-8")}}
     if isinstance(obj, np.ndarray):
@@ -226,9 +229,9 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
             "config": serialize_keras_object(config),
             "registered_name": "Functional" if functional else None,
         }
-    elif kind == "layers.operators":
+    elif kind == "ops":
         result = {
-            "module": _OPERATORS_MODULE,
+            "module": cls.keras_module,
             "class_name": cls.__name__,
             "config": serialize_keras_object(config),
             "registered_name": cls.__name__,
@@ -322,6 +325,12 @@ def _deserialize_special(class_name: str, inner: Any) -> Any:
         dtype = inner.get("dtype")
         if isinstance(dtype, str) and dtype in _ARRAY_DTYPES:
             return np.array(inner.get("value"), dtype)
+    if class_name == "__slice__" and isinstance(inner, dict):
+        parts = [inner.get(part) for part in ("start", "stop", "step")]
+        if all(part is None or type(part) is int for part in parts):
+            return slice(*parts)
+    if class_name == "__ellipsis__":
+        return Ellipsis
     raise ValueError(
         f"The configuration holds {class_name!r}, which lstmfast does not know or not in this form."
     )

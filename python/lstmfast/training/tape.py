@@ -98,7 +98,7 @@ class Tape:
             if gradient is None:
                 checked.append(None)
                 continue
-            array = np.ascontiguousarray(gradient, np.float32)
+            array = np.ascontiguousarray(gradient, np.float32).reshape(np.shape(gradient))  # of no axes, too
             expected = run.values[slot].shape
             if array.shape != expected:
                 raise ValueError(f"dy must have the output's shape {expected}, got {array.shape}")

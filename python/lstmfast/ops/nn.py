@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Activations as operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core, activations
+from .native import by_activation
+from .operation import operation
+from .rules import as_floats, dtype_name, positive_axis, shape_of
+
+Array = npt.NDArray[Any]
+
+
+def _slope(name: str) -> Callable[..., Array]:
+    """The gradient of an activation with its default arguments."""
+    function: Any = getattr(activations, name)
+
+    def gradient(dy: Array, y: Array, x: Array, **_: Any) -> Array:
+        arrays = (np.ascontiguousarray(a, np.float32) for a in (x, y, dy))
+        return activations.backward(function, *arrays)
+
+    return gradient
+
+
+def _along(gradient: Callable[[Array, Array, Array], Array]) -> Callable[..., Array]:
+    """A gradient along the last axis for any axis."""
+
+    def moved(dy: Array, y: Array, x: Array, axis: int = -1) -> Array:
+        found = gradient(*(np.moveaxis(a, axis, -1) for a in (dy, y, x)))
+        return np.moveaxis(found, -1, axis)
+
+    return moved
+
+
+def _shape_along(x: Any, axis: Any) -> Any:
+    positive_axis(axis, len(shape_of(x)))
+    return shape_of(x)
+
+
+@operation("Sigmoid", _slope("sigmoid"), home="nn", dtype="float32", frozen=by_activation("sigmoid"))
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``."""
+    return activations.sigmoid(x)
+
+
+@operation("Relu", _slope("relu"), home="nn", frozen=by_activation("relu"))
+def relu(x: Any) -> Any:
+    """``max(x, 0)``."""
+    return np.maximum(x, 0)
+
+
+@operation("Relu6", _slope("relu6"), home="nn", dtype="float32", frozen=by_activation("relu6"))
+def relu6(x: Any) -> Any:
+    """``min(max(x, 0), 6)``."""
+    return activations.relu6(x)
+
+
+@operation(
+    "LeakyRelu",
+    lambda dy, y, x, negative_slope: np.where(x > 0, dy, negative_slope * dy),
+    home="nn",
+    config="negative_slope",
+    dtype="float32",
+    frozen=by_activation("leaky_relu", negative_slope=0.2),
+)
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+    """``x`` above 0, else ``negative_slope * x``."""
+    return activations.leaky_relu(x, negative_slope)
+
+
+@operation(
+    "Elu",
+    lambda dy, y, x, alpha: np.where(x > 0, dy, dy * (y + np.float32(alpha))),
+    home="nn",
+    config="alpha",
+    dtype="float32",
+    frozen=by_activation("elu", alpha=1.0),
+)
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """``x`` above 0, else ``alpha * (exp(x) - 1)``."""
+    return activations.elu(x, alpha)
+
+
+@operation("Selu", _slope("selu"), home="nn", dtype="float32", frozen=by_activation("selu"))
+def selu(x: Any) -> Any:
+    """Scaled exponential linear unit."""
+    return activations.selu(x)
+
+
+def _gelu_slope(dy: Array, y: Array, x: Array, approximate: bool) -> Array:
+    arrays = (np.ascontiguousarray(a, np.float32) for a in (x, y, dy))
+    return _core.activation_backward("gelu_tanh" if approximate else "gelu", *arrays)
+
+
+@operation("Gelu", _gelu_slope, home="nn", config="approximate", dtype="float32")
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """``x`` times the normal distribution function of ``x``, or its approximation by tanh."""
+    return activations.gelu(x, approximate)
+
+
+@operation("Silu", _slope("silu"), home="nn", dtype="float32", frozen=by_activation("silu"))
+def silu(x: Any) -> Any:
+    """``x * sigmoid(x)``, also named swish."""
+    return activations.silu(x)
+
+
+swish = silu
+
+
+@operation("Softplus", _slope("softplus"), home="nn", dtype="float32", frozen=by_activation("softplus"))
+def softplus(x: Any) -> Any:
+    """``log(1 + exp(x))``."""
+    return activations.softplus(x)
+
+
+@operation("Softsign", _slope("softsign"), home="nn", dtype="float32", frozen=by_activation("softsign"))
+def softsign(x: Any) -> Any:
+    """``x / (1 + |x|)``."""
+    return activations.softsign(x)
+
+
+@operation(
+    "HardSigmoid", _slope("hard_sigmoid"), home="nn", dtype="float32", frozen=by_activation("hard_sigmoid")
+)
+def hard_sigmoid(x: Any) -> Any:
+    """``x / 6 + 0.5``, from 0 to 1."""
+    return activations.hard_sigmoid(x)
+
+
+@operation("HardSilu", _slope("hard_silu"), home="nn", dtype="float32")
+def hard_silu(x: Any) -> Any:
+    """``x * hard_sigmoid(x)``, also named hard_swish."""
+    return activations.hard_silu(x)
+
+
+hard_swish = hard_silu
+
+
+@operation("HardTanh", _slope("hard_tanh"), home="nn", dtype="float32", frozen=by_activation("hard_tanh"))
+def hard_tanh(x: Any) -> Any:
+    """``x``, from -1 to 1."""
+    return activations.hard_tanh(x)
+
+
+@operation("LogSigmoid", _slope("log_sigmoid"), home="nn", dtype="float32")
+def log_sigmoid(x: Any) -> Any:
+    """``log(sigmoid(x))``."""
+    return activations.log_sigmoid(x)
+
+
+@operation(
+    "Celu",
+    lambda dy, y, x, alpha: dy * np.exp(np.minimum(x, 0) / np.float32(alpha)),
+    home="nn",
+    config="alpha",
+    dtype="float32",
+)
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """``x`` above 0, else ``alpha * (exp(x / alpha) - 1)``."""
+    return activations.celu(x, alpha)
+
+
+@operation(
+    "Squareplus",
+    lambda dy, y, x, b: dy * np.float32(0.5) * (1 + x / np.sqrt(x * x + np.float32(b))),
+    home="nn",
+    config="b",
+    dtype="float32",
+)
+def squareplus(x: Any, b: float = 4) -> Any:
+    """``(x + sqrt(x**2 + b)) / 2``."""
+    return activations.squareplus(x, b)
+
+
+@operation(
+    "Softmax",
+    _along(lambda dy, y, x: y * (dy - (dy * y).sum(axis=-1, keepdims=True))),
+    home="nn",
+    config="axis",
+    shape=_shape_along,
+    dtype="float32",
+    frozen=by_activation("softmax", axis=-1),
+)
+def softmax(x: Any, axis: Any = -1) -> Any:
+    """``exp(x) / sum(exp(x))`` along an axis."""
+    if not isinstance(axis, int):
+        raise ValueError(f"axis must be an integer, got {axis!r}")
+    return activations.softmax(x, axis)
+
+
+@operation(
+    "LogSoftmax",
+    _along(lambda dy, y, x: dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)),
+    home="nn",
+    config="axis",
+    shape=_shape_along,
+    dtype="float32",
+)
+def log_softmax(x: Any, axis: Any = -1) -> Any:
+    """``x - log(sum(exp(x)))`` along an axis."""
+    if not isinstance(axis, int):
+        raise ValueError(f"axis must be an integer, got {axis!r}")
+    return activations.log_softmax(as_floats(x), axis)
+
+
+def _hot_shape(x: Any, num_classes: int, axis: int, dtype: Any, sparse: bool) -> Any:
+    if sparse:
+        raise ValueError("sparse=True is not supported")
+    shape = list(shape_of(x))
+    shape.insert(axis if axis >= 0 else len(shape) + 1 + axis, num_classes)
+    return tuple(shape)
+
+
+@operation(
+    "OneHot",
+    home="nn",
+    config="num_classes axis dtype sparse",
+    shape=_hot_shape,
+    dtype=lambda x, num_classes, axis, dtype, sparse: dtype_name(dtype),
+    exact=True,
+)
+def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = "float32", sparse: bool = False) -> Any:
+    """1 at the place that an integer names, 0 at the others; only 0 for integers out of range."""
+    _hot_shape(x, num_classes, axis, dtype, sparse)
+    made = np.asarray(x)[..., None] == np.arange(num_classes)
+    return np.ascontiguousarray(np.moveaxis(made.astype(np.dtype(dtype or "float32")), -1, axis))

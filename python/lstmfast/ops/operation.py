@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A function of arrays that is also an operation of a graph: what `lstmfast.ops` is made of.
+
+``@operation(...)`` turns a NumPy function into a public one that computes at once when it is given arrays, and adds
+a node to the graph when one of its arguments is symbolic. The node's layer is of a class made for the function, with
+the name, configuration and call that Keras 3 gives its operation, so that files can be read on both sides.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..layers.base import Layer
+from ..layers.call import Call
+from ..layers.frozen import FrozenLayer
+from ..symbolic import KerasTensor, Node, is_symbolic, map_leaves
+from ..utils.naming import unique_name
+from . import classes
+from .rules import as_array, broadcast, promoted, settled, unbroadcast
+
+__all__ = ["CLASSES", "Operation", "operation"]
+
+Array = npt.NDArray[Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Every operation's class by its name, which is Keras's.
+CLASSES: dict[str, type[Operation]] = {}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Stands in a recorded call for the symbolic tensor of this number."""
+
+    number: int
+
+
+class Operation(Layer):
+    """One operation of a graph; made by the functions of `lstmfast.ops` and by operators, not by hand.
+
+    No mask goes through an operation, as in Keras. Valid lengths of rows go on where steps stay apart.
+    """
+
+    is_operation = True
+    #: The function; names of its arguments that a call gives, and of those that belong to the configuration.
+    function: ClassVar[Callable[..., Any]]
+    call_names: ClassVar[tuple[str, ...]] = ()
+    config_names: ClassVar[tuple[str, ...]] = ()
+    #: Arguments of the call that are no arrays.
+    plain_names: ClassVar[tuple[str, ...]] = ()
+    #: ``(dy, y, *call arguments, **configuration)`` to the gradient of each argument; None where there is none.
+    gradients: ClassVar[tuple[Callable[..., Any] | None, ...]] = ()
+    #: Shape and dtype of the output from the arguments; True: every element is treated alone.
+    shape_rule: ClassVar[Callable[..., Any]]
+    dtype_rule: ClassVar[Any] = None
+    elementwise: ClassVar[bool] = False
+    #: ``(lengths, *call arguments, **configuration)`` to output, its lengths, and the gradient; or None.
+    ragged: ClassVar[Callable[..., Any] | None] = None
+    frozen_rule: ClassVar[Callable[..., FrozenLayer | None] | None] = None  # see `native.py`
+    exact: ClassVar[bool] = False
+    #: A call gives the only argument, a list, as that many arguments.
+    variadic: ClassVar[bool] = False
+    keras_module: ClassVar[str] = ""
+    _defaults: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, name: str | None = None, **config: Any) -> None:
+        super().__init__(name=name)
+        unknown = sorted(set(config) - set(self.config_names))
+        if unknown:
+            raise TypeError(
+                f"operation {type(self).__name__} has no argument {unknown[0]!r}, expected some of {self.config_names}"
+            )
+        missing = [key for key in self.config_names if key not in config and key not in self._defaults]
+        if missing:
+            raise TypeError(f"operation {type(self).__name__} needs the argument {missing[0]!r}")
+        given = {key: config.get(key, self._defaults.get(key)) for key in self.config_names}
+        self.config = {key: _as_tuples(value) for key, value in given.items()}
+        self.passes_gradients = bool(self.gradients)
+        self.built = True
+
+    # --- calls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        values = self._named(args, kwargs)
+        if not is_symbolic(values):
+            return self._compute(values)[0]
+        tensors: list[KerasTensor] = []
+
+        def placed(value: Any) -> Any:
+            if isinstance(value, KerasTensor):
+                tensors.append(value)
+                return _Place(len(tensors) - 1)
+            float64 = isinstance(value, np.ndarray) and value.dtype == np.float64
+            return value.astype(np.float32) if float64 else value
+
+        return self.record(tensors, {"template": map_leaves(placed, values)})
+
+    def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by their names."""
+        names = self.call_names
+        if self.variadic:
+            args = (list(args),)
+        if len(args) > len(names):
+            raise TypeError(f"operation {self.name!r} takes {len(names)} arguments, got {len(args)}")
+        values = dict(zip(names, args, strict=False))
+        for key, value in kwargs.items():
+            if key not in names or key in values:
+                raise TypeError(f"operation {self.name!r} got an unexpected argument {key!r}")
+            values[key] = value
+        for key in names:
+            if key not in values:
+                if key not in self._defaults:
+                    raise TypeError(f"operation {self.name!r} needs the argument {key!r}")
+                values[key] = self._defaults[key]
+        return {key: _as_key(values[key]) if key in self.plain_names else values[key] for key in names}
+
+    def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
+        values = self._filled(kwargs["template"], inputs)
+        shapes, dtype = self._output_spec(values)
+        several = isinstance(shapes, list)
+        outputs = [
+            KerasTensor(tuple(shape), dtype, unique_name("keras_tensor"))
+            for shape in (shapes if several else [shapes])
+        ]
+        Node(self, list(inputs), kwargs, outputs)
+        return outputs if several else outputs[0]
+
+    @staticmethod
+    def _filled(template: Any, values: Sequence[Any]) -> Any:
+        """A recorded call's arguments with these values at the places of tensors."""
+        return map_leaves(lambda leaf: values[leaf.number] if isinstance(leaf, _Place) else leaf, template)
+
+    def _output_spec(self, values: dict[str, Any]) -> tuple[Any, str]:
+        """The shape, or a list of them, and the dtype of what a call gives; nothing is computed."""
+        try:
+            dtype: Any = self.dtype_rule
+            if dtype is None:
+                dtype = promoted(value for key, value in values.items() if key not in self.plain_names)
+            elif callable(dtype):
+                dtype = dtype(*values.values(), **self.config)
+            return type(self).shape_rule(*values.values(), **self.config), dtype
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"operation {self.name!r}: {error}") from error
+
+    def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
+        tensors = [KerasTensor(tuple(shape)) for shape in shapes]
+        made, _ = self._output_spec(self._filled(arguments["template"], tensors))
+        return made[0] if isinstance(made, list) and len(made) == 1 else made
+
+    def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        values = self._filled(kwargs["template"], inputs)
+        if self.variadic:
+            return list(values[self.call_names[0]]), {}
+        while values and len(values) > 1:  # as in Keras, what was left out is not written
+            key = next(reversed(values))
+            if key not in self._defaults or values[key] is not self._defaults[key]:
+                break
+            values.popitem()
+        return list(values.values()), {}
+
+    # --- passes
+
+    def _compute(self, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The output, and the arguments as arrays."""
+        plain = self.plain_names
+        arrays = {key: value if key in plain else as_array(value) for key, value in values.items()}
+        y = type(self).function(**arrays, **self.config)
+        return (y if self.exact else settled(y, arrays.values())), arrays
+
+    def forward(self, x: list[Array], call: Call) -> Any:
+        values = self._filled(call.arguments["template"], x)
+        rule = None
+        if call.lengths is not None and self.ragged is not None:
+            arrays, ragged = values, type(self).ragged
+            y, call.output_lengths, rule = ragged(call.lengths, **values, **self.config)  # type: ignore[misc]
+        else:
+            y, arrays = self._compute(values)
+            if call.lengths is not None:
+                self._pass_lengths(x, y, call)
+        if call.save:
+            call.saved = (arrays, y, rule)
+        return y[0] if isinstance(y, list) and len(y) == 1 else y
+
+    def _pass_lengths(self, x: list[Array], y: Any, call: Call) -> None:
+        """Lengths go on, if no time step has a part in what becomes of another."""
+        parts = y if isinstance(y, list) else [y]
+        axis, rank = self.config.get("axis"), max(x[0].ndim, parts[0].ndim)
+        axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        apart = self.elementwise or (axis is not None and all(a % rank >= 2 for a in axes))
+        if not apart:
+            raise ValueError(
+                f"operation {self.name!r} cannot be used with lengths: it mixes the time steps of a row"
+            )
+        if any(a.shape[:2] == parts[0].shape[:2] for a in x):
+            call.output_lengths = call.lengths if len(parts) == 1 else (call.lengths,) * len(parts)  # type: ignore[assignment]
+
+    def backward(self, dy: Any, call: Call) -> list[Array | None]:
+        arrays, y, rule = call.saved
+        template = call.arguments["template"]
+        number = sum(isinstance(leaf, _Place) for leaf in _leaves(list(template.values())))
+        found: list[Array | None] = [None] * number
+        if rule is not None:
+            return [np.asarray(rule(dy), np.float32)]
+        for key, gradient in zip(self.call_names, self.gradients, strict=False):
+            places = template[key]
+            several = isinstance(places, (list, tuple))
+            wanted = [p for p in (places if several else [places]) if isinstance(p, _Place)]
+            if gradient is None or not wanted:
+                continue
+            made = gradient(dy, y, *arrays.values(), **self.config)
+            for place, array, g in zip(
+                places if several else [places],
+                arrays[key] if several else [arrays[key]],
+                made if several else [made],
+                strict=True,
+            ):
+                if isinstance(place, _Place) and array.dtype.kind == "f":
+                    found[place.number] = np.ascontiguousarray(unbroadcast(g, array.shape), np.float32)
+        return found
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        return None
+
+    def output_lengths(self, lengths: Array | None) -> None:
+        return None
+
+    # --- configuration
+
+    def frozen(self) -> FrozenLayer:
+        rule: Any = type(self).frozen_rule
+        forms: list[Any] = []
+        for node in self.inbound_nodes if rule is not None else []:
+            forms.append(rule(*self._filled(node.kwargs["template"], node.inputs).values(), **self.config))
+        if not forms or None in forms:
+            raise ValueError(
+                f"operation {self.name!r} of class {type(self).__name__} cannot be frozen: it has no native form for "
+                f"inputs of shapes {[t.shape for t in self.inbound_nodes[0].parents]}"
+            )
+        form: FrozenLayer = forms[0]._replace(ends_mask=True)
+        return form
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, **self.config}
+
+    def get_build_config(self) -> None:
+        """Nothing: Keras does not build operations."""
+
+    def __repr__(self) -> str:
+        return f"<Operation name={self.name}>"
+
+
+def operation(
+    name: str,
+    gradients: Any = None,
+    *,
+    home: str = "numpy",
+    config: str = "",
+    plain: str = "",
+    shape: Callable[..., Any] | None = None,
+    dtype: Any = None,
+    ragged: Callable[..., Any] | None = None,
+    frozen: Callable[..., Any] | None = None,
+    exact: bool = False,
+    variadic: bool = False,
+) -> Callable[[F], F]:
+    """A decorator: the NumPy function as a public one that also takes symbolic tensors.
+
+    Parameters
+    ----------
+    name : str
+        Of the class, Keras's.
+    gradients : callable or tuple of callable or None, optional
+        See `Operation.gradients`; none where nothing can be differentiated.
+    home : str
+        The module of `keras.src.ops` that has the class.
+    config, plain : str
+        Names of arguments that the configuration holds, and of those that are no arrays.
+    shape, dtype, ragged, frozen : optional
+        See `Operation`. By default arrays are broadcast and every element is treated alone.
+    exact : bool
+        The function itself sees to the dtype of its result.
+    variadic : bool
+        See `Operation`.
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        config_names = tuple(config.split())
+        cls: Any = type(
+            name,
+            (Operation,),
+            {
+                "__doc__": f"`lstmfast.ops.{function.__name__}` in a graph.",
+                "__module__": classes.__name__,
+                "function": staticmethod(function),
+                "call_names": tuple(key for key in signature.parameters if key not in config_names),
+                "config_names": config_names,
+                "plain_names": tuple(plain.split()),
+                "gradients": gradients if isinstance(gradients, tuple) else (gradients,) if gradients else (),
+                "shape_rule": staticmethod(shape or broadcast),
+                "dtype_rule": staticmethod(dtype) if callable(dtype) else dtype,
+                "elementwise": shape is None,
+                "ragged": None if ragged is None else staticmethod(ragged),
+                "frozen_rule": None if frozen is None else staticmethod(frozen),
+                "exact": exact,
+                "variadic": variadic,
+                "keras_module": f"keras.src.ops.{home}",
+                "_defaults": {
+                    key: p.default for key, p in signature.parameters.items() if p.default is not p.empty
+                },
+            },
+        )
+        CLASSES[name] = cls
+        setattr(classes, name, cls)
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = dict(bound.arguments)
+            settings = {key: given.pop(key) for key in config_names}
+            if is_symbolic(given):
+                return cls(**settings)(*(given[cls.call_names[0]] if variadic else given.values()))
+            arrays = {
+                key: value if key in cls.plain_names else as_array(value) for key, value in given.items()
+            }
+            y = function(**arrays, **settings)
+            return y if exact else settled(y, arrays.values())
+
+        return run  # type: ignore[return-value]
+
+    return decorate
+
+
+def _as_tuples(value: Any) -> Any:
+    """Lists, which JSON makes of tuples, as tuples again."""
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _as_key(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _leaves(structure: Any) -> list[Any]:
+    if isinstance(structure, (list, tuple)):
+        return [leaf for item in structure for leaf in _leaves(item)]
+    return [structure]
