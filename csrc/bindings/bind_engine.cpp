@@ -11,6 +11,7 @@
 #include "bindings/gil.h"
 #include "bindings/zoneout_args.h"
 #include "dispatch/select.h"
+#include "engine/affine_operation.h"
 #include "engine/convolution_operation.h"
 #include "engine/merging_operation.h"
 #include "engine/pooling_operation.h"
@@ -472,6 +473,18 @@ void register_engine(py::module_& m) {
                                                    std::vector<float>(slopes.data(), slopes.data() + slopes.size())));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("slopes").noconvert())
+      .def(
+          "affine",
+          [](Program& p, const std::string& name, Slots in, Slots out, const FloatArray& scale, const FloatArray& shift, bool inverse) {
+            check_shape(scale, "scale", {-1});
+            if (scale.size() == 0) throw py::value_error("scale: expected at least one number");
+            check_shape(shift, "shift", {scale.size()});
+            p.add(std::make_unique<AffineOperation>(std::move(in), std::move(out), name,
+                                                    std::vector<float>(scale.data(), scale.data() + scale.size()),
+                                                    std::vector<float>(shift.data(), shift.data() + shift.size()), inverse));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("scale").noconvert(), py::arg("shift").noconvert(),
+          py::arg("inverse"))
       .def_property_readonly("nbytes", &Program::bytes)
       .def("run", &run, py::arg("xs"), py::arg("lengths") = py::none(), py::arg("masks") = py::none(), py::arg("outs") = py::none());
   py::class_<BoundStream>(m, "Stream", "A program run step by step.")

@@ -107,6 +107,15 @@ class Program:
     ) -> None: ...
     def merge(self, name: str, inputs: Sequence[int], outputs: Sequence[int], join: str) -> None: ...
     def leaky(self, name: str, inputs: Sequence[int], outputs: Sequence[int], slopes: _Floats) -> None: ...
+    def affine(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        scale: _Floats,
+        shift: _Floats,
+        inverse: bool,
+    ) -> None: ...
     def rectifier(
         self,
         name: str,

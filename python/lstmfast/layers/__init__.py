@@ -12,10 +12,12 @@ from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .concatenation import Concatenate, concatenate
 from .convolutional import Conv1D, Convolution1D
 from .dense import Dense
+from .discretization import Discretization
 from .dot_product import Dot, dot
 from .dropout import Dropout, SpatialDropout1D
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
+from .encoding import CategoryEncoding
 from .global_pooling import GlobalAveragePooling1D, GlobalAvgPool1D, GlobalMaxPool1D, GlobalMaxPooling1D
 from .group_query_attention import GroupQueryAttention
 from .gru import GRU
@@ -23,6 +25,7 @@ from .identity import Identity
 from .input import Input, InputLayer
 from .input_spec import InputSpec
 from .lambda_layer import Lambda
+from .lookups import IntegerLookup, StringLookup
 from .lstm import LSTM
 from .masking import Masking
 from .merging import (
@@ -46,9 +49,11 @@ from .regularization import ActivityRegularization, AlphaDropout, GaussianDropou
 from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .rnn import RNN
+from .scaling import Normalization, Rescaling
 from .serialization import deserialize, serialize
 from .simple_rnn import SimpleRNN
 from .softmax import Softmax
+from .text_vectorization import TextVectorization
 from .time_distributed import TimeDistributed
 from .wrapper import Wrapper
 
@@ -69,11 +74,13 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "Call",
+    "CategoryEncoding",
     "Concatenate",
     "Conv1D",
     "Convolution1D",
     "Cropping1D",
     "Dense",
+    "Discretization",
     "Dot",
     "Dropout",
     "EinsumDense",
@@ -92,6 +99,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -104,18 +112,22 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",
     "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

@@ -100,6 +100,10 @@ class Layer(LayerProperties):
     supports_masking = False
     #: The input is an array of integers (ids).
     integer_inputs = False
+    #: The input is an array of strings, which `integer_inputs` layers get as it is.
+    string_inputs = False
+    #: The output is an array of integers, or of strings.
+    makes_integers = False
     #: `backward` takes None in place of the gradient of an output that nothing uses.
     accepts_missing_dy = False
     #: The input of `forward` is a list of arrays.
@@ -485,11 +489,15 @@ class Layer(LayerProperties):
         makes = self.makes_mask(all(has_masks) if self.needs_all_masks else any(has_masks))
         masks = makes if isinstance(makes, tuple) else (makes,) + (False,) * (len(flat) - 1)
         outputs = [
-            KerasTensor(tuple(shape), name=unique_name("keras_tensor"), has_mask=masked)
-            for shape, masked in zip(flat, masks, strict=True)
+            KerasTensor(tuple(shape), dtype, unique_name("keras_tensor"), masked)
+            for shape, dtype, masked in zip(flat, self._output_dtypes(len(flat)), masks, strict=True)
         ]
         Node(self, inputs, kwargs, outputs)
         return outputs if several else outputs[0]
+
+    def _output_dtypes(self, count: int) -> list[str]:
+        """Types of the outputs of a call in a graph."""
+        return ["int64" if self.makes_integers else "float32"] * count
 
     def _convert(self, inputs: Any) -> Any:
         if type(inputs) is np.ndarray and inputs.dtype == _FLOAT32 and inputs.flags.c_contiguous:

@@ -63,6 +63,15 @@ class WeightFile:
         except _DAMAGE as error:
             raise ValueError(f"model.weights.h5 is damaged at {path!r}: {error}") from None
 
+    def named_array(self, path: str) -> Array | None:
+        """The array at `path`; None if there is none."""
+        group_path, _, name = path.rpartition("/")
+        try:
+            group = self._group(group_path)
+            return None if group is None or self._link(group, name) is None else self._read(group, name, path)
+        except _DAMAGE as error:
+            raise ValueError(f"model.weights.h5 is damaged at {path!r}: {error}") from None
+
     def has(self, name: str) -> bool:
         """Whether the root has an entry of this name."""
         return self._link(self._file, name) is not None

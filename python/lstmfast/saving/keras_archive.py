@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import vocabularies
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py
 from .keras_graph import layer_order, without_mask_operations
@@ -64,6 +65,9 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
     from .._version import version
 
     config = _for_keras(serialize_model(model))
+    assets: dict[str, bytes] = {}
+    for group, layer, _ in _layer_groups(model, config):
+        assets |= vocabularies.to_archive(group, layer)[0]
     weights = _weights_file(model, config)
     metadata = {
         "keras_version": _KERAS_VERSION,
@@ -74,6 +78,8 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
         archive.writestr(_METADATA, json.dumps(metadata))
         archive.writestr(_CONFIG, json.dumps(config))
         archive.writestr(_WEIGHTS, weights)
+        for name, data in assets.items():
+            archive.writestr(name, data)
 
 
 def save_keras_weights(model: Model, path: str | os.PathLike[str]) -> None:
@@ -91,6 +97,8 @@ def _weights_file(model: Model, config: dict[str, Any]) -> memoryview:
         _write_group(file, "vars", model.name, [])
         for group, layer, variables in _layer_groups(model, config):
             _write_group(file, group, layer.name, variables)
+            for name, array in vocabularies.to_archive(group, layer)[1].items():
+                file[group][name] = array
         state = _optimizer_in_keras_order(model, config)
         if state:
             _write_group(file, "optimizer/vars", model.optimizer.name, state)
@@ -145,6 +153,11 @@ def load_keras(
         with WeightFile(members[_WEIGHTS]) as weights:
             model = make_model(config, custom_objects, len(members[_WEIGHTS]))
             _assign_weights(model, config, weights)
+            wanted = vocabularies.asset_names(_layer_groups(model, config))
+            assets = read_members(path, wanted) if wanted else {}
+            for group, layer, _ in _layer_groups(model, config):
+                if hasattr(layer, "vocabulary_state"):
+                    vocabularies.from_archive(group, layer, assets, weights)
             if compile:
                 compile_model(model, config, custom_objects)
                 _assign_optimizer(model, config, weights)
