@@ -98,12 +98,9 @@ class Discretization(Layer):
         self.bin_boundaries = bin_boundaries if bin_boundaries is None else _checked(bin_boundaries)
         self.num_bins, self.epsilon = num_bins, float(epsilon)
         self.output_mode, self.sparse = output_mode, False
+        self.makes_integers = output_mode == "int"
         self._summary = np.empty((2, 0), np.float32)
         self._build_at_init()
-
-    @property
-    def makes_integers(self) -> bool:
-        return self.output_mode == "int"
 
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Find boundaries between ranges that hold about equally many numbers.

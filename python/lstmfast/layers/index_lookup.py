@@ -87,6 +87,7 @@ class IndexLookup(Layer):
         self.idf_weights: Array | None = None
         self.input_idf_weights = idf_weights
         self.input_vocabulary = None if isinstance(vocabulary, (str, Path)) else vocabulary
+        self.makes_integers = output_mode != "tf_idf"
         self._fixed = vocabulary is not None if has_input_vocabulary is None else bool(has_input_vocabulary)
         self._known_size = vocabulary_size
         self._tokens: list[Any] | None = None
@@ -361,10 +362,6 @@ class IndexLookup(Layer):
 
     def _depth(self) -> int | None:
         return self.max_tokens if self.pad_to_max_tokens else self._known_size
-
-    @property
-    def makes_integers(self) -> bool:
-        return self.output_mode != "tf_idf"
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self.output_mode == "int":

@@ -117,11 +117,7 @@ class StringLookup(IndexLookup):
             name=name,
             **kwargs,
         )
-
-    @property
-    def string_inputs(self) -> bool:
-        """Whether the layer takes strings."""
-        return not self.invert
+        self.string_inputs = not self.invert
 
     def _special(self, token: Any) -> str | None:
         if token is None or isinstance(token, str):

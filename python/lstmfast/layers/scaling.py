@@ -349,4 +349,4 @@ class Rescaling(Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Rescaling:
         made = {key: deserialize_keras_object(config[key]) for key in ("scale", "offset") if key in config}
-        return cls(**{**config, **made})
+        return cls(**(config | made))

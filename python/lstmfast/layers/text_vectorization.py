@@ -155,6 +155,7 @@ class TextVectorization(Layer):
             vocabulary_size=vocabulary_size,
             has_input_vocabulary=has_input_vocabulary,
         )
+        self.makes_integers = self._lookup_layer.makes_integers
         self._build_at_init()
 
     # --- from texts to tokens
@@ -275,10 +276,6 @@ class TextVectorization(Layer):
         self._lookup_layer.set_vocabulary(vocabulary, idf_weights)
 
     # --- calls
-
-    @property
-    def makes_integers(self) -> bool:
-        return self._lookup_layer.makes_integers
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shape = tuple(input_shape)

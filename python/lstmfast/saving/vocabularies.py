@@ -70,7 +70,7 @@ def _restore(layer: Any, tokens: Any, weights: Any) -> None:
         )
     try:
         layer.restore_vocabulary(tokens, weights)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"the vocabulary of layer {layer.name!r} cannot be used: {error}") from None
 
 
@@ -121,6 +121,6 @@ def _member(group: str) -> str:
     return f"assets/{group.removesuffix('/vars')}/{_ASSET}"
 
 
-def asset_names(groups: Iterator[tuple[str, Any, Any]]) -> dict[str, None]:
+def asset_names(groups: Iterator[tuple[str, Any, Any]]) -> dict[str, int | None]:
     """The members that `from_archive` reads, in the form of `zip_reader.read_members`."""
     return {_member(group): None for group, layer, _ in groups if hasattr(layer, "vocabulary_state")}
