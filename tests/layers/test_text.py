@@ -250,7 +250,6 @@ def test_in_models(kwargs):
     np.testing.assert_array_equal(Sequential([vectorize]).predict(TRAIN, verbose=0), ids)
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     tail = lf.models.clone_model(tail)  # with weights of its own
-    tail.build((None, None) if ids.dtype.kind == "i" and len(rest) > 1 else ids.shape)
     tail.set_weights(model.get_weights())
     tail.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     labels = np.array([1, 0, 0, 1])
@@ -265,7 +264,7 @@ def test_in_models(kwargs):
     for bad in (np.ones((4, 1)), [1, 2], [None, "a"]):
         with pytest.raises(TypeError, match="must be strings"):
             model(bad)
-    with pytest.raises(ValueError, match=r"input 'review' must have shape \(None, 1\)"):
+    with pytest.raises(ValueError, match="the last shape dimension must be 1"):
         model(np.array([["a", "b"]]))
 
 

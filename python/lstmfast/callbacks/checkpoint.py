@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from ..utils.interactive_logging import print_msg
 from .base import Logs
 from .monitors import MonitorCallback
 
@@ -129,7 +130,7 @@ class ModelCheckpoint(MonitorCallback):
         else:
             self.model.save(path, overwrite=True)
         if self.verbose > 0:
-            print(f"\nEpoch {epoch + 1}: finished saving model to {path}")
+            print_msg(f"\nEpoch {epoch + 1}: finished saving model to {path}")
 
     def _path(self, epoch: int, batch: int | None, logs: Logs) -> str:
         numbers = {} if batch is None or "batch" in logs else {"batch": batch + 1}
@@ -144,7 +145,7 @@ class ModelCheckpoint(MonitorCallback):
         said = f"\nEpoch {epoch + 1}: "
         if not self.save_best_only:
             if self.verbose > 0:
-                print(f"{said}saving model to {path}")
+                print_msg(f"{said}saving model to {path}")
             return True
         current = logs.get(self.monitor)
         if current is None:
@@ -163,5 +164,5 @@ class ModelCheckpoint(MonitorCallback):
             self.best = current
         if self.verbose > 0:
             change = f"improved from {best} to {current:.5f}, saving model to {path}"
-            print(f"{said}{self.monitor} " + (change if improved else f"did not improve from {best}"))
+            print_msg(f"{said}{self.monitor} " + (change if improved else f"did not improve from {best}"))
         return improved

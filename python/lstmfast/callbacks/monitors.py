@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.interactive_logging import print_msg
 from .base import Callback, Logs
 
 __all__ = ["EarlyStopping", "MonitorCallback", "ReduceLROnPlateau"]
@@ -166,10 +167,10 @@ class EarlyStopping(MonitorCallback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch > 0 and self.verbose > 0:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+            print_msg(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose > 0:
-                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+                print_msg(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
 
     def get_monitor_value(self, logs: Logs | None) -> Any:
@@ -278,7 +279,7 @@ class ReduceLROnPlateau(MonitorCallback):
         after = max(before * self.factor, self.min_lr)
         optimizer.learning_rate = after
         if self.verbose > 0:
-            print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {after}.")
+            print_msg(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {after}.")
         return True
 
 

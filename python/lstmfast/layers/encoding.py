@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .arguments import is_integer
 from .base import Layer
+from .call import Call
 from .embedding import as_ids
 
 __all__ = ["CategoryEncoding", "encode", "encoded_shape", "refuse_sparse"]
@@ -160,6 +161,9 @@ class CategoryEncoding(Layer):
                     f"count_weights must have the shape of the inputs, {ids.shape}, got {weights.shape}"
                 )
         return encode(ids, self.output_mode, self.num_tokens, np.float32, weights)
+
+    def backward(self, dy: Array, call: Call) -> None:
+        """Nothing: numbers of categories have no gradient."""
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_tokens": self.num_tokens, "output_mode": self.output_mode}
