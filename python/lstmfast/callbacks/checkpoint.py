@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from ..saving import path_of
 from ..utils.interactive_logging import print_msg
 from .base import Logs
 from .monitors import MonitorCallback
@@ -68,7 +69,7 @@ class ModelCheckpoint(MonitorCallback):
     ) -> None:
         super().__init__(monitor, mode, initial_value_threshold)
         self.verbose = verbose
-        self.filepath = os.fspath(filepath)
+        self.filepath = path_of(filepath)
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = save_freq

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..optimizers.state import check_numbers
 from ..utils.interactive_logging import print_msg
 from .base import Callback, Logs
 
@@ -50,6 +51,9 @@ class MonitorCallback(Callback):
                 f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=3
             )
             mode = "auto"
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor: expected the name of a loss or metric, got {monitor!r}")
+        check_numbers(baseline=baseline, min_delta=min_delta)
         self.monitor = monitor
         self.mode = mode
         self.best = baseline
@@ -127,6 +131,7 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta=min_delta)
+        check_numbers(patience=patience, baseline=baseline, start_from_epoch=start_from_epoch)
         self.patience = patience
         self.verbose = verbose
         self.baseline = baseline
@@ -231,6 +236,7 @@ class ReduceLROnPlateau(MonitorCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(monitor, mode, min_delta=min_delta)
+        check_numbers(factor=factor, patience=patience, cooldown=cooldown, min_lr=min_lr)
         if factor >= 1.0:
             raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0. Received factor={factor}")
         self.factor = factor
