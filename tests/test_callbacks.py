@@ -268,3 +268,8 @@ def test_arguments(make, match):
     """Said when the callback is made, not when epochs have passed."""
     with pytest.raises(TypeError, match=match):
         make()
+
+
+def test_checkpoints_in_a_format_that_is_not_written():
+    with pytest.raises(ValueError, match=r"must end in one of \.keras, \.safetensors"):
+        callbacks.ModelCheckpoint("model.h5")

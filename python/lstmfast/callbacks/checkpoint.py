@@ -80,11 +80,7 @@ class ModelCheckpoint(MonitorCallback):
             raise ValueError(
                 f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values"
             )
-        endings = (
-            (".weights.h5", ".safetensors", ".npz")
-            if save_weights_only
-            else (".keras", ".safetensors", ".h5")
-        )
+        endings = (".weights.h5", ".safetensors", ".npz") if save_weights_only else (".keras", ".safetensors")
         if not self.filepath.endswith(endings):
             what = (
                 "`save_weights_only=True` in `ModelCheckpoint`" if save_weights_only else "`ModelCheckpoint`"

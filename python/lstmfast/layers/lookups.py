@@ -12,7 +12,7 @@ from .arguments import is_integer
 from .embedding import as_ids
 from .index_lookup import IndexLookup
 from .string_hashing import farmhash64, siphash64
-from .vocabularies import as_text, text_array
+from .vocabularies import as_text, checked_encoding, text_array
 
 __all__ = ["IntegerLookup", "StringLookup"]
 
@@ -99,9 +99,7 @@ class StringLookup(IndexLookup):
         salt: Any = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(encoding, str):
-            raise TypeError(f"encoding: expected a name such as 'utf-8', got {encoding!r}")
-        self.encoding = encoding
+        self.encoding = checked_encoding(encoding)
         super().__init__(
             max_tokens,
             num_oov_indices,
@@ -136,7 +134,12 @@ class StringLookup(IndexLookup):
         return token.encode(self.encoding)
 
     def _token(self, key: bytes) -> str:
-        return key.decode(self.encoding, "replace")
+        try:
+            return key.decode(self.encoding)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"layer {self.name!r} got bytes that are not {self.encoding!r}: {key[:40]!r} ({error})"
+            ) from None
 
     def _keys(self, inputs: Any, what: str) -> tuple[list[bytes], tuple[int, ...]]:
         return as_text(inputs, what, self.encoding)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,24 @@ def as_text(value: Any, what: str, encoding: str = "utf-8") -> tuple[list[bytes]
         return [item if type(item) is bytes else item.encode(encoding) for item in flat], array.shape
     except AttributeError:
         pass
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} must be strings that {encoding!r} can encode: {error}") from None
     wrong = next(item for item in flat if not isinstance(item, (str, bytes)))
     if isinstance(wrong, (list, tuple, np.ndarray)):
         raise ValueError(
             f"{what} must be an array of strings: rows of different lengths (ragged) are not supported"
         )
     raise TypeError(f"{what} must be strings, got {wrong!r} of type {type(wrong).__name__}")
+
+
+def checked_encoding(encoding: Any) -> str:
+    """`encoding`, or an error if it names none."""
+    try:
+        codecs.lookup(encoding)
+    except (LookupError, TypeError) as error:
+        kind = ValueError if isinstance(error, LookupError) else TypeError
+        raise kind(f"encoding: expected a name such as 'utf-8', got {encoding!r}") from None
+    return str(encoding)
 
 
 def text_array(value: Any, what: str, encoding: str) -> Array:
