@@ -315,6 +315,10 @@ def _as_ids(x: Any, what: str) -> Array:
         )
         if not whole:
             raise TypeError(f"{what} must hold integer ids, got dtype {array.dtype}")
+    if array.dtype.kind == "f" or array.dtype == np.uint64:  # of which some are too large for the cast
+        largest = np.abs(array).max(initial=0)
+        if largest >= 2**63:
+            raise ValueError(f"{what} must hold ids, got {largest}")
     return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
 
 
