@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +83,18 @@ def as_text(value: Any, what: str, encoding: str = "utf-8") -> tuple[list[bytes]
 
 
 def checked_encoding(encoding: Any) -> str:
-    """`encoding`, or an error if it names none."""
+    """`encoding`, or an error if it names none in which ASCII is ASCII: words are split and cleaned as bytes."""
+    if not isinstance(encoding, str):
+        raise TypeError(f"encoding: expected a name such as 'utf-8', got {encoding!r}")
     try:
-        codecs.lookup(encoding)
-    except (LookupError, TypeError) as error:
-        kind = ValueError if isinstance(error, LookupError) else TypeError
-        raise kind(f"encoding: expected a name such as 'utf-8', got {encoding!r}") from None
-    return str(encoding)
+        plain = "a b".encode(encoding) == b"a b"
+    except LookupError:
+        plain = False
+    if not plain:
+        raise ValueError(
+            f"encoding: expected a name such as 'utf-8', of a superset of ASCII, got {encoding!r}"
+        )
+    return encoding
 
 
 def text_array(value: Any, what: str, encoding: str) -> Array:
