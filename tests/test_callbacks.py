@@ -249,3 +249,27 @@ def test_one_line_an_epoch(capsys):
 def test_what_is_no_callback(wrong):
     with pytest.raises(TypeError, match="callbacks"):
         callbacks.CallbackList([wrong])
+
+
+@pytest.mark.parametrize(("make", "match"), [
+    (lambda: callbacks.EarlyStopping(3), "monitor: expected the name"),
+    (lambda: callbacks.EarlyStopping(patience="a"), "patience: expected a number, got 'a'"),
+    (lambda: callbacks.EarlyStopping(min_delta="a"), "min_delta"),
+    (lambda: callbacks.EarlyStopping(baseline="a"), "baseline"),
+    (lambda: callbacks.EarlyStopping(start_from_epoch="a"), "start_from_epoch"),
+    (lambda: callbacks.ReduceLROnPlateau(factor="a"), "factor"),
+    (lambda: callbacks.ReduceLROnPlateau(cooldown="a"), "cooldown"),
+    (lambda: callbacks.ReduceLROnPlateau(min_lr="a"), "min_lr"),
+    (lambda: callbacks.ModelCheckpoint(None), "filepath must be a str or a path"),
+    (lambda: callbacks.CSVLogger(3), "filename must be a str or a path"),
+    (lambda: callbacks.LearningRateScheduler(0.1), "schedule: expected a function"),
+])  # fmt: skip
+def test_arguments(make, match):
+    """Said when the callback is made, not when epochs have passed."""
+    with pytest.raises(TypeError, match=match):
+        make()
+
+
+def test_checkpoints_in_a_format_that_is_not_written():
+    with pytest.raises(ValueError, match=r"must end in one of \.keras, \.safetensors"):
+        callbacks.ModelCheckpoint("model.h5")

@@ -42,10 +42,13 @@ NOTES = {
     "layers.Lambda": "a function with its gradient, as there is no automatic differentiation",
     "layers.Layer": "`forward` and `backward` in place of `call`",
     "layers.RNN": "cells of your own write `forward` and `backward`",
-    "layers.Rescaling": "do it in NumPy before the model",
-    "layers.Normalization": "do it in NumPy before the model",
-    "layers.TextVectorization": "see the guide for text",
-    "layers.StringLookup": "see the guide for text",
+    "layers.Normalization": "frozen where `axis` is the last or None",
+    "layers.Rescaling": "frozen where `scale` and `offset` are numbers, or one for each feature",
+    "layers.CategoryEncoding": "not `sparse`; not in frozen models",
+    "layers.Discretization": "not `sparse`; not in frozen models",
+    "layers.IntegerLookup": "not `sparse`; not in frozen models",
+    "layers.StringLookup": "not `sparse`; not in frozen models; needs no TensorFlow",
+    "layers.TextVectorization": "not `sparse`, not `ragged`; not in frozen models; needs no TensorFlow",
     "layers.JaxLayer": "wraps another framework",
     "layers.FlaxLayer": "wraps another framework",
     "layers.TFSMLayer": "wraps another framework",
@@ -58,6 +61,9 @@ NOTES = {
     "ops.pad": "modes constant, reflect, symmetric, edge and wrap",
     "ops.ctc_decode": "`utils.ctc_decode`",
     "optimizers.LossScaleOptimizer": "there is nothing to scale in float32",
+    "utils.get_file": "raises a ValueError: lstmfast opens no network connection",
+    "utils.disable_interactive_logging": "messages go to Python's logger `lstmfast`",
+    "utils.text_dataset_from_directory": "gives batches of NumPy arrays",
     "utils.timeseries_dataset_from_array": "gives batches of NumPy arrays",
     "Model.add_loss": "see activity regularizers, and losses of your own in `compile`",
     "Model.call": "write `forward` and `backward`, or use the functional API",
@@ -65,7 +71,7 @@ NOTES = {
     "Model.compute_loss": "a loss of your own goes into `compile`, or write the loop with `forward` and `Tape.backward`",
 }
 #: Names that exist only to say that the thing does not.
-REFUSALS = {"Model.export"}
+REFUSALS = {"Model.export", "utils.get_file"}
 
 
 # --- the list

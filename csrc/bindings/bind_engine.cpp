@@ -12,6 +12,7 @@
 #include "bindings/tensor_args.h"
 #include "bindings/zoneout_args.h"
 #include "dispatch/select.h"
+#include "engine/affine_operation.h"
 #include "engine/arithmetic_operation.h"
 #include "engine/convolution_operation.h"
 #include "engine/merging_operation.h"
@@ -283,6 +284,18 @@ void register_engine(py::module_& m) {
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("width"), py::arg("gamma").noconvert(),
           py::arg("beta").noconvert(), py::arg("epsilon"), py::arg("centered"))
+      .def(
+          "affine",
+          [](Program& p, const std::string& name, Slots in, Slots out, const FloatArray& scale, const FloatArray& shift, bool inverse) {
+            check_shape(scale, "scale", {-1});
+            if (scale.size() == 0) throw py::value_error("scale: expected at least one number");
+            check_shape(shift, "shift", {scale.size()});
+            p.add(std::make_unique<AffineOperation>(std::move(in), std::move(out), name,
+                                                    std::vector<float>(scale.data(), scale.data() + scale.size()),
+                                                    std::vector<float>(shift.data(), shift.data() + shift.size()), inverse));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("scale").noconvert(), py::arg("shift").noconvert(),
+          py::arg("inverse"))
       .def_property_readonly("nbytes", &Program::bytes)
       .def("run", &run, py::arg("xs"), py::arg("lengths") = py::none(), py::arg("masks") = py::none(), py::arg("outs") = py::none());
 }

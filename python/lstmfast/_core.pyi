@@ -118,6 +118,15 @@ class Program:
     def pick(self, name: str, inputs: Sequence[int], outputs: Sequence[int], step: int) -> None: ...
     def end_mask(self) -> None: ...
     def leaky(self, name: str, inputs: Sequence[int], outputs: Sequence[int], slopes: _Floats) -> None: ...
+    def affine(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        scale: _Floats,
+        shift: _Floats,
+        inverse: bool,
+    ) -> None: ...
     def rectifier(
         self,
         name: str,

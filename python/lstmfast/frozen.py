@@ -318,6 +318,10 @@ def _as_ids(x: Any, what: str) -> Array:
         )
         if not whole:
             raise TypeError(f"{what} must hold integer ids, got dtype {array.dtype}")
+    if array.dtype.kind == "f" or array.dtype == np.uint64:  # of which some are too large for the cast
+        largest = np.abs(array).max(initial=0)
+        if largest >= 2**63:
+            raise ValueError(f"{what} must hold ids, got {largest}")
     return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
 
 
@@ -428,7 +432,13 @@ class _Builder:
     ) -> None:
         self.operations.append(
             Operation(
-                frozen.kind, layer.name, inputs, outputs, frozen.arguments, frozen.stream_refusal, frozen.ends_mask
+                frozen.kind,
+                layer.name,
+                inputs,
+                outputs,
+                frozen.arguments,
+                frozen.stream_refusal,
+                frozen.ends_mask,
             )
         )
 

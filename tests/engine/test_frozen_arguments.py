@@ -305,3 +305,15 @@ def test_models_that_cannot_be_frozen(small):
     for dtype in ("int8", "float64", None, 5, np.float32):
         with pytest.raises(ValueError, match="dtype: expected 'float32', got"):
             small.freeze(dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "ids", [np.array([[2**63 + 1, 1]], np.uint64), np.array([[1e30, 1.0]]), np.array([[1.0, -1e30]])]
+)
+def test_ids_beyond_all_integers(ids):
+    """Named as they are, not as the number that a cast makes of them, and without NumPy's warning."""
+    frozen = Sequential([Input((2,)), layers.Embedding(5, 3), layers.GRU(2)]).freeze()
+    with pytest.raises(ValueError, match=r"must hold ids, got (9223372036854775809|1e\+30)"):
+        frozen(ids)
+    with pytest.raises(ValueError, match="must hold ids"):
+        frozen.stream().push(ids)

@@ -106,3 +106,17 @@ def test_directory_is_refused(tmp_path):
         save(tmp_path)
     with pytest.raises(ValueError, match="existing directory"):
         save(tmp_path / "none" / "file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_devices_stay(tmp_path):
+    """A rename would put a file in the place of a device or a pipe."""
+    pipe = tmp_path / "pipe.safetensors"
+    os.mkfifo(pipe)
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(ValueError, match="must name a regular file"), replace_file(path) as file:
+            file.write(b"x")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.safetensors", "pipe.safetensors"]

@@ -161,3 +161,13 @@ def test_packing() -> None:
         assert x == 1 and y in (None, 2) and weight in (None, 3)
     with pytest.raises(ValueError, match="expected to be in format"):
         unpack_x_y_sample_weight((1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "name", ["sequence_length", "sequence_stride", "sampling_rate", "batch_size", "start_index", "end_index"]
+)
+@pytest.mark.parametrize("value", [1.5, "a", True])
+def test_windows_are_counted_in_whole_steps(name, value):
+    arguments = {"sequence_length": 2, name: value}
+    with pytest.raises(ValueError, match=f"{name}: expected an integer, got {value!r}"):
+        timeseries_dataset_from_array(np.arange(9.0), None, **arguments)

@@ -8,6 +8,8 @@ import warnings
 
 import numpy as np
 
+from ..saving import path_of
+from ..utils.interactive_logging import print_msg
 from .base import Logs
 from .monitors import MonitorCallback
 
@@ -67,7 +69,7 @@ class ModelCheckpoint(MonitorCallback):
     ) -> None:
         super().__init__(monitor, mode, initial_value_threshold)
         self.verbose = verbose
-        self.filepath = os.fspath(filepath)
+        self.filepath = path_of(filepath)
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = save_freq
@@ -78,11 +80,7 @@ class ModelCheckpoint(MonitorCallback):
             raise ValueError(
                 f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values"
             )
-        endings = (
-            (".weights.h5", ".safetensors", ".npz")
-            if save_weights_only
-            else (".keras", ".safetensors", ".h5")
-        )
+        endings = (".weights.h5", ".safetensors", ".npz") if save_weights_only else (".keras", ".safetensors")
         if not self.filepath.endswith(endings):
             what = (
                 "`save_weights_only=True` in `ModelCheckpoint`" if save_weights_only else "`ModelCheckpoint`"
@@ -129,7 +127,7 @@ class ModelCheckpoint(MonitorCallback):
         else:
             self.model.save(path, overwrite=True)
         if self.verbose > 0:
-            print(f"\nEpoch {epoch + 1}: finished saving model to {path}")
+            print_msg(f"\nEpoch {epoch + 1}: finished saving model to {path}")
 
     def _path(self, epoch: int, batch: int | None, logs: Logs) -> str:
         numbers = {} if batch is None or "batch" in logs else {"batch": batch + 1}
@@ -144,7 +142,7 @@ class ModelCheckpoint(MonitorCallback):
         said = f"\nEpoch {epoch + 1}: "
         if not self.save_best_only:
             if self.verbose > 0:
-                print(f"{said}saving model to {path}")
+                print_msg(f"{said}saving model to {path}")
             return True
         current = logs.get(self.monitor)
         if current is None:
@@ -163,5 +161,5 @@ class ModelCheckpoint(MonitorCallback):
             self.best = current
         if self.verbose > 0:
             change = f"improved from {best} to {current:.5f}, saving model to {path}"
-            print(f"{said}{self.monitor} " + (change if improved else f"did not improve from {best}"))
+            print_msg(f"{said}{self.monitor} " + (change if improved else f"did not improve from {best}"))
         return improved

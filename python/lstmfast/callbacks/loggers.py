@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from ..utils.interactive_logging import print_msg
 from .base import Callback, Logs
 
 __all__ = ["CSVLogger", "LearningRateScheduler", "TerminateOnNaN"]
@@ -41,6 +42,8 @@ class CSVLogger(Callback):
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         super().__init__()
         self.sep = separator
+        if not isinstance(filename, (str, os.PathLike)):
+            raise TypeError(f"filename must be a str or a path, got {filename!r}")
         self.filename = os.fspath(filename)
         self.append = append
         self.writer: Any = None
@@ -108,6 +111,8 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         super().__init__()
+        if not callable(schedule):
+            raise TypeError(f"schedule: expected a function of the epoch, got {schedule!r}")
         self.schedule = schedule
         self.verbose = verbose
 
@@ -123,7 +128,7 @@ class LearningRateScheduler(Callback):
             raise ValueError(f"The output of the `schedule` function should be a float. Got: {rate}")
         optimizer.learning_rate = rate
         if self.verbose > 0:
-            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+            print_msg(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
@@ -163,5 +168,5 @@ class TerminateOnNaN(Callback):
                 f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}. Terminating training "
                 "immediately."
             )
-        print(f"Batch {batch}: Invalid loss, terminating training")
+        print_msg(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True

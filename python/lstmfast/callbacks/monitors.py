@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..optimizers.state import check_numbers
+from ..utils.interactive_logging import print_msg
 from .base import Callback, Logs
 
 __all__ = ["EarlyStopping", "MonitorCallback", "ReduceLROnPlateau"]
@@ -49,6 +51,9 @@ class MonitorCallback(Callback):
                 f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=3
             )
             mode = "auto"
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor: expected the name of a loss or metric, got {monitor!r}")
+        check_numbers(baseline=baseline, min_delta=min_delta)
         self.monitor = monitor
         self.mode = mode
         self.best = baseline
@@ -126,6 +131,7 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta=min_delta)
+        check_numbers(patience=patience, baseline=baseline, start_from_epoch=start_from_epoch)
         self.patience = patience
         self.verbose = verbose
         self.baseline = baseline
@@ -166,10 +172,10 @@ class EarlyStopping(MonitorCallback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch > 0 and self.verbose > 0:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+            print_msg(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose > 0:
-                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+                print_msg(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
 
     def get_monitor_value(self, logs: Logs | None) -> Any:
@@ -230,6 +236,7 @@ class ReduceLROnPlateau(MonitorCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(monitor, mode, min_delta=min_delta)
+        check_numbers(factor=factor, patience=patience, cooldown=cooldown, min_lr=min_lr)
         if factor >= 1.0:
             raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0. Received factor={factor}")
         self.factor = factor
@@ -278,7 +285,7 @@ class ReduceLROnPlateau(MonitorCallback):
         after = max(before * self.factor, self.min_lr)
         optimizer.learning_rate = after
         if self.verbose > 0:
-            print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {after}.")
+            print_msg(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {after}.")
         return True
 
 

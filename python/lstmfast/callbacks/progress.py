@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
-import numpy as np
-
+from ..utils.interactive_logging import is_interactive_logging_enabled, print_msg
+from ..utils.progbar import number_text, open_bar
 from .base import Callback, Logs
 
 __all__ = ["ProgbarLogger"]
@@ -83,23 +82,8 @@ class ProgbarLogger(Callback):
         self.seen = 0
         self._title = title
         self._started = self._drawn = time.perf_counter()
-        if self.verbose == 1:
-            from tqdm import tqdm
-
-            # The bar is refreshed here and not by tqdm's own clock, so that each drawing has the newest
-            # metrics.
-            form = (
-                "{desc} {n_fmt}/{total_fmt} {bar:24} {elapsed}<{remaining}{postfix}" if self.target else None
-            )
-            self._bar = tqdm(
-                total=self.target,
-                desc=title,
-                file=sys.stdout,
-                bar_format=form,
-                mininterval=1e9,
-                dynamic_ncols=True,
-                unit="step",
-            )
+        if self.verbose == 1 and is_interactive_logging_enabled():
+            self._bar = open_bar(self.target, title, "step")
 
     def _update(self, batch: int, logs: Logs | None) -> None:
         self.seen = batch + 1
@@ -123,13 +107,11 @@ class ProgbarLogger(Callback):
             self._draw(logs)
             self._bar.close()
             self._bar = None
-        elif self.verbose == 2:
+        elif self.verbose:
             seconds = time.perf_counter() - self._started
             steps = f"{self.seen}/{self.target or self.seen}"
             metrics = _text(logs)
-            print(
-                f"{self._title} - {steps} - {seconds:.1f}s" + (f" - {metrics}" if metrics else ""), flush=True
-            )
+            print_msg(f"{self._title} - {steps} - {seconds:.1f}s" + (f" - {metrics}" if metrics else ""))
 
     def _discard(self) -> None:
         """Close a bar that an exception in the last call left open."""
@@ -139,11 +121,4 @@ class ProgbarLogger(Callback):
 
 
 def _text(logs: Logs | None) -> str:
-    return " - ".join(f"{name}: {_number(value)}" for name, value in (logs or {}).items())
-
-
-def _number(value: Any) -> str:
-    if np.ndim(value):
-        return str(np.asarray(value).round(4).tolist())
-    number = float(value)
-    return f"{number:.4f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.4e}"
+    return " - ".join(f"{name}: {number_text(value)}" for name, value in (logs or {}).items())

@@ -128,7 +128,9 @@ def get(identifier: Any) -> Callable[..., Array] | None:
         return None
     found = identifier
     if isinstance(identifier, str):
-        found = _CLASSES.get(identifier) or deserialize({"class_name": identifier, "config": {}})
+        from ..saving.registry import get_registered_object
+
+        found = _CLASSES.get(identifier) or get_registered_object(identifier)
     elif isinstance(identifier, dict):
         found = deserialize(identifier)
     elif isinstance(identifier, (np.ndarray, np.generic)):

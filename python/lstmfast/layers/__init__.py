@@ -14,10 +14,12 @@ from .concatenation import Concatenate, concatenate
 from .convolutional import Conv1D, Convolution1D
 from .dense import Dense
 from .depthwise import DepthwiseConv1D, SeparableConv1D, SeparableConvolution1D
+from .discretization import Discretization
 from .dot_product import Dot, dot
 from .dropout import Dropout, SpatialDropout1D
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
+from .encoding import CategoryEncoding
 from .global_pooling import GlobalAveragePooling1D, GlobalAvgPool1D, GlobalMaxPool1D, GlobalMaxPooling1D
 from .group_query_attention import GroupQueryAttention
 from .gru import GRU
@@ -25,6 +27,7 @@ from .identity import Identity
 from .input import Input, InputLayer
 from .input_spec import InputSpec
 from .lambda_layer import Lambda
+from .lookups import IntegerLookup, StringLookup
 from .lstm import LSTM
 from .masking import Masking
 from .merging import (
@@ -48,10 +51,12 @@ from .regularization import ActivityRegularization, AlphaDropout, GaussianDropou
 from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .rnn import RNN
+from .scaling import Normalization, Rescaling
 from .serialization import deserialize, serialize
 from .simple_rnn import SimpleRNN
 from .softmax import Softmax
 from .spectral_normalization import SpectralNormalization
+from .text_vectorization import TextVectorization
 from .time_distributed import TimeDistributed
 from .transposed_convolution import Conv1DTranspose, Convolution1DTranspose
 from .wrapper import Wrapper
@@ -75,6 +80,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "Call",
+    "CategoryEncoding",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -83,6 +89,7 @@ __all__ = [
     "Cropping1D",
     "Dense",
     "DepthwiseConv1D",
+    "Discretization",
     "Dot",
     "Dropout",
     "EinsumDense",
@@ -101,6 +108,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -113,11 +121,13 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "SeparableConv1D",
     "SeparableConvolution1D",
@@ -127,7 +137,9 @@ __all__ = [
     "SpatialDropout1D",
     "SpectralNormalization",
     "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

@@ -95,6 +95,10 @@ class Layer(LayerCalls):
     supports_masking = False
     #: The input is an array of integers (ids).
     integer_inputs = False
+    #: The input is an array of strings, which `integer_inputs` layers get as it is.
+    string_inputs = False
+    #: The output is an array of integers, or of strings.
+    makes_integers = False
     #: `backward` takes None in place of the gradient of an output that nothing uses.
     accepts_missing_dy = False
     #: `backward` may give a gradient: something that comes out depends continuously on what goes in.

@@ -142,11 +142,15 @@ class LayerCalls(LayerWeights):
         makes = self.makes_mask(all(has_masks) if self.needs_all_masks else any(has_masks))
         masks = makes if isinstance(makes, tuple) else (makes,) + (False,) * (len(flat) - 1)
         outputs = [
-            KerasTensor(tuple(shape), name=unique_name("keras_tensor"), has_mask=masked)
-            for shape, masked in zip(flat, masks, strict=True)
+            KerasTensor(tuple(shape), dtype, unique_name("keras_tensor"), masked)
+            for shape, dtype, masked in zip(flat, self._output_dtypes(len(flat)), masks, strict=True)
         ]
         Node(self, inputs, kwargs, outputs)
         return outputs if several else outputs[0]
+
+    def _output_dtypes(self: Any, count: int) -> list[str]:
+        """Types of the outputs of a call in a graph."""
+        return ["int64" if self.makes_integers else "float32"] * count
 
     def _convert(self: Any, inputs: Any) -> Any:
         if type(inputs) is np.ndarray and inputs.dtype == _FLOAT32 and inputs.flags.c_contiguous:

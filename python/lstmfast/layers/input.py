@@ -56,7 +56,8 @@ class InputLayer(Layer):
         if shape is None and batch_shape is None:
             raise ValueError("You must pass a `shape` argument.")
         self.batch_shape = _standardize(batch_shape if shape is None else (batch_size, *_tuple(shape)))
-        self._dtype = np.dtype("float32" if dtype is None else getattr(dtype, "name", dtype)).name
+        given_dtype = "float32" if dtype is None else getattr(dtype, "name", dtype)
+        self._dtype = "string" if given_dtype in ("string", str) else np.dtype(given_dtype).name
         tensor = input_tensor
         if tensor is None or tensor.node is not None:  # one of another graph stays what it is
             tensor = KerasTensor(self.batch_shape, self._dtype, name or unique_name("keras_tensor"))
@@ -153,7 +154,7 @@ def Input(
     batch_size : int, optional
         Fixed batch size, which stateful layers need.
     dtype : str, optional
-        ``"float32"`` by default; an integer type for ids.
+        ``"float32"`` by default; an integer type for ids, ``"string"`` for texts (`layers.TextVectorization`).
     batch_shape : tuple of int or None
         In place of `shape` and `batch_size`.
     name : str, optional

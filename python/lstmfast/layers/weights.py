@@ -216,7 +216,10 @@ class LayerWeights(LayerProperties):
                 "can build it by calling it on some data."
             )
         changed: list[tuple[Variable, Any]] = []
-        given = {"trainable_variables": trainable_variables, "non_trainable_variables": non_trainable_variables}
+        given = {
+            "trainable_variables": trainable_variables,
+            "non_trainable_variables": non_trainable_variables,
+        }
         for argument, values in given.items():
             own = getattr(self, argument)
             if len(values) != len(own):

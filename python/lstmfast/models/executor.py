@@ -86,6 +86,8 @@ class Executor:
         self.variables: list[Variable] | None = None  # of the model: see `Model.variables_in_use`
         #: Inputs that only layers of ids use stay integers; others become float32.
         self.integer_inputs = [False] * len(self.input_slots)
+        #: Inputs that hold strings; they are among `integer_inputs`.
+        self.string_inputs = [False] * len(self.input_slots)
         sources = {id(t.node) for t in graph.inputs}
         by_slot = {slot: k for k, slot in enumerate(self.input_slots)}
         last_use: dict[int, int] = {}
@@ -104,6 +106,7 @@ class Executor:
                     layer.integer_inputs or (takes_any and np.dtype(tensor.dtype).kind != "f")
                 ):
                     self.integer_inputs[by_slot[slot]] = True
+                    self.string_inputs[by_slot[slot]] |= layer.string_inputs
             for slot in (*inputs, *(s for s in state or () if isinstance(s, int))):
                 last_use[slot] = len(self.steps)
             self.has_masks |= any(t.has_mask for t in node.outputs)

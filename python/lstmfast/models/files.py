@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..layers.base import Layer
+from ..utils.interactive_logging import print_msg
 from . import config as _config
 
 __all__ = ["ModelFiles"]
@@ -164,4 +165,4 @@ class ModelFiles:
         from .summary import summary_text
 
         text = summary_text(self, line_length, positions, expand_nested, show_trainable, layer_range)
-        print(text) if print_fn is None else print_fn(text + "\n")
+        print_msg(text) if print_fn is None else print_fn(text + "\n")

@@ -30,6 +30,7 @@ def standardize(model: Model, x: Any) -> list[Array]:
     """
     executor = model.executor
     tensors, integers = executor.graph.inputs, executor.integer_inputs
+    strings = executor.string_inputs
     names, shapes = [t.origin.layer.name for t in tensors], [t.shape for t in tensors]
     given = distribute(x, names, len(shapes[0]), "x")
     if len(given) == 1:  # the common case, quickly
@@ -44,7 +45,7 @@ def standardize(model: Model, x: Any) -> list[Array]:
             and shapes[0][-1] in (None, a.shape[-1])
         ):
             return given
-    arrays = [checked_input(*one) for one in zip(given, names, shapes, integers, strict=True)]
+    arrays = [checked_input(*one) for one in zip(given, names, shapes, integers, strings, strict=True)]
     sizes = {len(a) for a in arrays}
     if len(sizes) > 1:
         raise ValueError(f"all inputs must have the same number of samples, got {[len(a) for a in arrays]}")
@@ -75,11 +76,17 @@ def _holds_arrays(x: Any, rank: int) -> bool:
     return bool(x) and all(hasattr(a, "shape") and len(a.shape) == rank for a in x)
 
 
-def checked_input(value: Any, name: str, shape: tuple[int | None, ...], integers: bool) -> Array:
+def checked_input(
+    value: Any, name: str, shape: tuple[int | None, ...], integers: bool, strings: bool = False
+) -> Array:
     """An array for one input of the model."""
     what = f"input {name!r}"
     array: Array
-    if integers:
+    if strings:
+        array = np.asarray(value)
+        if array.dtype.kind not in "USOT":
+            raise TypeError(f"{what} must be strings, got dtype {array.dtype}")
+    elif integers:
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{what} must be numeric, got dtype {array.dtype}")

@@ -29,7 +29,7 @@ __all__ = ["Model"]
 Array = npt.NDArray[Any]
 
 
-class Model(NestedModel, ModelFiles, Trainer, Layer):
+class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
     """A graph of layers with training, evaluation, prediction and files.
 
     Parameters

@@ -43,6 +43,16 @@ class NestedModel:
         found = tuple(masked[slot] for slot in executor.output_slots)
         return found[0] if len(found) == 1 else found
 
+    @property
+    def string_inputs(self: Any) -> bool:
+        """Whether all inputs are strings, which reach the layers inside as they are."""
+        return self._executor is not None and all(self._executor.string_inputs)
+
+    integer_inputs = string_inputs
+
+    def _output_dtypes(self: Any, count: int) -> list[str]:
+        return [tensor.dtype for tensor in self.executor.graph.outputs]
+
     def nested_forward(self: Any, x: Any, call: Call) -> Any:
         """`Layer.forward` of the model as a layer of another."""
         executor = self.executor

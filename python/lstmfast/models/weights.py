@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..saving import safetensors
+from ..saving import path_of, safetensors
 from ..saving.atomic import replace_file
 from ..saving.model_state import assign_all, warn_of_skipped
 from ..saving.native import named_weights
@@ -30,7 +30,7 @@ Array = npt.NDArray[Any]
 def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """See `Model.save_weights`."""
     model.executor  # noqa: B018 - a model that is not built has no weights
-    path = os.fspath(filepath)
+    path = path_of(filepath)
     if path.endswith((".h5", ".keras", ".json")) and not path.endswith(".weights.h5"):
         raise ValueError(
             f"The filename must end in `.weights.h5`, `.npz` or `.safetensors`. Received: filepath={path}"
@@ -53,7 +53,9 @@ def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool
 def load_weights(model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
     """See `Model.load_weights`."""
     model.executor  # noqa: B018
-    path = os.fspath(filepath)
+    path = path_of(filepath)
+    if os.path.isdir(path):
+        raise ValueError(f"filepath must name a file of weights, got the directory {path!r}")
     with open(path, "rb") as file:
         start = file.read(8)
     archive = start.startswith(b"PK\x03\x04")
@@ -87,7 +89,7 @@ def _is_npz(path: str) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeError) as error:
         raise ValueError(f"{path!r} cannot be loaded: {error}") from None
 
 

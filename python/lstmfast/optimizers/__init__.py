@@ -93,6 +93,10 @@ def get(identifier: Any) -> Optimizer | None:
         return None
     found = identifier
     if isinstance(identifier, str):
+        from ..saving.registry import get_registered_object
+
+        if identifier.lower() not in _BY_NAME and get_registered_object(identifier) is None:
+            raise ValueError(f"Could not interpret optimizer identifier: {identifier!r}")
         found = deserialize({"class_name": identifier, "config": {}})
     elif isinstance(identifier, dict):
         found = deserialize(identifier)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..variables import Variable
 from .base import Array, Optimizer
+from .state import check_numbers
 
 __all__ = ["Adam", "AdamW", "Adamax", "Lamb", "Lion", "Nadam"]
 
@@ -29,6 +30,7 @@ class _Moments(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        check_numbers(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
         for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= beta < 1:
                 raise ValueError(f"{name}: expected a number from 0 to below 1, got {beta!r}")

@@ -11,6 +11,7 @@ import numpy as np
 from .. import initializers
 from ..variables import Variable
 from .base import Array, Optimizer
+from .state import check_numbers
 
 __all__ = ["Adadelta", "Adagrad", "Ftrl", "RMSprop"]
 
@@ -54,6 +55,7 @@ class RMSprop(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        check_numbers(rho=rho, momentum=momentum, epsilon=epsilon)
         self.rho = rho
         self.momentum = momentum
         self.epsilon = epsilon
@@ -117,6 +119,7 @@ class Adagrad(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        check_numbers(initial_accumulator_value=initial_accumulator_value, epsilon=epsilon)
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
 
@@ -155,6 +158,7 @@ class Adadelta(Optimizer):
         self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kwargs: Any
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        check_numbers(rho=rho, epsilon=epsilon)
         self.rho = rho
         self.epsilon = epsilon
 
@@ -199,6 +203,14 @@ class Ftrl(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        check_numbers(
+            learning_rate_power=learning_rate_power,
+            initial_accumulator_value=initial_accumulator_value,
+            l1_regularization_strength=l1_regularization_strength,
+            l2_regularization_strength=l2_regularization_strength,
+            l2_shrinkage_regularization_strength=l2_shrinkage_regularization_strength,
+            beta=beta,
+        )
         if learning_rate_power > 0.0:
             raise ValueError(
                 "`learning_rate_power` needs to be negative or zero. Received: "

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .. import _core
 from ..utils.naming import unique_name
 from ..variables import Variable
-from .state import OptimizerState, ScalarVariable
+from .state import OptimizerState, ScalarVariable, check_numbers
 
 __all__ = ["Optimizer"]
 
@@ -77,7 +77,18 @@ class Optimizer(OptimizerState):
             warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=3)
         if kwargs:
             raise ValueError(f"Argument(s) not recognized: {kwargs}")
-        if gradient_accumulation_steps and not gradient_accumulation_steps >= 2:
+        check_numbers(
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            ema_momentum=ema_momentum,
+            loss_scale_factor=loss_scale_factor,
+        )
+        if loss_scale_factor is not None and not loss_scale_factor > 0:
+            raise ValueError(f"loss_scale_factor: expected a number above 0, got {loss_scale_factor!r}")
+        steps = gradient_accumulation_steps
+        if steps and (not isinstance(steps, (int, np.integer)) or steps < 2):
             raise ValueError(
                 "`gradient_accumulation_steps` must be an integer >= 2. Received: "
                 f"gradient_accumulation_steps={gradient_accumulation_steps}"

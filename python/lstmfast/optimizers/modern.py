@@ -11,6 +11,7 @@ import numpy as np
 
 from ..variables import Variable
 from .base import Array, Optimizer
+from .state import check_numbers
 
 __all__ = ["Adafactor", "ScheduleFreeAdamW"]
 
@@ -50,6 +51,9 @@ class Adafactor(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        check_numbers(
+            beta_2_decay=beta_2_decay, epsilon_1=epsilon_1, epsilon_2=epsilon_2, clip_threshold=clip_threshold
+        )
         self.beta_2_decay = beta_2_decay
         self.epsilon_1 = epsilon_1
         self.epsilon_2 = epsilon_2
@@ -144,6 +148,7 @@ class ScheduleFreeAdamW(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        check_numbers(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, warmup_steps=warmup_steps)
         if not 0 < beta_1 <= 1:
             raise ValueError(f"beta_1: expected a number above 0 and at most 1, got {beta_1!r}")
         if not 0 <= beta_2 < 1:

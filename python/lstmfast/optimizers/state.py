@@ -178,6 +178,13 @@ class OptimizerState:
         self.set_weights([np.asarray(store[str(i)]) for i in range(len(self._variables))])
 
 
+def check_numbers(**arguments: Any) -> None:
+    """TypeError that names the first argument which is neither a number nor None."""
+    for name, value in arguments.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float, np.number))):
+            raise TypeError(f"{name}: expected a number, got {value!r}")
+
+
 def _number(learning_rate: Any) -> float:
     number = learning_rate
     if isinstance(number, (Variable, np.ndarray)) and number.ndim == 0:

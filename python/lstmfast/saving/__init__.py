@@ -95,7 +95,7 @@ def save_model(
         raise ValueError(
             "zipped=False is not supported: a model is one file, Keras's folders are not written"
         )
-    path = _path(filepath)
+    path = path_of(filepath)
     if not overwrite and os.path.exists(path):
         raise ValueError(f"filepath {path!r} exists and overwrite is False")
     ending = os.path.splitext(path)[1].lower()
@@ -177,7 +177,7 @@ def load_model(
         raise TypeError(
             f"custom_objects must be a mapping of names to classes, got {type(custom_objects).__name__}"
         )
-    path = _path(filepath)
+    path = path_of(filepath)
     if os.path.isdir(path):
         raise ValueError(f"filepath must name a model file, got the directory {path!r}")
     with open(path, "rb") as file:
@@ -199,7 +199,8 @@ def load_model(
     )
 
 
-def _path(filepath: Any) -> str:
+def path_of(filepath: Any) -> str:
+    """`filepath` as a str; TypeError if it is none."""
     path = os.fspath(filepath) if isinstance(filepath, (str, os.PathLike)) else None
     if not isinstance(path, str) or not path:
         raise TypeError(f"filepath must be a str or a path, got {filepath!r}")

@@ -28,7 +28,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises
     ------
     ValueError
-        If `path` is a directory, or its directory does not exist.
+        If `path` is a directory, a device or a pipe, or its directory does not exist.
     OSError
         If writing fails (disk full, no permission); `path` is then as it was before.
 
@@ -45,6 +45,10 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     directory, name = os.path.split(target)
     if os.path.isdir(target):
         raise ValueError(f"path must name a file, got the directory {os.fspath(path)!r}")
+    if os.path.exists(target) and not os.path.isfile(target):  # the rename would take a device's place
+        raise ValueError(
+            f"path must name a regular file, got {os.fspath(path)!r}, which is a device, pipe or socket"
+        )
     if not os.path.isdir(directory):
         raise ValueError(
             f"path must be in an existing directory, got {os.fspath(path)!r}: no directory {directory!r}"

@@ -20,7 +20,14 @@ __all__ = ["WeightFile", "import_h5py"]
 Array = npt.NDArray[Any]
 
 #: What h5py raises for damaged files.
-_DAMAGE = (OSError, RuntimeError, KeyError, TypeError, UnicodeError, OverflowError)
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    UnicodeError,
+    OverflowError,
+)  # and sometimes ValueError
 
 
 def import_h5py() -> Any:
@@ -63,9 +70,21 @@ class WeightFile:
         except _DAMAGE as error:
             raise ValueError(f"model.weights.h5 is damaged at {path!r}: {error}") from None
 
+    def named_array(self, path: str) -> Array | None:
+        """The array at `path`; None if there is none."""
+        group_path, _, name = path.rpartition("/")
+        try:
+            group = self._group(group_path)
+            return None if group is None or self._link(group, name) is None else self._read(group, name, path)
+        except _DAMAGE as error:
+            raise ValueError(f"model.weights.h5 is damaged at {path!r}: {error}") from None
+
     def has(self, name: str) -> bool:
         """Whether the root has an entry of this name."""
-        return self._link(self._file, name) is not None
+        try:
+            return self._link(self._file, name) is not None
+        except _DAMAGE as error:
+            raise ValueError(f"model.weights.h5 is damaged: {error}") from None
 
     def _group(self, path: str) -> Any:
         group = self._file

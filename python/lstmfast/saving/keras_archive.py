@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import vocabularies
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py
 from .keras_graph import is_operation, layer_order, without_mask_operations
@@ -64,6 +65,9 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
     from .._version import version
 
     config = _for_keras(serialize_model(model))
+    assets: dict[str, bytes] = {}
+    for group, layer, _ in _layer_groups(model, config):
+        assets |= vocabularies.to_archive(group, layer)[0]
     weights = _weights_file(model, config)
     metadata = {
         "keras_version": _KERAS_VERSION,
@@ -74,6 +78,8 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
         archive.writestr(_METADATA, json.dumps(metadata))
         archive.writestr(_CONFIG, json.dumps(config))
         archive.writestr(_WEIGHTS, weights)
+        for name, data in assets.items():
+            archive.writestr(name, data)
 
 
 def save_keras_weights(model: Model, path: str | os.PathLike[str]) -> None:
@@ -91,6 +97,8 @@ def _weights_file(model: Model, config: dict[str, Any]) -> memoryview:
         _write_group(file, "vars", model.name, [])
         for group, layer, variables in _layer_groups(model, config):
             _write_group(file, group, layer.name, variables)
+            for name, array in vocabularies.to_archive(group, layer)[1].items():
+                file[group][name] = array
         state = _optimizer_in_keras_order(model, config)
         if state:
             _write_group(file, "optimizer/vars", model.optimizer.name, state)
@@ -144,10 +152,15 @@ def load_keras(
         config = _from_keras(json_to_config(members[_CONFIG]))
         with WeightFile(members[_WEIGHTS]) as weights:
             model = make_model(config, custom_objects, len(members[_WEIGHTS]))
-            _assign_weights(model, config, weights)
+            assign_all(_weights_in_file(model, config, weights))
+            wanted = vocabularies.asset_names(_layer_groups(model, config))
+            assets = read_members(path, wanted) if wanted else {}
+            for group, layer, _ in _layer_groups(model, config):
+                if hasattr(layer, "vocabulary_state"):
+                    vocabularies.from_archive(group, layer, assets, weights)
             if compile:
                 compile_model(model, config, custom_objects)
-                _assign_optimizer(model, config, weights)
+                assign_all(_optimizer_in_file(model, config, weights))
             return model
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
@@ -177,16 +190,18 @@ def load_keras_weights(model: Model, path: str | os.PathLike[str], skip_mismatch
     config = _for_keras(serialize_model(model))
     try:
         with WeightFile(data) as weights:
-            _assign_weights(model, config, weights, skip_mismatch)
+            values = _weights_in_file(model, config, weights, skip_mismatch)
             if not skip_mismatch:
-                _assign_optimizer(model, config, weights)
+                values += _optimizer_in_file(model, config, weights)
+            assign_all(values)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
 
 
-def _assign_weights(
+def _weights_in_file(
     model: Model, config: dict[str, Any], weights: WeightFile, skip_mismatch: bool = False
-) -> None:
+) -> list[tuple[str, Variable, Any]]:
+    """What `assign_all` shall set."""
     # Keras 2.13's first files of this kind name the layers differently (saving_lib.py, H5IOStore.get).
     old = not weights.has("layers") and weights.has("_layer_checkpoint_dependencies")
     values = []
@@ -202,10 +217,13 @@ def _assign_weights(
                 f"layer {layer.name!r} has {len(variables)} weights, the file has {len(arrays)} in {group!r}"
             )
         values += [(f"{layer.name}/{v.name}", v, array) for v, array in zip(variables, arrays, strict=True)]
-    assign_all(values)
+    return values
 
 
-def _assign_optimizer(model: Model, config: dict[str, Any], weights: WeightFile) -> None:
+def _optimizer_in_file(
+    model: Model, config: dict[str, Any], weights: WeightFile
+) -> list[tuple[str, Variable, Any]]:
+    """What `assign_all` shall set."""
     variables = _optimizer_in_keras_order(model, config)
     arrays = weights.arrays("optimizer/vars") if variables else []
     if arrays and len(arrays) != len(variables):
@@ -214,8 +232,8 @@ def _assign_optimizer(model: Model, config: dict[str, Any], weights: WeightFile)
             f"the file's optimizer has {len(arrays)}.",
             stacklevel=5,
         )
-    elif arrays:
-        assign_all([(f"optimizer/{v.name}", v, array) for v, array in zip(variables, arrays, strict=True)])
+        return []
+    return [(f"optimizer/{v.name}", v, array) for v, array in zip(variables, arrays, strict=False)]
 
 
 # ---- both --------------------------------------------------------------------------------------------------

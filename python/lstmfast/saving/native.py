@@ -6,7 +6,8 @@ Arrays, all float32 in Keras's layout but for the step counter:
 - ``layers/<layer name>/<weight name>``: the weights (``layers/lstm/kernel``); a model inside a model adds its
   own name (``layers/encoder/lstm/kernel``);
 - ``optimizer/<index>/<name>``: the optimizer's state, if the model was compiled, in Keras's order;
-- ``states/<layer name>/<index>``: the states of stateful layers, if any are set.
+- ``states/<layer name>/<index>``: the states of stateful layers, if any are set;
+- ``vocabularies/<layer name>/tokens``: the vocabulary of a lookup layer, a JSON list in uint8, and ``idf_weights``.
 
 Metadata: ``format`` = "lstmfast", ``format_version`` = "1", ``lstmfast_version``, and ``model``: the
 configuration, build and compile state as JSON in Keras 3's form. Any safetensors reader gets at the arrays.
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import safetensors
+from . import safetensors, vocabularies
 from .model_state import (
     assign_all,
     compile_model,
@@ -53,6 +54,7 @@ def save_native(model: Model, path: str | os.PathLike[str]) -> None:
     for name, layer in _stateful_layers(model):
         for index, state in enumerate(layer.states or ()):
             arrays[f"states/{name}/{index}"] = np.asarray(state)
+    arrays |= vocabularies.to_arrays(model)
     metadata = {
         "format": "lstmfast",
         "format_version": str(FORMAT_VERSION),
@@ -99,6 +101,7 @@ def _model_of(
             f"its arrays do not fit its configuration: missing {missing[:5]}, not expected {surplus[:5]}"
         )
     assign_all([(name, variable, weights[name]) for name, variable in variables.items()])
+    vocabularies.from_arrays(model, arrays)
     for name, layer in _stateful_layers(model):
         _restore_states(name, layer, arrays)
     if compile:

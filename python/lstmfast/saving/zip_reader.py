@@ -58,6 +58,10 @@ def read_members(path: str | os.PathLike[str], limits: dict[str, int | None]) ->
         RuntimeError,
     ) as error:
         raise ValueError(f"the zip archive is damaged or of a kind that is not accepted: {error}") from None
+    except OSError as error:
+        if error.filename is not None:  # there is no such file, or it may not be read
+            raise
+        raise ValueError(f"the zip archive is damaged: {error}") from None  # a member at a negative offset
 
 
 def _check(member: zipfile.ZipInfo) -> None:

@@ -262,6 +262,13 @@ def _class_weights(y: Array, class_weight: Any) -> Array:
         raise ValueError("y must be finite")
     numbers = np.round(labels).astype(np.int64)
     classes, places = np.unique(numbers, return_inverse=True)
+    for key, weight in class_weight.items():
+        whole = isinstance(key, (int, float, np.number)) and float(key).is_integer()
+        number = isinstance(weight, (int, float, np.number))
+        if not whole or not number or not math.isfinite(weight):
+            raise ValueError(
+                f"class_weight must map class numbers to finite weights, got {key!r}: {weight!r}"
+            )
     table = np.array([float(class_weight.get(int(c), 1.0)) for c in classes], np.float32)
     return np.ascontiguousarray(table[places.reshape(-1)])
 

@@ -139,8 +139,11 @@ class Fitting(Compiled):
         limit = None if steps_per_epoch is None else positive_int(steps_per_epoch, "steps_per_epoch")
         if tbptt is not None:
             tbptt = positive_int(tbptt, "tbptt")
-        if not 0 <= validation_split < 1:
+        validation_split = 0.0 if validation_split is None else validation_split
+        if not isinstance(validation_split, (int, float, np.number)) or not 0 <= validation_split < 1:
             raise ValueError(f"validation_split must be from 0 to 1 (exclusive), got {validation_split!r}")
+        if validation_data is not None or validation_split:
+            _check_frequency(validation_freq)
         if validation_steps is not None:
             validation_steps = positive_int(validation_steps, "validation_steps")
         with ExitStack() as stack:
@@ -316,6 +319,17 @@ def _epochs(epochs: Any, initial_epoch: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
             raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
     return int(epochs)
+
+
+def _check_frequency(frequency: Any) -> None:
+    """Raise a ValueError if `frequency` is neither a positive integer nor a collection of epochs."""
+    epochs = (
+        frequency if isinstance(frequency, (list, tuple, set, frozenset, range, np.ndarray)) else [frequency]
+    )
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in epochs):
+        raise ValueError(
+            f"validation_freq must be a positive integer or a list of epochs, counted from 1, got {frequency!r}"
+        )
 
 
 def _due(epoch: int, frequency: Any) -> bool:

@@ -73,6 +73,8 @@ class TrainStep:
         self.epoch = self.number = 0
         self._watched = guard is not None  # fit: say where the loss stopped being finite, once
         self._forget()
+        if model.optimizer is None:
+            raise ValueError("training needs an optimizer: the model was compiled with optimizer=None")
         model.optimizer.build(self.trainable)
 
     def _forget(self) -> None:

@@ -120,6 +120,17 @@ def timeseries_dataset_from_array(
     """
     if format != "numpy":
         raise ValueError(f"format: only 'numpy', batches are arrays, got {format!r}")
+    for name, value in (
+        ("sequence_length", sequence_length),
+        ("sequence_stride", sequence_stride),
+        ("sampling_rate", sampling_rate),
+        ("batch_size", batch_size),
+        ("start_index", start_index),
+        ("end_index", end_index),
+    ):
+        missing = value is None and name in ("batch_size", "start_index", "end_index")
+        if not missing and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
+            raise ValueError(f"{name}: expected an integer, got {value!r}")
     series = np.asarray(data)
     if series.ndim == 0:
         raise ValueError("data: expected an axis of time, got one number")

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Around the lookup layers: what their arguments may be, batches of tokens, vocabulary files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arguments import is_integer
+
+__all__ = [
+    "Rows",
+    "as_list",
+    "as_text",
+    "checked_salt",
+    "is_data_set",
+    "lines_of",
+    "object_array",
+    "refuse_path",
+    "rows_of",
+    "text_array",
+]
+
+Array = npt.NDArray[Any]
+#: A batch of tokens: one list a row.
+Rows = list[list[Any]]
+
+
+def lines_of(path: str | Path, encoding: str) -> list[str]:
+    """The lines of a vocabulary file; ValueError if there is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"Vocabulary file {str(path)!r} does not exist.")
+    lines = path.read_bytes().decode(encoding).split("\n")
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def as_text(value: Any, what: str, encoding: str = "utf-8") -> tuple[list[bytes], tuple[int, ...]]:
+    """Strings as encoded bytes, row by row, and the shape of the array they form.
+
+    Parameters
+    ----------
+    value : str, bytes, nested lists of them, or an array of strings, bytes or objects
+    what : str
+        For errors.
+    encoding : str
+        Of the bytes.
+
+    Raises
+    ------
+    TypeError
+        If something else stands there.
+    ValueError
+        If lists differ in length.
+    """
+    if isinstance(value, np.ndarray):
+        array = value
+    elif hasattr(value, "__array__"):  # tensors, columns of tables
+        array = np.asarray(value)
+    else:
+        array = np.empty((), object)
+        array[()] = value
+        if isinstance(value, (list, tuple)):
+            array = np.array(value, object)
+    if array.dtype.kind not in "USOT":
+        raise TypeError(f"{what} must be strings, got dtype {array.dtype}")
+    flat = array.ravel().tolist()
+    try:
+        return [item if type(item) is bytes else item.encode(encoding) for item in flat], array.shape
+    except AttributeError:
+        pass
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} must be strings that {encoding!r} can encode: {error}") from None
+    wrong = next(item for item in flat if not isinstance(item, (str, bytes)))
+    if isinstance(wrong, (list, tuple, np.ndarray)):
+        raise ValueError(
+            f"{what} must be an array of strings: rows of different lengths (ragged) are not supported"
+        )
+    raise TypeError(f"{what} must be strings, got {wrong!r} of type {type(wrong).__name__}")
+
+
+def checked_encoding(encoding: Any) -> str:
+    """`encoding`, or an error if it names none in which ASCII is ASCII: words are split and cleaned as bytes."""
+    if not isinstance(encoding, str):
+        raise TypeError(f"encoding: expected a name such as 'utf-8', got {encoding!r}")
+    try:
+        plain = "a b".encode(encoding) == b"a b"
+    except LookupError:
+        plain = False
+    if not plain:
+        raise ValueError(
+            f"encoding: expected a name such as 'utf-8', of a superset of ASCII, got {encoding!r}"
+        )
+    return encoding
+
+
+def text_array(value: Any, what: str, encoding: str) -> Array:
+    """Strings as an array of encoded bytes; see `as_text`."""
+    return object_array(*as_text(value, what, encoding))
+
+
+def object_array(items: list[Any], shape: tuple[int, ...]) -> Array:
+    """An array that holds the items themselves."""
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array.reshape(shape)
+
+
+def is_data_set(data: Any) -> bool:
+    """Whether `data` gives batches, rather than being one."""
+    return hasattr(data, "__iter__") and not (
+        isinstance(data, (str, bytes, list, tuple)) or hasattr(data, "__array__") or hasattr(data, "detach")
+    )
+
+
+def rows_of(keys: list[Any], shape: tuple[int, ...]) -> Rows:
+    """Keys along the last axis as one list for each row; of a single axis, or none, as one row."""
+    width = shape[-1] if shape else 1
+    return [keys[k : k + width] for k in range(0, len(keys), width)] if width else []
+
+
+def as_list(value: Any) -> Any:
+    """Arrays and tuples as lists, for a configuration."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def refuse_path(vocabulary: Any) -> None:
+    """ValueError if a configuration names a file, which nothing that describes a layer may do."""
+    if isinstance(vocabulary, str):
+        raise ValueError(
+            f"vocabulary={vocabulary!r}: a configuration cannot make lstmfast read a file; pass the path to the layer "
+            "itself, or to its set_vocabulary()"
+        )
+
+
+def checked_salt(salt: Any, vocabulary_dtype: str, oov_method: str) -> list[int] | None:
+    if salt is None:
+        return None
+    if vocabulary_dtype == "int64" and oov_method != "farmhash":
+        raise ValueError(
+            f"`salt` can only be used when `oov_method='farmhash'`. Received: oov_method={oov_method}"
+        )
+    if isinstance(salt, (tuple, list)) and len(salt) == 2 and all(map(is_integer, salt)):
+        return [int(k) for k in salt]
+    if is_integer(salt):
+        return [int(salt), int(salt)]
+    raise ValueError(
+        "The `salt` argument for `IndexLookup` can only be a tuple of 2 integers, or a single integer. "
+        f"Received: salt={salt}."
+    )
