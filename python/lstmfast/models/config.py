@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..layers.base import Layer
@@ -126,6 +127,31 @@ def functional_from_config(cls: type[Model], config: dict[str, Any], custom_obje
 
     model = cls(ends(config["input_layers"]), ends(config["output_layers"]), name=config.get("name"))
     if config.get("trainable") is False:
+        model.trainable = False
+    return model
+
+
+def subclassed_config(model: Any) -> dict[str, Any]:
+    """What a model that writes `call` was made with."""
+    if model._given_arguments is None:
+        raise NotImplementedError(
+            f"Object {type(model).__name__} was created by passing non-serializable argument values in `__init__()`, "
+            "and therefore the object must override `get_config()` in order to be serializable."
+        )
+    return Layer.get_config(model)
+
+
+def subclassed_from_config(cls: Any, config: dict[str, Any]) -> Any:
+    """The model that `subclassed_config` described; a name that ``__init__`` does not take is set afterwards."""
+    parameters = inspect.signature(cls.__init__).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return cls(**config)
+    own = {key: value for key, value in config.items() if key in parameters}
+    left = {key: value for key, value in config.items() if key not in parameters}
+    unknown = set(left) - {"name", "trainable", "dtype"}
+    model = cls(**{**own, **{key: left[key] for key in unknown}})  # the class says what is wrong with it
+    model.name = left.get("name", model.name)
+    if left.get("trainable") is False:
         model.trainable = False
     return model
 

@@ -41,10 +41,20 @@ class ModelFiles:
     # --- configuration, files, text
 
     def get_config(self: Any) -> dict[str, Any]:
-        return _config.functional_config(self)
+        """The graph as a configuration; of a model that writes `call`, the arguments of its ``__init__``.
+
+        Raises
+        ------
+        NotImplementedError
+            If such arguments are other things than numbers, strings, flags, and lists and dicts of such: the class
+            must write `get_config` then.
+        """
+        return _config.subclassed_config(self) if self._by_call else _config.functional_config(self)
 
     @classmethod
     def from_config(cls: Any, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        if cls._writes_call and not {"layers", "input_layers", "output_layers"} <= set(config):
+            return _config.subclassed_from_config(cls, config)
         return _config.functional_from_config(cls, config, custom_objects)
 
     def get_build_config(self: Any) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from .files import ModelFiles
 from .graph import Graph, from_inside, tensors_of
 from .inputs import standardize
 from .nested import NestedModel
+from .subclassed import build_by_call, build_for_arrays, check_fixed_shapes, recorded_arguments, writes_call
 
 if TYPE_CHECKING:
     from ..frozen import FrozenModel
@@ -59,6 +60,17 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
 
     supports_masking = True
     takes_resets = True
+    _writes_call = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._writes_call = writes_call(cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        model = super().__new__(cls, *args, **kwargs)
+        if cls._writes_call:
+            model._given_arguments = recorded_arguments(cls, args, kwargs)
+        return model
 
     def __init__(
         self,
@@ -74,6 +86,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
         self._executor: Executor | None = None
         self._input_structure: Any = None
         self._output_structure: Any = None
+        self._traced = False
+        self._fixed_shapes: Any = None  # of a model that writes `call`, where that depends on them
         if inputs is not None or outputs is not None:
             tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs")
             inputs, outputs = from_inside(_without_list_of_one(inputs), _without_list_of_one(outputs))
@@ -102,8 +116,13 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """All layers, in Keras's order."""
-        return list(self.executor.graph.layers)
+        """All layers, in Keras's order; those in attributes, of a model that writes `call`."""
+        return Layer._sublayers(self) if self._by_call else list(self.executor.graph.layers)
+
+    @property
+    def _by_call(self) -> bool:
+        """Whether the graph is what the class's own `call` does."""
+        return self._executor is None and type(self)._writes_call or self._traced
 
     @layers.setter
     def layers(self, _: Any) -> None:
@@ -156,7 +175,27 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
         return self.executor.output_names
 
     def _sublayers(self) -> Any:
+        if self._by_call:
+            return Layer._sublayers(self)
         return iter(self._executor.graph.layers if self._executor is not None else [])
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the graph and the weights of a model that writes `call`; any other is built already.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or None, or list or dict of them
+            Batch axis included.
+
+        Raises
+        ------
+        ValueError
+            If `call` does not work for such an input; nothing is built then.
+        """
+        if self._executor is None and type(self)._writes_call:
+            if input_shape is None:
+                raise ValueError("build() needs an input_shape")
+            build_by_call(self, input_shape)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or by its index in `layers`; ValueError if there is none."""
@@ -191,12 +230,21 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
 
     def _standardize(self, x: Any) -> list[Array]:
         """Arrays for the executor, one for each input, checked."""
-        if not self.built:
+        if not self.built or self._executor is None:
             self._build_for_data(x)
+        if self._fixed_shapes is not None:
+            check_fixed_shapes(self, x)
         return standardize(self, x)
 
     def _build_for_data(self, x: Any) -> None:
+        if self._executor is None and type(self)._writes_call:
+            build_for_arrays(self, x)
         self.executor  # noqa: B018 - a functional model is always built; Sequential overrides this
+
+    def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
+        if self._executor is None and type(self)._writes_call:
+            self.build(map_leaves(lambda t: t.shape, inputs))
+        return super().record(inputs, kwargs)
 
     def pack_outputs(self, arrays: list[Any]) -> Any:
         """Arrays in the structure of the model's outputs."""

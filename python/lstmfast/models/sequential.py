@@ -196,6 +196,8 @@ class Sequential(Model):
         return input_shape
 
     def _build_for_data(self, x: Any) -> None:
+        if self.built:
+            return  # the executor is made when it is asked for
         if isinstance(x, (list, tuple)) and len(x) == 1 and hasattr(x[0], "shape"):
             x = x[0]
         if isinstance(x, dict):

@@ -79,7 +79,7 @@ def _is_line(model: Model) -> bool:
     """Whether every layer is called once, with the output of the one before."""
     from .sequential import Sequential
 
-    if isinstance(model, Sequential):
+    if isinstance(model, Sequential) or model._by_call:
         return True
     nodes = model.executor.graph.nodes
     chain = all([t.node for t in node.parents] == [before] for before, node in itertools.pairwise(nodes))

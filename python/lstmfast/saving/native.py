@@ -4,7 +4,8 @@
 Arrays, all float32 in Keras's layout but for the step counter:
 
 - ``layers/<layer name>/<weight name>``: the weights (``layers/lstm/kernel``); a model inside a model adds its
-  own name (``layers/encoder/lstm/kernel``);
+  own name (``layers/encoder/lstm/kernel``); of a model that writes `call`, ``layers/<attribute>/.../<index>``, as in
+  Keras's weight files;
 - ``optimizer/<index>/<name>``: the optimizer's state, if the model was compiled, in Keras's order;
 - ``states/<layer name>/<index>``: the states of stateful layers, if any are set.
 
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import safetensors
+from .keras_archive import attribute_groups
 from .model_state import (
     assign_all,
     compile_model,
@@ -136,6 +138,11 @@ def named_weights(model: Model, prefix: str = "layers/") -> Iterator[tuple[str, 
     """(array name, variable) of every weight; a name that occurs twice in a layer gets a number."""
     from ..models import Model
 
+    if model._by_call:  # its attributes have the same names in every process, its layers have not
+        for group, variables in attribute_groups(model):
+            for index, variable in enumerate(variables):
+                yield f"{prefix}{group}/{index}", variable
+        return
     for layer in model.layers:
         if isinstance(layer, Model):
             yield from named_weights(layer, f"{prefix}{layer.name}/")
@@ -147,6 +154,6 @@ def named_weights(model: Model, prefix: str = "layers/") -> Iterator[tuple[str, 
 
 
 def _stateful_layers(model: Model) -> Iterator[tuple[str, Any]]:
-    for layer in model.layers:
+    for number, layer in enumerate(model.layers):
         if getattr(layer, "stateful", False):
-            yield layer.name, layer
+            yield str(number) if model._by_call else layer.name, layer
