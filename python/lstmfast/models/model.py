@@ -12,6 +12,7 @@ from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
 from ..layers.eager import attach_masks, carried_mask, is_training
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
+from ..training.own_steps import logs_of
 from ..training.tape import Tape, checked_states
 from ..training.trainer import Trainer
 from ..variables import Variable
@@ -122,7 +123,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
     @property
     def _by_call(self) -> bool:
         """Whether the graph is what the class's own `call` does."""
-        return self._executor is None and type(self)._writes_call or self._traced
+        return (self._executor is None and type(self)._writes_call) or self._traced
 
     @layers.setter
     def layers(self, _: Any) -> None:
@@ -501,7 +502,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
             return {}
         if self._objective is None:
             raise ValueError("Cannot get result() since the metric has not yet been built.")
-        return self._objective.logs()
+        return logs_of(self, self._objective)
 
     def variables_in_use(self, anew: bool = False) -> tuple[list[Variable], list[Variable]]:
         """Trainable variables, and all others.

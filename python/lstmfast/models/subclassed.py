@@ -13,14 +13,21 @@ from ..layers.base import Layer
 from ..layers.building import as_before_on_error, plain_arguments
 from ..layers.input import Input
 from ..layers.keras_call import prefix_built
-from ..symbolic import KerasTensor, flatten, map_leaves
+from ..symbolic import KerasTensor, flatten
 from .executor import Executor
 from .graph import Graph, tensors_of
 
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["build_by_call", "build_for_arrays", "check_fixed_shapes", "recorded_arguments", "shapes_of_arrays", "writes_call"]
+__all__ = [
+    "build_by_call",
+    "build_for_arrays",
+    "check_fixed_shapes",
+    "recorded_arguments",
+    "shapes_of_arrays",
+    "writes_call",
+]
 
 
 def writes_call(cls: type[Any]) -> bool:
@@ -28,7 +35,9 @@ def writes_call(cls: type[Any]) -> bool:
     return cls.call is not Layer.call
 
 
-def recorded_arguments(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+def recorded_arguments(
+    cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any] | None:
     """The arguments of a constructor call for `get_config`; None if a configuration cannot hold them."""
     given = plain_arguments(cls, args, kwargs)
     named = set(kwargs) - {"name", "trainable", "dtype", "activity_regularizer"}
@@ -39,9 +48,9 @@ def shapes_of_arrays(x: Any) -> Any:
     """The structure of `x` with batch shapes in place of arrays; the number of samples is left open."""
     if isinstance(x, dict):
         return {key: shapes_of_arrays(value) for key, value in x.items()}
-    if isinstance(x, (list, tuple)) and x and all(isinstance(a, (np.ndarray, list, tuple, dict)) for a in x):
-        if any(isinstance(a, (np.ndarray, dict)) for a in x):
-            return [shapes_of_arrays(value) for value in x]
+    several = isinstance(x, (list, tuple)) and any(isinstance(a, (np.ndarray, dict)) for a in x)
+    if several and all(isinstance(a, (np.ndarray, list, tuple, dict)) for a in x):
+        return [shapes_of_arrays(value) for value in x]
     shape = np.shape(x)
     if len(shape) < 1 or 0 in shape:
         raise ValueError(f"x must be made of non-empty arrays with a batch axis, got shape {shape}")
@@ -143,7 +152,9 @@ def _check_training(model: Model, inputs: Any) -> None:
     seen = []
     for training in (True, False):
         _, graph = _trace(model, inputs, {"training": training})
-        seen.append([node.layer for node in graph.nodes if flatten(node.layer.weights) or _is_own(model, node.layer)])
+        seen.append(
+            [node.layer for node in graph.nodes if flatten(node.layer.weights) or _is_own(model, node.layer)]
+        )
         for node in graph.nodes:
             if node.parents and node in node.layer.inbound_nodes:
                 node.layer.inbound_nodes.remove(node)
@@ -165,13 +176,17 @@ def _all_layers(owner: Any) -> Iterator[Layer]:
 
 
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(n is None or isinstance(n, (int, np.integer)) for n in value)
+    return isinstance(value, (list, tuple)) and all(
+        n is None or isinstance(n, (int, np.integer)) for n in value
+    )
 
 
 def _map_shapes(function: Any, structure: Any) -> Any:
     if isinstance(structure, dict):
         return {key: _map_shapes(function, value) for key, value in structure.items()}
-    return function(tuple(structure)) if _is_shape(structure) else [_map_shapes(function, s) for s in structure]
+    return (
+        function(tuple(structure)) if _is_shape(structure) else [_map_shapes(function, s) for s in structure]
+    )
 
 
 def _names_of(structure: Any) -> Iterator[str | None]:
@@ -187,4 +202,3 @@ def _names_of(structure: Any) -> Iterator[str | None]:
     else:
         for value in structure:
             yield from _names_of(value)
-

@@ -50,8 +50,7 @@ def save_native(model: Model, path: str | os.PathLike[str]) -> None:
     from .._version import version
 
     arrays: dict[str, Array] = {name: variable.numpy() for name, variable in named_weights(model)}
-    for index, variable in enumerate(optimizer_variables(model)):
-        arrays[f"optimizer/{index}/{variable.name}"] = variable.numpy()
+    arrays |= {name: variable.numpy() for name, variable in _named_state(model).items()}
     for name, layer in _stateful_layers(model):
         for index, state in enumerate(layer.states or ()):
             arrays[f"states/{name}/{index}"] = np.asarray(state)
@@ -113,14 +112,20 @@ def _restore_optimizer(model: Model, arrays: dict[str, Array]) -> None:
     saved = {name: array for name, array in arrays.items() if name.startswith("optimizer/")}
     if not saved:  # saved before the first step
         return
-    expected = {
-        f"optimizer/{i}/{variable.name}": variable for i, variable in enumerate(optimizer_variables(model))
-    }
+    expected = _named_state(model)
     if expected.keys() != saved.keys():
         raise ValueError(
             f"the optimizer's state does not fit the optimizer: {sorted(expected.keys() ^ saved.keys())[:5]}"
         )
     assign_all([(name, variable, saved[name]) for name, variable in expected.items()])
+
+
+def _named_state(model: Model) -> dict[str, Variable]:
+    """The optimizer's variables by their names in the file; numbers alone where names of layers are chance."""
+    variables = optimizer_variables(model)
+    if model._by_call:
+        return {f"optimizer/{i}": variable for i, variable in enumerate(variables)}
+    return {f"optimizer/{i}/{variable.name}": variable for i, variable in enumerate(variables)}
 
 
 def _restore_states(name: str, layer: Any, arrays: dict[str, Array]) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..symbolic import flatten
 from .convert import plain
-from .structure import along_outputs, has_nested_outputs, output_keys
+from .structure import along_outputs, has_nested_outputs, output_keys, per_output
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -188,7 +188,11 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
             else list(y)
         )
     else:
-        raise ValueError(f"y must be a list or dict of {len(names)} arrays, for the outputs {names}")
+        losses = per_output(model, model._compile_arguments["loss"], "loss")
+        with_loss = [k for k, loss in enumerate(losses) if loss is not None]
+        if len(with_loss) != 1 or isinstance(y, (list, tuple)):
+            raise ValueError(f"y must be a list or dict of {len(names)} arrays, for the outputs {names}")
+        given = [y if k == with_loss[0] else None for k in range(len(names))]
     targets: list[Array | None] = []
     for name, tensor, value in zip(names, tensors, given, strict=True):
         what = "y" if len(names) == 1 else f"y[{name!r}]"

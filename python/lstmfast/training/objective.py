@@ -67,7 +67,11 @@ class Objective:
     outputs: list[_Output] = field(init=False)
 
     def __post_init__(self) -> None:
+        from .own_steps import overrides
+
         executor = self.model.executor
+        self._updates_metrics = not overrides(self.model, "compute_metrics")
+        self._fuses = self._updates_metrics and not overrides(self.model, "compute_loss")
         names = output_keys(self.model)
         shapes = [t.shape for t in executor.graph.outputs]
         chosen = per_output(self.model, self.arguments["loss"], "loss")
@@ -81,7 +85,7 @@ class Objective:
             y_shape = self.y_shapes[k]
             loss = losses.resolve(_only(chosen[k], name), y_shape, shapes[k])
             fused = None
-            if loss is not None and getattr(loss, "fused_activation", None) is not None:
+            if self._fuses and loss is not None and getattr(loss, "fused_activation", None) is not None:
                 fused = executor.fusable(k, loss.fused_activation)  # type: ignore[arg-type]
             resolved = [
                 [metrics.resolve(m, y_shape or (), shapes[k]) for m in group[k]]
@@ -163,7 +167,7 @@ class Objective:
                         value *= output.weight
                         dy = dy * np.float32(output.weight) if gradients else None
                     total += value
-                if output.metrics or output.weighted_metrics:
+                if self._updates_metrics and (output.metrics or output.weighted_metrics):
                     if self.share == 1.0:
                         output.update_metrics(y, pred, weight, mask)
                     else:

@@ -106,10 +106,8 @@ def loss_label(model: Model, number: int, loss: Any) -> str:
     Outputs that a model's own `call` gives in a list have no names: there it is the name of the loss.
     """
     path = _paths(model._output_structure)[number]
-    if path and isinstance(path[-1], str):
-        last = path[-1]
-    else:
-        last = loss.name if model._traced else model.output_names[number]
+    unnamed = loss.name if model._traced else model.output_names[number]
+    last = path[-1] if path and isinstance(path[-1], str) else unnamed
     return "/".join([*map(str, path[:-1]), last])
 
 
