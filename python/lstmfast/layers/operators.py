@@ -25,6 +25,7 @@ class _Operator(Merge):
     """The part that makes an operation of a merge layer."""
 
     supports_masking = False
+    is_operation = True
 
     def __call__(self, inputs: Any, other: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         return super().__call__(inputs if other is None else [inputs, other], **kwargs)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .model import Model
 
 
+#: Of a functional configuration; a class may add arguments of its own `__init__`.
+_FUNCTIONAL_KEYS = ("name", "trainable", "layers", "input_layers", "output_layers", "dtype")
+
+
 def functional_config(model: Model) -> dict[str, Any]:
     """Layers, the calls that join them, inputs and outputs."""
     graph = model.executor.graph
@@ -122,10 +126,13 @@ def functional_from_config(cls: type[Model], config: dict[str, Any], custom_obje
         if isinstance(structure, dict):
             return {key: ends(value) for key, value in structure.items()}
         if isinstance(structure, (list, tuple)):
-            return [ends(value) for value in structure]
+            parts = [ends(value) for value in structure]
+            return tuple(parts) if isinstance(structure, tuple) else parts
         raise ValueError(f"invalid input_layers or output_layers in the configuration: {structure!r}")
 
-    model = cls(ends(config["input_layers"]), ends(config["output_layers"]), name=config.get("name"))
+    further = {key: value for key, value in config.items() if key not in _FUNCTIONAL_KEYS}
+    inputs, outputs = ends(config["input_layers"]), ends(config["output_layers"])
+    model = cls(inputs=inputs, outputs=outputs, name=config.get("name"), **further)
     if config.get("trainable") is False:
         model.trainable = False
     return model

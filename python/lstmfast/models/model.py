@@ -12,14 +12,15 @@ from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
 from ..layers.eager import attach_masks, carried_mask, is_training
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
-from ..training.own_steps import logs_of
+from ..training.own_steps import results_of
+from ..training.structure import along, is_nested
 from ..training.tape import Tape, checked_states
 from ..training.trainer import Trainer
 from ..variables import Variable
 from .executor import Executor
 from .files import ModelFiles
 from .graph import Graph, from_inside, tensors_of
-from .inputs import standardize
+from .inputs import distribute, standardize
 from .nested import NestedModel
 from .subclassed import build_by_call, build_for_arrays, check_fixed_shapes, recorded_arguments, writes_call
 
@@ -97,8 +98,6 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
             self._executor = Executor(graph)
             self.built = True
             self._build_shape = map_leaves(lambda t: t.shape, inputs)
-        elif type(self) is Model:
-            raise ValueError("Model needs `inputs` and `outputs`")
         if not trainable:
             self.trainable = False
 
@@ -117,8 +116,18 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """All layers, in Keras's order; those in attributes, of a model that writes `call`."""
-        return Layer._sublayers(self) if self._by_call else list(self.executor.graph.layers)
+        """All layers, in Keras's order; those in attributes, of a model that writes `call`.
+
+        What ``x + y`` of symbolic tensors adds to a graph is no layer: see `operations`.
+        """
+        if self._by_call:
+            return Layer._sublayers(self)
+        return [layer for layer in self.executor.graph.layers if not layer.is_operation]
+
+    @property
+    def operations(self) -> list[Layer]:
+        """Layers and operations (``x + y`` of symbolic tensors) of the graph, in Keras's order."""
+        return list(self.executor.graph.layers)
 
     @property
     def _by_call(self) -> bool:
@@ -235,7 +244,10 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
             self._build_for_data(x)
         if self._fixed_shapes is not None:
             check_fixed_shapes(self, x)
-        return standardize(self, x)
+        arrays = standardize(self, x)
+        if self.input_spec is not None:
+            self.check_shapes([a.shape for a in arrays] if len(arrays) > 1 else arrays[0].shape)
+        return arrays
 
     def _build_for_data(self, x: Any) -> None:
         if self._executor is None and type(self)._writes_call:
@@ -245,7 +257,14 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
     def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
         if self._executor is None and type(self)._writes_call:
             self.build(map_leaves(lambda t: t.shape, inputs))
-        return super().record(inputs, kwargs)
+        structure = self._input_structure
+        if isinstance(inputs, dict) and not isinstance(structure, dict):  # by the names of the Inputs
+            given = distribute(inputs, self.input_names, 0, "inputs")
+            inputs = given[0] if len(given) == 1 else given
+        elif is_nested(structure):
+            along(structure, inputs, "inputs")
+        outputs = super().record(inputs, kwargs)
+        return self.pack_outputs(outputs) if isinstance(outputs, list) else outputs
 
     def pack_outputs(self, arrays: list[Any]) -> Any:
         """Arrays in the structure of the model's outputs."""
@@ -502,7 +521,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
             return {}
         if self._objective is None:
             raise ValueError("Cannot get result() since the metric has not yet been built.")
-        return logs_of(self, self._objective)
+        return results_of(self, self._objective)
 
     def variables_in_use(self, anew: bool = False) -> tuple[list[Variable], list[Variable]]:
         """Trainable variables, and all others.

@@ -145,6 +145,11 @@ class Sequential(Model):
             "layers in this model."
         )
 
+    @property
+    def operations(self) -> list[Layer]:
+        """`layers`."""
+        return self.layers
+
     def _sublayers(self) -> Any:
         return iter(getattr(self, "_stack", []))
 

@@ -133,7 +133,7 @@ def _trace(model: Model, inputs: Any, arguments: dict[str, Any]) -> tuple[Any, G
             raise ValueError(
                 f"the `call` of model {model.name!r} must return what layers made of its input, got {type(leaf).__name__}"
             )
-    return outputs, Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"))
+    return outputs, Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"), unique=False)
 
 
 def _check_held(model: Model, graph: Graph) -> None:

@@ -58,7 +58,7 @@ def summary_text(
             for inner in getattr(layer, "layers", ()):
                 add(inner, level + 1)
 
-    layers = model.layers
+    layers = model.layers if linear else model.operations
     first, last = _range(layers, layer_range)
     for layer in layers[first:last]:
         add(layer, 0)

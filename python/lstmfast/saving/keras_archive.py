@@ -235,7 +235,7 @@ def _layer_groups(
     if model._by_call:  # by the names of its attributes
         yield from _groups_of_layer(model, prefix.rstrip("/"), done)
         return
-    layers = {layer.name: layer for layer in model.layers}
+    layers = {layer.name: layer for layer in model.operations}
     used: dict[str, int] = {}
     for layer_config in config["config"]["layers"]:
         name = layer_config["config"].get("name")

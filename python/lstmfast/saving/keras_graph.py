@@ -260,7 +260,7 @@ def without_mask_operations(config: dict[str, Any]) -> dict[str, Any]:
             continue
         calls = []
         for call in layer.get("inbound_nodes") or []:
-            args, kwargs = call.get("args"), call.get("kwargs")
+            args, kwargs = (call.get("args"), call.get("kwargs")) if isinstance(call, dict) else (None, None)
             if not isinstance(args, list) or not isinstance(kwargs, dict):
                 raise ValueError(f"invalid inbound_nodes of layer {layer.get('name')!r}")
             if next(_references(args), None) is None:

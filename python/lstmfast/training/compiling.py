@@ -41,6 +41,7 @@ class Compiled:
         self._objective: Objective | None = None
         self._trackers: list[Metric] | None = None
         self._train = None
+        self._own_logs: dict[str, Any] = {}  # of a `compute_metrics` of the model's own
         self._batch_penalty = 0.0  # while a `compute_loss` of the model's own runs
 
     # --- compile
@@ -300,6 +301,7 @@ class Compiled:
 
         if self._objective is not None:
             self._objective.reset()
+        self._own_logs = {}
         for metric in own_metrics(self):
             metric.reset_state()
 

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from ..models.executor import Run
     from .objective import Objective
 
-__all__ = ["OwnStep", "data_of", "judge", "logs_of", "overrides", "own_metrics", "predict_by"]
+__all__ = [
+    "OwnStep",
+    "data_of",
+    "judge",
+    "logs_of",
+    "overrides",
+    "own_metrics",
+    "predict_by",
+    "results_of",
+    "tell_metrics",
+]
 
 #: How far a loss of the model's own `compute_loss` may be from that of `compile`, whose gradient it gets.
 _SAME_LOSS = 1e-4
@@ -49,6 +59,11 @@ def _attributes(model: Any) -> dict[str, Any]:
 
 
 def logs_of(model: Any, objective: Objective) -> dict[str, Any]:
+    """`results_of`, or what the model's own `compute_metrics` returned last."""
+    return model._own_logs or results_of(model, objective)
+
+
+def results_of(model: Any, objective: Objective) -> dict[str, Any]:
     """Loss and metrics so far, those in attributes too, by name."""
     own = own_metrics(model)
     if not own:
@@ -130,7 +145,7 @@ class OwnStep:
 
 
 def judge(model: Any, batch: DataSet, run: Run, loss: float, training: bool) -> float:
-    """Ask the model's own `compute_loss` and `compute_metrics`; the loss of the batch.
+    """Ask the model's own `compute_loss`, if it has one; the loss of the batch.
 
     Raises
     ------
@@ -138,9 +153,8 @@ def judge(model: Any, batch: DataSet, run: Run, loss: float, training: bool) -> 
         In training, if `compute_loss` gives another loss than that of `compile`, whose gradient is the only one there is.
     """
     x, y, weight = _parts(model, batch)
-    pred = model.pack_outputs([run.values[slot] for slot in model.executor.output_slots])
     if overrides(model, "compute_loss"):
-        arguments = {"x": x, "y": y, "y_pred": pred, "sample_weight": weight}
+        arguments = {"x": x, "y": y, "y_pred": _outputs(model, run), "sample_weight": weight}
         if "training" in inspect.signature(model.compute_loss).parameters:
             arguments["training"] = training
         model._batch_penalty = run.penalty
@@ -155,6 +169,16 @@ def judge(model: Any, batch: DataSet, run: Run, loss: float, training: bool) -> 
                 "`forward`, `Tape.backward` and `apply_gradients`"
             )
         loss = value
-    if overrides(model, "compute_metrics"):
-        model._own_logs = model.compute_metrics(x, y, pred, weight)
     return loss
+
+
+def tell_metrics(model: Any, batch: DataSet, run: Run) -> None:
+    """Give the model's own `compute_metrics` a batch, whose loss has been counted; what it returns are the logs."""
+    if overrides(model, "compute_metrics"):
+        x, y, weight = _parts(model, batch)
+        logs = model.compute_metrics(x, y, _outputs(model, run), weight)
+        model._own_logs = {name: float(v) if np.ndim(v) == 0 else v for name, v in logs.items()}
+
+
+def _outputs(model: Any, run: Run) -> Any:
+    return model.pack_outputs([run.values[slot] for slot in model.executor.output_slots])

@@ -12,7 +12,7 @@ import numpy as np
 
 from .batching import DataSet
 from .objective import Objective
-from .own_steps import judge, overrides
+from .own_steps import judge, overrides, tell_metrics
 
 if TYPE_CHECKING:
     from ..models.executor import GradientPlan, Run
@@ -114,6 +114,8 @@ class TrainStep:
             if self._judges:
                 loss = judge(self.model, batch, run, loss, training=True)
             objective.add(loss)
+            if self._judges:
+                tell_metrics(self.model, batch, run)
             if self.gradient_hook is not None and not self._asked(self.gradient_hook, loss):
                 self._forget()
                 return

@@ -10,12 +10,25 @@ from ..symbolic import KerasTensor, flatten
 if TYPE_CHECKING:
     from ..models.model import Model
 
-__all__ = ["along_outputs", "has_nested_outputs", "loss_label", "metric_prefix", "output_keys", "per_output"]
+__all__ = [
+    "along",
+    "along_outputs",
+    "has_nested_outputs",
+    "is_nested",
+    "loss_label",
+    "metric_prefix",
+    "output_keys",
+    "per_output",
+]
 
 
 def has_nested_outputs(model: Model) -> bool:
     """Whether the outputs are a list or dict with lists or dicts inside."""
-    structure = model._output_structure
+    return is_nested(model._output_structure)
+
+
+def is_nested(structure: Any) -> bool:
+    """Whether lists or dicts of tensors hold lists or dicts."""
     if isinstance(structure, KerasTensor):
         return False
     parts = structure.values() if isinstance(structure, dict) else structure
@@ -38,10 +51,13 @@ def along_outputs(model: Model, given: Any, what: str) -> list[Any]:
     ValueError
         If the structure is another one.
     """
-    return _along(model._output_structure, given, what)
+    return along(model._output_structure, given, what)
 
 
-def _along(structure: Any, given: Any, what: str) -> list[Any]:
+def along(structure: Any, given: Any, what: str) -> list[Any]:
+    """Values at the places of the tensors in nested lists and dicts, in the order of `flatten`; None where a dict
+    lacks a key. ValueError if the structure of `given` is another one.
+    """
     if isinstance(structure, KerasTensor):
         return [given]
     if given is None:
@@ -53,7 +69,7 @@ def _along(structure: Any, given: Any, what: str) -> list[Any]:
         return [
             entry
             for key in sorted(structure)
-            for entry in _along(structure[key], given.get(key), f"{what}[{key!r}]")
+            for entry in along(structure[key], given.get(key), f"{what}[{key!r}]")
         ]
     if not isinstance(given, (list, tuple)) or len(given) != len(structure):
         found = f"{len(given)} entries" if isinstance(given, (list, tuple)) else f"a {type(given).__name__}"
@@ -61,7 +77,7 @@ def _along(structure: Any, given: Any, what: str) -> list[Any]:
             f"{what}: expected a {type(structure).__name__} of {len(structure)} entries, got {found}"
         )
     parts = enumerate(zip(structure, given, strict=True))
-    return [entry for k, (part, value) in parts for entry in _along(part, value, f"{what}[{k}]")]
+    return [entry for k, (part, value) in parts for entry in along(part, value, f"{what}[{k}]")]
 
 
 def per_output(model: Model, given: Any, what: str) -> list[Any]:
@@ -77,6 +93,11 @@ def per_output(model: Model, given: Any, what: str) -> list[Any]:
         if has_nested_outputs(model) and not set(given) <= set(names):
             return along_outputs(model, given, what)
         unknown = [name for name in given if name not in names]
+        if unknown and what == "loss" and isinstance(model._output_structure, dict):
+            raise KeyError(
+                f"There are keys {unknown} in the `loss` argument, can't be found in either the model's outputs {names} or "
+                "the targets"
+            )
         if unknown:
             raise ValueError(
                 f"Invalid `{what}`: Expected keys {names} in {what} dict, but found {what}.keys()={list(given)}"

@@ -14,7 +14,7 @@ from ..utils.splitting import unpack_x_y_sample_weight
 from .batching import DataSet, batch_size_for, positive_int, prepare
 from .fitting import Fitting, refuse_beside_batches
 from .objective import Objective
-from .own_steps import OwnStep, judge, logs_of, overrides, predict_by
+from .own_steps import OwnStep, judge, logs_of, overrides, predict_by, tell_metrics
 from .streams import ArrayBatches, Batches, StreamBatches, is_stream
 
 if TYPE_CHECKING:
@@ -129,9 +129,10 @@ class Trainer(Fitting):
         )
         loss, _ = objective.compute(run, batch.ys, batch.weights, gradients=False)
         loss += penalty
-        if overrides(self, "compute_loss") or overrides(self, "compute_metrics"):
-            loss = judge(self, batch, run, loss, training=False)
-        objective.add(loss)
+        objective.add(
+            judge(self, batch, run, loss, training=False) if overrides(self, "compute_loss") else loss
+        )
+        tell_metrics(self, batch, run)
 
     def test_step(self: Any, data: Any) -> dict[str, Any]:
         """Take a batch, x, (x, y) or (x, y, sample_weight), into loss and metrics: what `evaluate` does with each.
