@@ -77,7 +77,7 @@ def _clone(
                 "Arguments `clone_function`, `input_tensors` and `call_function` are only supported for Sequential models "
                 f"or Functional models. Received model of type '{type(model).__name__}', whose `call` makes its graph"
             )
-        return type(model).from_config(model.get_config())
+        return type(model).from_config(model.get_config())  # type: ignore[no-any-return]
 
     def clone_layer(layer: Layer) -> Layer:
         if id(layer) not in done:

@@ -124,6 +124,12 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
             return Layer._sublayers(self)
         return [layer for layer in self.executor.graph.layers if not layer.is_operation]
 
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError(
+            "`Model.layers` attribute is reserved and should not be used. Please use another name."
+        )
+
     @property
     def operations(self) -> list[Layer]:
         """Layers and operations (``x + y`` of symbolic tensors) of the graph, in Keras's order."""
@@ -133,12 +139,6 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
     def _by_call(self) -> bool:
         """Whether the graph is what the class's own `call` does."""
         return (self._executor is None and type(self)._writes_call) or self._traced
-
-    @layers.setter
-    def layers(self, _: Any) -> None:
-        raise AttributeError(
-            "`Model.layers` attribute is reserved and should not be used. Please use another name."
-        )
 
     def _graph_for(self, what: str) -> Graph:
         """The graph; AttributeError, as in Keras, if the model is not built."""

@@ -93,7 +93,9 @@ class Objective:
             ]
             label = name if loss is None else loss_label(self.model, k, loss)
             prefix = f"{before}_" if len(names) > 1 and (before := metric_prefix(self.model, k)) else ""
-            self.outputs.append(_Output(name, label, prefix, slot, loss, weights[k], fused, *resolved))
+            self.outputs.append(
+                _Output(name, label, prefix, slot, loss, weights[k], fused, resolved[0], resolved[1])
+            )
         self.deferred = frozenset(o.fused_step for o in self.outputs if o.fused_step is not None)
         self.has_loss = any(o.loss is not None for o in self.outputs)
         self._several = sum(o.loss is not None for o in self.outputs) > 1
