@@ -198,3 +198,46 @@ def test_a_class_with_further_arguments_comes_back():
     x = Input((3,))
     model = Scaled(inputs=x, outputs=layers.Dense(5)(x), factor=3)
     assert Scaled.from_config(model.get_config()).factor == 3
+
+
+class Fixed(Model):
+    """A graph made in `__init__`; its configuration is not the graph's."""
+
+    def __init__(self, units=3):
+        x = Input((5, 3))
+        super().__init__(x, layers.Dense(2)(layers.LSTM(units)(x)))
+        self.units = units
+
+    def get_config(self):
+        return {"units": self.units}
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".keras"])
+def test_a_graph_made_in_init_comes_back(tmp_path, ending):
+    if ending == ".keras":
+        pytest.importorskip("h5py")
+    model = Fixed(4)
+    model.save(tmp_path / f"m{ending}")
+    loaded = saving.load_model(tmp_path / f"m{ending}", custom_objects={"Fixed": Fixed})
+    assert loaded.units == 4 and np.array_equal(loaded(X), model(X))
+
+
+def test_a_layer_as_activation_comes_back():
+    layer = layers.Dense(2, activation=layers.ReLU(max_value=0.5, name="mine"))
+    twin = layers.deserialize(layers.serialize(layer))
+    assert isinstance(twin.activation, layers.ReLU) and twin.activation.name == "mine"
+
+
+def test_a_state_tree_needs_names_of_their_own():
+    class Twice(Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = layers.Dense(2, name="same"), layers.Dense(2, name="same")
+
+        def call(self, x):
+            return self.b(self.a(x))
+
+    model = Twice()
+    assert model(np.ones((1, 3))).shape == (1, 2)
+    with pytest.raises(ValueError, match="found twice"):
+        model.get_state_tree()

@@ -12,6 +12,9 @@ from . import config as _config
 
 __all__ = ["ModelFiles"]
 
+#: Models that nothing but a graph can describe.
+_BUILT_IN = ("Functional", "Model")
+
 
 class ModelFiles:
     """The part of `Model` that leaves the process and comes back."""
@@ -53,7 +56,7 @@ class ModelFiles:
 
     @classmethod
     def from_config(cls: Any, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        if cls._writes_call and not {"layers", "input_layers", "output_layers"} <= set(config):
+        if not {"name", "layers", "input_layers", "output_layers"} <= set(config) and cls.__name__ not in _BUILT_IN:
             return _config.subclassed_from_config(cls, config)
         return _config.functional_from_config(cls, config, custom_objects)
 

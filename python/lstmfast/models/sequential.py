@@ -230,7 +230,10 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Sequential:
         if "name" not in config or "layers" not in config:
-            raise ValueError("a Sequential model configuration must have the keys 'name' and 'layers'")
+            raise ValueError(
+                "A Sequential model configuration must be a dictionary containing the 'name' and 'layers' keys. "
+                f"Received: {config}"
+            )
         model = cls(name=config["name"])
         for layer in config["layers"]:
             model.add(deserialize_keras_object(layer, custom_objects))

@@ -230,6 +230,7 @@ def _layer_groups(
     A layer that stands in several models comes once.
     """
     from ..models import Model
+    from ..models.config import functional_config
 
     done = set() if done is None else done
     if model._by_call:  # by the names of its attributes
@@ -237,7 +238,10 @@ def _layer_groups(
         return
     layers = {layer.name: layer for layer in model.operations}
     used: dict[str, int] = {}
-    for layer_config in config["config"]["layers"]:
+    inner = config["config"]
+    if "layers" not in inner:  # a class that makes its graph in `__init__` and says so in `get_config`
+        inner = _for_keras(functional_config(model))
+    for layer_config in inner["layers"]:
         name = layer_config["config"].get("name")
         layer: Any = layers.get(name)
         kind = layer_config["class_name"]
