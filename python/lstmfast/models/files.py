@@ -56,7 +56,10 @@ class ModelFiles:
 
     @classmethod
     def from_config(cls: Any, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        if not {"name", "layers", "input_layers", "output_layers"} <= set(config) and cls.__name__ not in _BUILT_IN:
+        if (
+            not {"name", "layers", "input_layers", "output_layers"} <= set(config)
+            and cls.__name__ not in _BUILT_IN
+        ):
             return _config.subclassed_from_config(cls, config)
         return _config.functional_from_config(cls, config, custom_objects)
 

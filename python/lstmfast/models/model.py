@@ -140,6 +140,15 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):
         """Whether the graph is what the class's own `call` does."""
         return (self._executor is None and type(self)._writes_call) or self._traced
 
+    @property
+    def _names_by_chance(self) -> bool:
+        """Whether the class makes its layers itself, so that another instance's have other names."""
+        if self._by_call:
+            return True
+        return (
+            not type(self).get_config.__module__.startswith("lstmfast.") and "layers" not in self.get_config()
+        )
+
     def _graph_for(self, what: str) -> Graph:
         """The graph; AttributeError, as in Keras, if the model is not built."""
         if not self.built:

@@ -123,7 +123,7 @@ def _restore_optimizer(model: Model, arrays: dict[str, Array]) -> None:
 def _named_state(model: Model) -> dict[str, Variable]:
     """The optimizer's variables by their names in the file; numbers alone where names of layers are chance."""
     variables = optimizer_variables(model)
-    if model._by_call:
+    if model._names_by_chance:
         return {f"optimizer/{i}": variable for i, variable in enumerate(variables)}
     return {f"optimizer/{i}/{variable.name}": variable for i, variable in enumerate(variables)}
 
@@ -148,17 +148,19 @@ def named_weights(model: Model, prefix: str = "layers/") -> Iterator[tuple[str, 
             for index, variable in enumerate(variables):
                 yield f"{prefix}{group}/{index}", variable
         return
-    for layer in model.layers:
+    by_chance = model._names_by_chance
+    for number, layer in enumerate(model.layers):
+        name = str(number) if by_chance else layer.name
         if isinstance(layer, Model):
-            yield from named_weights(layer, f"{prefix}{layer.name}/")
+            yield from named_weights(layer, f"{prefix}{name}/")
             continue
         used: dict[str, int] = {}
         for variable in layer.weights:
-            number = used[variable.name] = used.get(variable.name, -1) + 1
-            yield f"{prefix}{layer.name}/{variable.name}" + (f"_{number}" if number else ""), variable
+            again = used[variable.name] = used.get(variable.name, -1) + 1
+            yield f"{prefix}{name}/{variable.name}" + (f"_{again}" if again else ""), variable
 
 
 def _stateful_layers(model: Model) -> Iterator[tuple[str, Any]]:
     for number, layer in enumerate(model.layers):
         if getattr(layer, "stateful", False):
-            yield str(number) if model._by_call else layer.name, layer
+            yield str(number) if model._names_by_chance else layer.name, layer
