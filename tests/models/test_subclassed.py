@@ -241,3 +241,55 @@ def test_a_state_tree_needs_names_of_their_own():
     assert model(np.ones((1, 3))).shape == (1, 2)
     with pytest.raises(ValueError, match="found twice"):
         model.get_state_tree()
+
+
+class Nested(Model):
+    """Layers in containers in containers, one that holds itself, and a layer under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.z_shared = layers.Dense(3)
+        self.a_shared = self.z_shared
+        self.blocks = {"p": [layers.Dense(3), (layers.Dense(3), [layers.Dense(3)])], "q": [layers.Dense(3)]}
+        self.blocks["itself"] = self.blocks
+
+    def call(self, x):
+        first, (second, (third,)) = self.blocks["p"]
+        for layer in (self.z_shared, first, second, third, self.blocks["q"][0]):
+            x = layer(x)
+        return x
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".keras", ".weights.h5"])
+def test_files_hold_layers_in_containers_in_containers(tmp_path, ending):
+    if ending != ".safetensors":
+        pytest.importorskip("h5py")
+    model, x = Nested(), np.ones((2, 3), np.float32)
+    expected = model(x)
+    assert len(model.weights) == 10
+    if ending == ".weights.h5":
+        model.save_weights(tmp_path / f"m{ending}")
+        loaded = Nested()
+        with pytest.raises(ValueError, match="loading weights into a model that has not yet been built"):
+            loaded.load_weights(tmp_path / f"m{ending}")
+        loaded(x)
+        loaded.load_weights(tmp_path / f"m{ending}")
+    else:
+        model.save(tmp_path / f"m{ending}")
+        loaded = saving.load_model(tmp_path / f"m{ending}", custom_objects={"Nested": Nested})
+    assert np.array_equal(loaded(x), expected)
+
+
+def test_a_compile_of_its_own_is_not_called_by_loading(tmp_path):
+    class Compiles(Small):
+        def compile(self, first, second):
+            super().compile(first, "mse")
+            self.second = second
+
+    model = Compiles()
+    model(X)
+    model.compile("sgd", "adam")
+    model.save(tmp_path / "m.safetensors")
+    with pytest.warns(UserWarning, match="`compile\\(\\)` was not called"):
+        loaded = saving.load_model(tmp_path / "m.safetensors", custom_objects={"Compiles": Compiles})
+    assert not loaded.compiled and np.array_equal(loaded(X), model(X))

@@ -139,6 +139,41 @@ def test_dicts_in_and_out():
         close(logs[0][name], logs[1][name])
 
 
+def containers(K):
+    class Containers(K.Model):
+        def __init__(self):
+            super().__init__()
+            self.z_shared = K.layers.Dense(3)
+            self.a_shared = self.z_shared
+            self.blocks = {
+                "p": [K.layers.Dense(3), [K.layers.Dense(3), K.layers.Dense(3)]],
+                "q": [K.layers.Dense(3)],
+            }
+
+        def call(self, x):
+            first, (second, third) = self.blocks["p"]
+            for layer in (self.z_shared, first, second, third, self.blocks["q"][0]):
+                x = layer(x)
+            return x
+
+    return Containers
+
+
+def test_files_both_ways_with_nested_containers(tmp_path):
+    theirs, ours = pair(containers, x=SIDE)
+    for model in (theirs, ours):
+        model.compile("adam", "mse")
+        model.fit(SIDE, X[:, 0], verbose=0)
+    theirs.save(tmp_path / "theirs.keras")
+    ours.save(tmp_path / "ours.keras")
+    loaded = lf.saving.load_model(tmp_path / "theirs.keras", custom_objects={"Containers": containers(lf)})
+    close(theirs.predict(SIDE, verbose=0), loaded.predict(SIDE, verbose=0))
+    loaded = keras.saving.load_model(
+        tmp_path / "ours.keras", custom_objects={"Containers": containers(keras)}
+    )
+    close(ours.predict(SIDE, verbose=0), loaded.predict(SIDE, verbose=0))
+
+
 def outputs_of(kind):
     def make(K):
         class Outputs(K.Model):

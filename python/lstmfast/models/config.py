@@ -145,7 +145,14 @@ def subclassed_config(model: Any) -> dict[str, Any]:
             f"Object {type(model).__name__} was created by passing non-serializable argument values in `__init__()`, "
             "and therefore the object must override `get_config()` in order to be serializable."
         )
-    return Layer.get_config(model)
+    config = Layer.get_config(model)
+    parameters = inspect.signature(type(model).__init__).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if open_ended or not type(model).get_config.__module__.startswith("lstmfast."):
+        return config
+    return {
+        key: value for key, value in config.items() if key in parameters
+    }  # as Keras, which passes all of it on
 
 
 def subclassed_from_config(cls: Any, config: dict[str, Any]) -> Any:

@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..layers.properties import held_in_attributes
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py
 from .keras_graph import layer_order, without_mask_operations
@@ -269,8 +270,6 @@ def _layer_groups(
 
 def _groups_of_layer(layer: Any, group: str, done: set[int]) -> Iterator[tuple[str, Any, list[Variable]]]:
     """As `_layer_groups`, of one layer that is no model: its own weights, then those of layers in its attributes."""
-    from ..layers.base import Layer
-
     done.add(id(layer))
     group = f"{group}/" if group else ""
     own = [*layer._trainable_variables, *layer._non_trainable_variables]
@@ -287,20 +286,43 @@ def _groups_of_layer(layer: Any, group: str, done: set[int]) -> Iterator[tuple[s
         yield f"{group}cell/vars", layer, own
         return
     yield f"{group}vars", layer, own
-    for name, value in vars(layer).items():  # in the order of `Layer.variables`
-        if isinstance(value, Layer):
-            if id(value) not in done:
-                yield from _groups_of_child(value, f"{group}{name}", done)
-            continue
-        items = value.values() if isinstance(value, dict) else value
+    for path, child in _children(layer):
+        if id(child) not in done:
+            yield from _groups_of_child(child, f"{group}{path}", done)
+
+
+def _children(layer: Any) -> list[tuple[str, Any]]:
+    """Layers in attributes, and in containers in attributes, with the way to each; in the order of `Layer.variables`.
+
+    A layer that is held twice has the first way in the order of the attributes' names, as in Keras.
+    """
+    from ..layers.base import Layer
+
+    paths: dict[int, str] = {}
+    seen: set[int] = set()
+
+    def walk(container: Any, path: str) -> None:
+        if id(container) in seen:
+            return
+        seen.add(id(container))
         used: dict[str, int] = {}
-        for item in items if isinstance(items, (list, tuple)) or isinstance(value, dict) else ():
-            if isinstance(item, Layer) and id(item) not in done:
-                kind = _snake_case(type(item).__name__)
-                number = used[kind] = used.get(kind, -1) + 1
-                yield from _groups_of_child(
-                    item, f"{group}{name}/{kind}" + (f"_{number}" if number else ""), done
-                )
+        for item in container.values() if isinstance(container, dict) else container:
+            if not isinstance(item, (Layer, list, tuple, dict)):
+                continue
+            kind = _snake_case(type(item).__name__) if isinstance(item, Layer) else "container"
+            number = used[kind] = used.get(kind, -1) + 1
+            here = f"{path}/{kind}" + (f"_{number}" if number else "")
+            if isinstance(item, Layer):
+                paths.setdefault(id(item), here)
+            else:
+                walk(item, here)
+
+    for name, value in sorted(vars(layer).items()):
+        if isinstance(value, Layer):
+            paths.setdefault(id(value), name)
+        elif isinstance(value, (list, tuple, dict)):
+            walk(value, name)
+    return [(paths[id(child)], child) for child in held_in_attributes(layer, Layer)]
 
 
 def attribute_groups(model: Model) -> Iterator[tuple[str, list[Variable]]]:

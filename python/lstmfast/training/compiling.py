@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .. import optimizers
@@ -260,7 +261,18 @@ class Compiled:
         }
 
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
-        """`compile` with what `get_compile_config` gave; makes the optimizer's variables."""
+        """`compile` with what `get_compile_config` gave; makes the optimizer's variables.
+
+        A class that writes `compile` anew must write this too; else it warns and leaves the model as it is.
+        """
+        if type(self).compile is not Compiled.compile:
+            warnings.warn(
+                "`compile()` was not called as part of model loading because the model's `compile()` method is custom. All "
+                "subclassed Models that have `compile()` overridden should also override `get_compile_config()` and "
+                "`compile_from_config(config)`. Alternatively, you can call `compile()` manually after loading.",
+                stacklevel=2,
+            )
+            return
         from ..saving.registry import deserialize_keras_object
 
         known = {key: config.get(key, default) for key, default in _COMPILE_DEFAULTS.items()}
