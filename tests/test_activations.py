@@ -112,3 +112,11 @@ def test_unknown_names(identifier):
 def test_odd_axis_of_glu():
     with pytest.raises(ValueError, match="divisible by 2"):
         activations.glu(np.ones((2, 3)))
+
+
+def test_softmax_over_several_axes():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    for axes in ((1, 2), (3, 1), (0, 1, 2, 3), (-1, 0)):
+        raised = np.exp(x)
+        expected = raised / raised.sum(axis=axes, keepdims=True)
+        np.testing.assert_allclose(activations.softmax(x, axis=axes), expected, rtol=1e-5)

@@ -66,9 +66,9 @@ NOTES = {
     "utils.text_dataset_from_directory": "gives batches of NumPy arrays",
     "utils.timeseries_dataset_from_array": "gives batches of NumPy arrays",
     "Model.add_loss": "see activity regularizers, and losses of your own in `compile`",
-    "Model.call": "write `forward` and `backward`, or use the functional API",
+    "Model.call": "of layers and arithmetic: what it does with symbolic inputs is the graph",
     "Model.export": "raises a ValueError that says what there is instead: `freeze`, or `save` as `.keras`",
-    "Model.compute_loss": "a loss of your own goes into `compile`, or write the loop with `forward` and `Tape.backward`",
+    "Model.compute_loss": "written anew it may watch the loss, not change it in training: there is no automatic differentiation",
 }
 #: Names that exist only to say that the thing does not.
 REFUSALS = {"Model.export", "utils.get_file"}

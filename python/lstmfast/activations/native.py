@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,9 +90,15 @@ def tanh(x: npt.ArrayLike) -> Array:
     return _core.activation_forward("tanh", f32(x))
 
 
-def softmax(x: npt.ArrayLike, axis: int = -1) -> Array:
-    """``exp(x) / sum(exp(x))`` along an axis."""
+def softmax(x: npt.ArrayLike, axis: int | Sequence[int] = -1) -> Array:
+    """``exp(x) / sum(exp(x))`` along an axis, or over several together."""
     x = f32(x)
+    if isinstance(axis, (tuple, list)):
+        axes = [one % x.ndim for one in axis]
+        order = [one for one in range(x.ndim) if one not in axes] + axes
+        moved = np.transpose(x, order)
+        together = moved.reshape(*moved.shape[: x.ndim - len(axes)], -1)
+        return np.ascontiguousarray(np.transpose(softmax(together).reshape(moved.shape), np.argsort(order)))
     if axis in (-1, x.ndim - 1):
         return _core.activation_forward("softmax", x)
     moved = np.ascontiguousarray(np.moveaxis(x, axis, -1))

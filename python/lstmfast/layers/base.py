@@ -107,6 +107,8 @@ class Layer(LayerCalls):
     is_operation = False
     #: The input of `forward` is a list of arrays.
     takes_list = False
+    #: It is no layer but what an operator of symbolic tensors does.
+    is_operation = False
     #: `Call.resets` means something to it.
     takes_resets = False
     #: Of several inputs all must have a mask for the output to have one; elsewhere one is enough.

@@ -216,6 +216,7 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 def held_in_attributes(owner: Any, kind: type[Any]) -> list[Any]:
     """Objects of a kind in attributes, and in lists, tuples and dicts in attributes, nested too; each once."""
     found: dict[int, Any] = {}
+    entered: set[int] = set()  # a container may hold itself
     left = [value for value in vars(owner).values() if type(value) not in _PLAIN]
     left.reverse()
     while left:
@@ -223,7 +224,8 @@ def held_in_attributes(owner: Any, kind: type[Any]) -> list[Any]:
         if isinstance(value, kind):
             if value is not owner:
                 found.setdefault(id(value), value)
-        elif isinstance(value, (list, tuple, dict)):
+        elif isinstance(value, (list, tuple, dict)) and id(value) not in entered:
+            entered.add(id(value))
             items = value.values() if isinstance(value, dict) else value
             left += reversed([item for item in items if type(item) not in _PLAIN])
     return list(found.values())

@@ -71,6 +71,14 @@ def _clone(
     recursive: bool,
     done: dict[int, Layer],
 ) -> Model:
+    if model._by_call:
+        if clone_function is not None or input_tensors is not None or call_function is not None:
+            raise ValueError(
+                "Arguments `clone_function`, `input_tensors` and `call_function` are only supported for Sequential models "
+                f"or Functional models. Received model of type '{type(model).__name__}', whose `call` makes its graph"
+            )
+        return type(model).from_config(model.get_config())  # type: ignore[no-any-return]
+
     def clone_layer(layer: Layer) -> Layer:
         if id(layer) not in done:
             if recursive and isinstance(layer, Model):

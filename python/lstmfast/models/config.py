@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..layers.base import Layer
@@ -12,6 +13,10 @@ from ..symbolic import KerasTensor, Node, map_leaves
 
 if TYPE_CHECKING:
     from .model import Model
+
+
+#: Of a functional configuration; a class may add arguments of its own `__init__`.
+_FUNCTIONAL_KEYS = ("name", "trainable", "layers", "input_layers", "output_layers", "dtype")
 
 
 def functional_config(model: Model) -> dict[str, Any]:
@@ -121,11 +126,46 @@ def functional_from_config(cls: type[Model], config: dict[str, Any], custom_obje
         if isinstance(structure, dict):
             return {key: ends(value) for key, value in structure.items()}
         if isinstance(structure, (list, tuple)):
-            return [ends(value) for value in structure]
+            parts = [ends(value) for value in structure]
+            return tuple(parts) if isinstance(structure, tuple) else parts
         raise ValueError(f"invalid input_layers or output_layers in the configuration: {structure!r}")
 
-    model = cls(ends(config["input_layers"]), ends(config["output_layers"]), name=config.get("name"))
+    further = {key: value for key, value in config.items() if key not in _FUNCTIONAL_KEYS}
+    inputs, outputs = ends(config["input_layers"]), ends(config["output_layers"])
+    model = cls(inputs=inputs, outputs=outputs, name=config.get("name"), **further)
     if config.get("trainable") is False:
+        model.trainable = False
+    return model
+
+
+def subclassed_config(model: Any) -> dict[str, Any]:
+    """What a model that writes `call` was made with."""
+    if model._given_arguments is None:
+        raise NotImplementedError(
+            f"Object {type(model).__name__} was created by passing non-serializable argument values in `__init__()`, "
+            "and therefore the object must override `get_config()` in order to be serializable."
+        )
+    config = Layer.get_config(model)
+    parameters = inspect.signature(type(model).__init__).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if open_ended or not type(model).get_config.__module__.startswith("lstmfast."):
+        return config
+    return {
+        key: value for key, value in config.items() if key in parameters
+    }  # as Keras, which passes all of it on
+
+
+def subclassed_from_config(cls: Any, config: dict[str, Any]) -> Any:
+    """The model that `subclassed_config` described; a name that ``__init__`` does not take is set afterwards."""
+    parameters = inspect.signature(cls.__init__).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return cls(**config)
+    own = {key: value for key, value in config.items() if key in parameters}
+    left = {key: value for key, value in config.items() if key not in parameters}
+    unknown = set(left) - {"name", "trainable", "dtype"}
+    model = cls(**{**own, **{key: left[key] for key in unknown}})  # the class says what is wrong with it
+    model.name = left.get("name", model.name)
+    if left.get("trainable") is False:
         model.trainable = False
     return model
 

@@ -13,6 +13,9 @@ from . import config as _config
 
 __all__ = ["ModelFiles"]
 
+#: Models that nothing but a graph can describe.
+_BUILT_IN = ("Functional", "Model")
+
 
 class ModelFiles:
     """The part of `Model` that leaves the process and comes back."""
@@ -42,10 +45,23 @@ class ModelFiles:
     # --- configuration, files, text
 
     def get_config(self: Any) -> dict[str, Any]:
-        return _config.functional_config(self)
+        """The graph as a configuration; of a model that writes `call`, the arguments of its ``__init__``.
+
+        Raises
+        ------
+        NotImplementedError
+            If such arguments are other things than numbers, strings, flags, and lists and dicts of such: the class
+            must write `get_config` then.
+        """
+        return _config.subclassed_config(self) if self._by_call else _config.functional_config(self)
 
     @classmethod
     def from_config(cls: Any, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        if (
+            not {"name", "layers", "input_layers", "output_layers"} <= set(config)
+            and cls.__name__ not in _BUILT_IN
+        ):
+            return _config.subclassed_from_config(cls, config)
         return _config.functional_from_config(cls, config, custom_objects)
 
     def get_build_config(self: Any) -> dict[str, Any] | None:

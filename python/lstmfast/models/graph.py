@@ -18,6 +18,8 @@ class Graph:
     Parameters
     ----------
     inputs, outputs : list of KerasTensor
+    unique : bool
+        Whether each layer must have a name of its own.
 
     Attributes
     ----------
@@ -33,7 +35,7 @@ class Graph:
         name.
     """
 
-    def __init__(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> None:
+    def __init__(self, inputs: list[KerasTensor], outputs: list[KerasTensor], unique: bool = True) -> None:
         self.inputs, self.outputs = inputs, outputs
         for tensor in inputs:
             if tensor.node is None or not isinstance(tensor.node.layer, InputLayer):
@@ -44,7 +46,7 @@ class Graph:
         self.layers = self._layer_order(first_seen)
         names: dict[str, Layer] = {}
         for layer in self.layers:
-            if names.setdefault(layer.name, layer) is not layer:
+            if unique and names.setdefault(layer.name, layer) is not layer:
                 raise ValueError(
                     f"the name {layer.name!r} is used by 2 layers of the model; names must be unique"
                 )
@@ -69,7 +71,9 @@ def tensors_of(structure: Any, what: str) -> list[KerasTensor]:
     leaves = flatten(structure)
     for leaf in leaves:
         if not isinstance(leaf, KerasTensor):
-            raise ValueError(f"{what} of a model must be tensors made by Input() and layers, got {leaf!r}")
+            raise ValueError(
+                f"All `{what}` values must be KerasTensors, made by Input() and layers. Received: {leaf!r}"
+            )
     if not leaves:
         raise ValueError(f"a model needs {what}")
     return leaves

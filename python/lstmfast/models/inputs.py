@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..layers.arrays import as_float32
+from ..training.structure import along, is_nested
 
 if TYPE_CHECKING:
     from .model import Model
@@ -30,9 +31,13 @@ def standardize(model: Model, x: Any) -> list[Array]:
     """
     executor = model.executor
     tensors, integers = executor.graph.inputs, executor.integer_inputs
-    strings = executor.string_inputs
-    names, shapes = [t.origin.layer.name for t in tensors], [t.shape for t in tensors]
-    given = distribute(x, names, len(shapes[0]), "x")
+    strings, shapes = executor.string_inputs, [t.shape for t in tensors]
+    if is_nested(model._input_structure):
+        names, given = executor.input_names, along(model._input_structure, x, "x")
+    else:
+        names = input_keys(model)
+        _check_order(model._input_structure, x)
+        given = distribute(x, names, len(shapes[0]), "x")
     if len(given) == 1:  # the common case, quickly
         a = given[0]
         if (
@@ -52,6 +57,23 @@ def standardize(model: Model, x: Any) -> list[Array]:
     return arrays
 
 
+def input_keys(model: Model) -> list[str]:
+    """What names the inputs in a dict: the keys if the model was made with a dict, else the names of the Inputs."""
+    structure = model._input_structure
+    if isinstance(structure, dict) and not is_nested(structure):
+        return [str(key) for key in sorted(structure)]
+    return model.executor.input_names
+
+
+def _check_order(structure: Any, x: Any) -> None:
+    """Refuse a list where the model has a dict in another order than that of its keys: which is which is unclear."""
+    if isinstance(structure, dict) and isinstance(x, (list, tuple)) and list(structure) != sorted(structure):
+        raise ValueError(
+            "The structure of `inputs` doesn't match the expected structure.\n"
+            f"Expected: a dict with keys {list(structure)}\nReceived: a {type(x).__name__}"
+        )
+
+
 def distribute(x: Any, names: Sequence[str], rank: int, what: str) -> list[Any]:
     """Values for the inputs, in order, from one array, a list, or a dict by names; `rank`: of the first input."""
     if isinstance(x, dict):
@@ -64,10 +86,13 @@ def distribute(x: Any, names: Sequence[str], rank: int, what: str) -> list[Any]:
         return [x[n] for n in names]
     if isinstance(x, (list, tuple)) and (len(names) > 1 or _holds_arrays(x, rank)):
         if len(x) != len(names):
-            raise ValueError(f"{what} has {len(x)} arrays, the model has {len(names)} inputs")
+            raise ValueError(f"{what} has {len(x)} arrays, the model expects {len(names)} input(s)")
         return list(x)
     if len(names) != 1:
-        raise ValueError(f"{what} must be a list or dict of {len(names)} arrays, got {type(x).__name__}")
+        raise ValueError(
+            f"{what} must be a list or dict of {len(names)} arrays: the model expects {len(names)} input(s), named input(s) "
+            f"with keys {list(names)}; got {type(x).__name__}"
+        )
     return [x]
 
 
@@ -81,6 +106,8 @@ def checked_input(
 ) -> Array:
     """An array for one input of the model."""
     what = f"input {name!r}"
+    if value is None:
+        raise ValueError(f"The {what} is not optional, but None was passed. Please provide a valid array.")
     array: Array
     if strings:
         array = np.asarray(value)
@@ -101,7 +128,7 @@ def checked_input(
     if array.ndim != len(shape) or (
         array.ndim > 1 and shape[-1] not in (None, array.shape[-1]) and not integers
     ):
-        raise ValueError(f"{what} must have shape {shape}, got {array.shape}")
+        raise ValueError(f"{what} does not fit the model: expected shape={shape}, found shape={array.shape}")
     if array.size == 0:
         raise ValueError(f"{what} must not be empty, got an array of shape {array.shape}")
     return array

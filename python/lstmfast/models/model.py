@@ -12,14 +12,17 @@ from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
 from ..layers.eager import attach_masks, carried_mask, is_training
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
+from ..training.own_steps import results_of
+from ..training.structure import along, is_nested
 from ..training.tape import Tape, checked_states
 from ..training.trainer import Trainer
 from ..variables import Variable
 from .executor import Executor
 from .files import ModelFiles
 from .graph import Graph, from_inside, tensors_of
-from .inputs import standardize
+from .inputs import distribute, standardize
 from .nested import NestedModel
+from .subclassed import build_by_call, build_for_arrays, check_fixed_shapes, recorded_arguments, writes_call
 
 if TYPE_CHECKING:
     from ..frozen import FrozenModel
@@ -59,6 +62,17 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
 
     supports_masking = True
     takes_resets = True
+    _writes_call = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._writes_call = writes_call(cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        model = super().__new__(cls, *args, **kwargs)
+        if cls._writes_call:
+            model._given_arguments = recorded_arguments(cls, args, kwargs)
+        return model
 
     def __init__(
         self,
@@ -74,6 +88,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         self._executor: Executor | None = None
         self._input_structure: Any = None
         self._output_structure: Any = None
+        self._traced = False
+        self._fixed_shapes: Any = None  # of a model that writes `call`, where that depends on them
         if inputs is not None or outputs is not None:
             tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs")
             inputs, outputs = from_inside(_without_list_of_one(inputs), _without_list_of_one(outputs))
@@ -82,8 +98,6 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
             self._executor = Executor(graph)
             self.built = True
             self._build_shape = map_leaves(lambda t: t.shape, inputs)
-        elif type(self) is Model:
-            raise ValueError("Model needs `inputs` and `outputs`")
         if not trainable:
             self.trainable = False
 
@@ -102,7 +116,12 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
 
     @property
     def layers(self) -> list[Layer]:
-        """All layers, in Keras's order; operations of `lstmfast.ops` are not among them."""
+        """All layers, in Keras's order; those in attributes, of a model that writes `call`.
+
+        Operations of `lstmfast.ops` between them are no layers: see `operations`.
+        """
+        if self._by_call:
+            return Layer._sublayers(self)
         return [layer for layer in self.executor.graph.layers if not layer.is_operation]
 
     @layers.setter
@@ -113,8 +132,22 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
 
     @property
     def operations(self) -> list[Layer]:
-        """All layers and the operations of `lstmfast.ops` between them, in Keras's order."""
+        """All layers of the graph and the operations of `lstmfast.ops` between them, in Keras's order."""
         return list(self.executor.graph.layers)
+
+    @property
+    def _by_call(self) -> bool:
+        """Whether the graph is what the class's own `call` does."""
+        return (self._executor is None and type(self)._writes_call) or self._traced
+
+    @property
+    def _names_by_chance(self) -> bool:
+        """Whether the class makes its layers itself, so that another instance's have other names."""
+        if self._by_call:
+            return True
+        return (
+            not type(self).get_config.__module__.startswith("lstmfast.") and "layers" not in self.get_config()
+        )
 
     def _graph_for(self, what: str) -> Graph:
         """The graph; AttributeError, as in Keras, if the model is not built."""
@@ -161,7 +194,27 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         return self.executor.output_names
 
     def _sublayers(self) -> Any:
+        if self._by_call:
+            return Layer._sublayers(self)
         return iter(self._executor.graph.layers if self._executor is not None else [])
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the graph and the weights of a model that writes `call`; any other is built already.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or None, or list or dict of them
+            Batch axis included.
+
+        Raises
+        ------
+        ValueError
+            If `call` does not work for such an input; nothing is built then.
+        """
+        if self._executor is None and type(self)._writes_call:
+            if input_shape is None:
+                raise ValueError("build() needs an input_shape")
+            build_by_call(self, input_shape)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or by its index in `layers`; ValueError if there is none."""
@@ -196,12 +249,31 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
 
     def _standardize(self, x: Any) -> list[Array]:
         """Arrays for the executor, one for each input, checked."""
-        if not self.built:
+        if not self.built or self._executor is None:
             self._build_for_data(x)
-        return standardize(self, x)
+        if self._fixed_shapes is not None:
+            check_fixed_shapes(self, x)
+        arrays = standardize(self, x)
+        if self.input_spec is not None:
+            self.check_shapes([a.shape for a in arrays] if len(arrays) > 1 else arrays[0].shape)
+        return arrays
 
     def _build_for_data(self, x: Any) -> None:
+        if self._executor is None and type(self)._writes_call:
+            build_for_arrays(self, x)
         self.executor  # noqa: B018 - a functional model is always built; Sequential overrides this
+
+    def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
+        if self._executor is None and type(self)._writes_call:
+            self.build(map_leaves(lambda t: t.shape, inputs))
+        structure = self._input_structure
+        if isinstance(inputs, dict) and not isinstance(structure, dict):  # by the names of the Inputs
+            given = distribute(inputs, self.input_names, 0, "inputs")
+            inputs = given[0] if len(given) == 1 else given
+        elif is_nested(structure):
+            along(structure, inputs, "inputs")
+        outputs = super().record(inputs, kwargs)
+        return self.pack_outputs(outputs) if isinstance(outputs, list) else outputs
 
     def pack_outputs(self, arrays: list[Any]) -> Any:
         """Arrays in the structure of the model's outputs."""
@@ -458,7 +530,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
             return {}
         if self._objective is None:
             raise ValueError("Cannot get result() since the metric has not yet been built.")
-        return self._objective.logs()
+        return results_of(self, self._objective)
 
     def variables_in_use(self, anew: bool = False) -> tuple[list[Variable], list[Variable]]:
         """Trainable variables, and all others.

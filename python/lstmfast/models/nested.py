@@ -12,6 +12,15 @@ from .executor import Run
 __all__ = ["NestedModel"]
 
 
+def flat_shapes(structure: Any) -> list[Any]:
+    """The shapes in nested lists and dicts, in the order of `symbolic.flatten`."""
+    if isinstance(structure, dict):
+        return [shape for key in sorted(structure) for shape in flat_shapes(structure[key])]
+    if any(isinstance(part, (tuple, list, dict)) for part in structure):
+        return [shape for part in structure for shape in flat_shapes(part)]
+    return [structure]
+
+
 class NestedModel:
     """The part of `Model` by which an `Executor` runs it as one step."""
 
@@ -19,8 +28,7 @@ class NestedModel:
         """Shapes of the outputs for other input shapes."""
         executor = self.executor
         shapes: list[Any] = [None] * executor.slots
-        several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
-        for slot, shape in zip(executor.input_slots, input_shape if several else [input_shape], strict=True):
+        for slot, shape in zip(executor.input_slots, flat_shapes(input_shape), strict=True):
             shapes[slot] = tuple(shape)
         for step in executor.steps:
             given = [shapes[s] for s in step.inputs]

@@ -145,6 +145,11 @@ class Sequential(Model):
             "layers in this model."
         )
 
+    @property
+    def operations(self) -> list[Layer]:
+        """`layers`."""
+        return self.layers
+
     def _sublayers(self) -> Any:
         return iter(getattr(self, "_stack", []))
 
@@ -196,6 +201,8 @@ class Sequential(Model):
         return input_shape
 
     def _build_for_data(self, x: Any) -> None:
+        if self.built:
+            return  # the executor is made when it is asked for
         if isinstance(x, (list, tuple)) and len(x) == 1 and hasattr(x[0], "shape"):
             x = x[0]
         if isinstance(x, dict):
@@ -223,7 +230,10 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Sequential:
         if "name" not in config or "layers" not in config:
-            raise ValueError("a Sequential model configuration must have the keys 'name' and 'layers'")
+            raise ValueError(
+                "A Sequential model configuration must be a dictionary containing the 'name' and 'layers' keys. "
+                f"Received: {config}"
+            )
         model = cls(name=config["name"])
         for layer in config["layers"]:
             model.add(deserialize_keras_object(layer, custom_objects))

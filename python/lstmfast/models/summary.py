@@ -58,7 +58,7 @@ def summary_text(
             for inner in getattr(layer, "layers", ()):
                 add(inner, level + 1)
 
-    layers = model.layers if _is_sequential(model) else model.operations
+    layers = model.layers if _is_sequential(model) or model._by_call else model.operations
     first, last = _range(layers, layer_range)
     for layer in layers[first:last]:
         add(layer, 0)
@@ -83,7 +83,7 @@ def _is_sequential(model: Model) -> bool:
 
 def _is_line(model: Model) -> bool:
     """Whether every layer is called once, with the output of the one before."""
-    if _is_sequential(model):
+    if _is_sequential(model) or model._by_call:
         return True
     nodes = model.executor.graph.nodes
     chain = all([t.node for t in node.parents] == [before] for before, node in itertools.pairwise(nodes))

@@ -29,7 +29,11 @@ Array = npt.NDArray[Any]
 
 def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """See `Model.save_weights`."""
-    model.executor  # noqa: B018 - a model that is not built has no weights
+    if not model.built:
+        raise ValueError(
+            f"You are saving a model that has not yet been built. Model '{model.name}' has no weights: build it first by "
+            "calling it with data or calling `build()`."
+        )
     path = path_of(filepath)
     if path.endswith((".h5", ".keras", ".json")) and not path.endswith(".weights.h5"):
         raise ValueError(
@@ -52,7 +56,11 @@ def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool
 
 def load_weights(model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
     """See `Model.load_weights`."""
-    model.executor  # noqa: B018
+    if not model.built:
+        raise ValueError(
+            f"You are loading weights into a model that has not yet been built. Model '{model.name}' has no weights: build "
+            "it first by calling it with data or calling `build()`."
+        )
     path = path_of(filepath)
     if os.path.isdir(path):
         raise ValueError(f"filepath must name a file of weights, got the directory {path!r}")

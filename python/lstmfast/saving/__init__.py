@@ -108,7 +108,10 @@ def save_model(
 
         save_native(model, path)
     else:
-        raise ValueError(f"filepath must end in .safetensors (native) or .keras (Keras 3), got {path!r}")
+        raise ValueError(
+            "Invalid filepath extension for saving: filepath must end in .safetensors (native) or .keras (Keras 3), got "
+            f"{path!r}"
+        )
 
 
 def save_weights(

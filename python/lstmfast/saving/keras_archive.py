@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..layers.properties import held_in_attributes
 from . import vocabularies
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from ..models import Model
     from ..variables import Variable
 
-__all__ = ["load_keras", "load_keras_weights", "save_keras", "save_keras_weights"]
+__all__ = ["attribute_groups", "load_keras", "load_keras_weights", "save_keras", "save_keras_weights"]
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 #: The version whose layout is written.
@@ -94,7 +95,8 @@ def _weights_file(model: Model, config: dict[str, Any]) -> memoryview:
     h5py = import_h5py()
     weights = io.BytesIO()
     with h5py.File(weights, "w") as file:
-        _write_group(file, "vars", model.name, [])
+        if not model._by_call:
+            _write_group(file, "vars", model.name, [])
         for group, layer, variables in _layer_groups(model, config):
             _write_group(file, group, layer.name, variables)
             for name, array in vocabularies.to_archive(group, layer)[1].items():
@@ -247,11 +249,18 @@ def _layer_groups(
     A layer that stands in several models comes once.
     """
     from ..models import Model
+    from ..models.config import functional_config
 
     done = set() if done is None else done
-    layers = {layer.name: layer for layer in model.layers}
+    if model._by_call:  # by the names of its attributes
+        yield from _groups_of_layer(model, prefix.rstrip("/"), done)
+        return
+    layers = {layer.name: layer for layer in model.operations}
     used: dict[str, int] = {}
-    for layer_config in config["config"]["layers"]:
+    inner = config["config"]
+    if "layers" not in inner:  # a class that makes its graph in `__init__` and says so in `get_config`
+        inner = _for_keras(functional_config(model))
+    for layer_config in inner["layers"]:
         name = layer_config["config"].get("name")
         layer: Any = layers.get(name)
         kind = layer_config["class_name"]
@@ -272,7 +281,8 @@ def _layer_groups(
             layer, layer_config, group = layer.layer, layer_config["config"]["layer"], f"{group}/layer"
         if isinstance(layer, Model):
             done.add(id(layer))
-            yield f"{group}/vars", layer, []
+            if not layer._by_call:
+                yield f"{group}/vars", layer, []
             yield from _layer_groups(layer, layer_config, f"{group}/", done)
         else:
             yield from _groups_of_layer(layer, group, done)
@@ -280,37 +290,78 @@ def _layer_groups(
 
 def _groups_of_layer(layer: Any, group: str, done: set[int]) -> Iterator[tuple[str, Any, list[Variable]]]:
     """As `_layer_groups`, of one layer that is no model: its own weights, then those of layers in its attributes."""
-    from ..layers.base import Layer
-
     done.add(id(layer))
+    group = f"{group}/" if group else ""
     own = [*layer._trainable_variables, *layer._non_trainable_variables]
     if hasattr(layer, "keras_children"):  # the layer says which attributes have groups of their own
         inner = layer.keras_children()
         held = {id(variable) for _, child in inner for variable in child.weights}
-        yield f"{group}/vars", layer, [v for v in layer.weights if id(v) not in held]
+        yield f"{group}vars", layer, [v for v in layer.weights if id(v) not in held]
         for path, child in inner:
             if id(child) not in done:
-                yield from _groups_of_layer(child, f"{group}/{path}", done)
+                yield from _groups_of_layer(child, f"{group}{path}", done)
         return
     if any(cls.__name__ in _RECURRENT for cls in type(layer).__mro__):
-        yield f"{group}/vars", layer, []
-        yield f"{group}/cell/vars", layer, own
+        yield f"{group}vars", layer, []
+        yield f"{group}cell/vars", layer, own
         return
-    yield f"{group}/vars", layer, own
-    for name, value in vars(layer).items():  # in the order of `Layer.variables`
-        if isinstance(value, Layer):
-            if id(value) not in done:
-                yield from _groups_of_layer(value, f"{group}/{name}", done)
-            continue
-        items = value.values() if isinstance(value, dict) else value
+    yield f"{group}vars", layer, own
+    for path, child in _children(layer):
+        if id(child) not in done:
+            yield from _groups_of_child(child, f"{group}{path}", done)
+
+
+def _children(layer: Any) -> list[tuple[str, Any]]:
+    """Layers in attributes, and in containers in attributes, with the way to each; in the order of `Layer.variables`.
+
+    A layer that is held twice has the first way in the order of the attributes' names, as in Keras.
+    """
+    from ..layers.base import Layer
+
+    paths: dict[int, str] = {}
+    seen: set[int] = set()
+
+    def walk(container: Any, path: str) -> None:
+        if id(container) in seen:
+            return
+        seen.add(id(container))
         used: dict[str, int] = {}
-        for item in items if isinstance(items, (list, tuple)) or isinstance(value, dict) else ():
-            if isinstance(item, Layer) and id(item) not in done:
-                kind = _snake_case(type(item).__name__)
-                number = used[kind] = used.get(kind, -1) + 1
-                yield from _groups_of_layer(
-                    item, f"{group}/{name}/{kind}" + (f"_{number}" if number else ""), done
-                )
+        for item in container.values() if isinstance(container, dict) else container:
+            if not isinstance(item, (Layer, list, tuple, dict)):
+                continue
+            kind = _snake_case(type(item).__name__) if isinstance(item, Layer) else "container"
+            number = used[kind] = used.get(kind, -1) + 1
+            here = f"{path}/{kind}" + (f"_{number}" if number else "")
+            if isinstance(item, Layer):
+                paths.setdefault(id(item), here)
+            else:
+                walk(item, here)
+
+    for name, value in sorted(vars(layer).items()):
+        if isinstance(value, Layer):
+            paths.setdefault(id(value), name)
+        elif isinstance(value, (list, tuple, dict)):
+            walk(value, name)
+    return [(paths[id(child)], child) for child in held_in_attributes(layer, Layer)]
+
+
+def attribute_groups(model: Model) -> Iterator[tuple[str, list[Variable]]]:
+    """(group, its weights) of a model that writes `call`, by the names of its attributes; groups that have any."""
+    for group, _, variables in _groups_of_layer(model, "", set()):
+        if variables:
+            yield group, variables
+
+
+def _groups_of_child(layer: Any, group: str, done: set[int]) -> Iterator[tuple[str, Any, list[Variable]]]:
+    """As `_groups_of_layer`, of a layer in an attribute, which may be a model."""
+    from ..models import Model
+
+    if isinstance(layer, Model) and not layer._by_call:
+        done.add(id(layer))
+        yield f"{group}/vars", layer, []
+        yield from _layer_groups(layer, _for_keras(serialize_model(layer)), f"{group}/", done)
+    else:
+        yield from _groups_of_layer(layer, group, done)
 
 
 def _optimizer_in_keras_order(model: Model, config: dict[str, Any]) -> list[Variable]:

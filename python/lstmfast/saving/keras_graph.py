@@ -278,7 +278,7 @@ def _checked_calls(layer: dict[str, Any]) -> list[tuple[list[Any], dict[str, Any
     """(args, kwargs) of a layer's calls."""
     found = []
     for call in layer.get("inbound_nodes") or []:
-        args, kwargs = call.get("args"), call.get("kwargs")
+        args, kwargs = (call.get("args"), call.get("kwargs")) if isinstance(call, dict) else (None, None)
         if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
             raise ValueError(f"invalid inbound_nodes of layer {layer.get('name')!r}")
         if next(_references([args, kwargs] if is_operation(layer) else args), None) is None:

@@ -98,13 +98,22 @@ def make_model(config: dict[str, Any], custom_objects: Mapping[str, Any] | None,
     return model
 
 
-def _build_shape(config: Mapping[str, Any]) -> tuple[int | None, ...] | None:
-    """The input shape a model without an Input was built with, where the configuration states one."""
+def _build_shape(config: Mapping[str, Any]) -> Any:
+    """The input shape, or shapes, a model without an Input was built with, where the configuration states them."""
     build = config.get("build_config")
-    shape = build.get("input_shape") if isinstance(build, dict) else None
-    if isinstance(shape, list) and shape and all(n is None or type(n) is int for n in shape):
-        return tuple(shape)
-    return None
+    return _shapes(build.get("input_shape")) if isinstance(build, dict) else None
+
+
+def _shapes(value: Any) -> Any:
+    if isinstance(value, dict) and value:
+        shapes = {key: _shapes(part) for key, part in value.items()}
+        return None if None in shapes.values() else shapes
+    if not isinstance(value, list) or not value:
+        return None
+    if all(n is None or type(n) is int for n in value):
+        return tuple(value)
+    several = [_shapes(part) for part in value]
+    return None if None in several else several
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@
 Arrays, all float32 in Keras's layout but for the step counter:
 
 - ``layers/<layer name>/<weight name>``: the weights (``layers/lstm/kernel``); a model inside a model adds its
-  own name (``layers/encoder/lstm/kernel``);
+  own name (``layers/encoder/lstm/kernel``); of a model that writes `call`, ``layers/<attribute>/.../<index>``, as in
+  Keras's weight files;
 - ``optimizer/<index>/<name>``: the optimizer's state, if the model was compiled, in Keras's order;
 - ``states/<layer name>/<index>``: the states of stateful layers, if any are set;
 - ``vocabularies/<layer name>/tokens``: the vocabulary of a lookup layer, a JSON list in uint8, and ``idf_weights``.
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import safetensors, vocabularies
+from .keras_archive import attribute_groups
 from .model_state import (
     assign_all,
     compile_model,
@@ -49,8 +51,7 @@ def save_native(model: Model, path: str | os.PathLike[str]) -> None:
     from .._version import version
 
     arrays: dict[str, Array] = {name: variable.numpy() for name, variable in named_weights(model)}
-    for index, variable in enumerate(optimizer_variables(model)):
-        arrays[f"optimizer/{index}/{variable.name}"] = variable.numpy()
+    arrays |= {name: variable.numpy() for name, variable in _named_state(model).items()}
     for name, layer in _stateful_layers(model):
         for index, state in enumerate(layer.states or ()):
             arrays[f"states/{name}/{index}"] = np.asarray(state)
@@ -114,14 +115,20 @@ def _restore_optimizer(model: Model, arrays: dict[str, Array]) -> None:
     saved = {name: array for name, array in arrays.items() if name.startswith("optimizer/")}
     if not saved:  # saved before the first step
         return
-    expected = {
-        f"optimizer/{i}/{variable.name}": variable for i, variable in enumerate(optimizer_variables(model))
-    }
+    expected = _named_state(model)
     if expected.keys() != saved.keys():
         raise ValueError(
             f"the optimizer's state does not fit the optimizer: {sorted(expected.keys() ^ saved.keys())[:5]}"
         )
     assign_all([(name, variable, saved[name]) for name, variable in expected.items()])
+
+
+def _named_state(model: Model) -> dict[str, Variable]:
+    """The optimizer's variables by their names in the file; numbers alone where names of layers are chance."""
+    variables = optimizer_variables(model)
+    if model._names_by_chance:
+        return {f"optimizer/{i}": variable for i, variable in enumerate(variables)}
+    return {f"optimizer/{i}/{variable.name}": variable for i, variable in enumerate(variables)}
 
 
 def _restore_states(name: str, layer: Any, arrays: dict[str, Array]) -> None:
@@ -139,17 +146,24 @@ def named_weights(model: Model, prefix: str = "layers/") -> Iterator[tuple[str, 
     """(array name, variable) of every weight; a name that occurs twice in a layer gets a number."""
     from ..models import Model
 
-    for layer in model.layers:
+    if model._by_call:  # its attributes have the same names in every process, its layers have not
+        for group, variables in attribute_groups(model):
+            for index, variable in enumerate(variables):
+                yield f"{prefix}{group}/{index}", variable
+        return
+    by_chance = model._names_by_chance
+    for number, layer in enumerate(model.layers):
+        name = str(number) if by_chance else layer.name
         if isinstance(layer, Model):
-            yield from named_weights(layer, f"{prefix}{layer.name}/")
+            yield from named_weights(layer, f"{prefix}{name}/")
             continue
         used: dict[str, int] = {}
         for variable in layer.weights:
-            number = used[variable.name] = used.get(variable.name, -1) + 1
-            yield f"{prefix}{layer.name}/{variable.name}" + (f"_{number}" if number else ""), variable
+            again = used[variable.name] = used.get(variable.name, -1) + 1
+            yield f"{prefix}{name}/{variable.name}" + (f"_{again}" if again else ""), variable
 
 
 def _stateful_layers(model: Model) -> Iterator[tuple[str, Any]]:
-    for layer in model.layers:
+    for number, layer in enumerate(model.layers):
         if getattr(layer, "stateful", False):
-            yield layer.name, layer
+            yield str(number) if model._names_by_chance else layer.name, layer

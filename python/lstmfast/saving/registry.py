@@ -354,9 +354,11 @@ def _find(
             return custom
     # A registered name other than the class's own is a custom object's: a built-in does not stand in for it.
     kinds = _kind_of(module)
-    if kinds and registered in (None, name, "function" if function else name):
+    if kinds and registered in (None, "", name, "function" if function else name):
         tables = [_table(kind) for kind in kinds if not function or kind in _FUNCTION_KINDS]
-        for table in tables if module_objects is None else [module_objects]:
+        # A layer may stand where a function is expected: as an activation.
+        given = [] if module_objects is None else [module_objects]
+        for table in given + (tables if not given or kinds == ("layers",) else []):
             found = table.get(name)
             if found is not None and inspect.isclass(found) != function:
                 return found

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..symbolic import flatten
 from .convert import plain
+from .structure import along_outputs, has_nested_outputs, output_keys, per_output
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -169,8 +170,10 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
     names, tensors = model.executor.output_names, model.executor.graph.outputs
     if y is None:
         return [None] * len(names)
-    if isinstance(y, dict):
-        keys = sorted(model.output) if isinstance(model.output, dict) else names
+    if has_nested_outputs(model):
+        given = along_outputs(model, y, "y")
+    elif isinstance(y, dict):
+        keys = output_keys(model)
         unknown = [key for key in y if key not in keys]
         if unknown:
             raise ValueError(f"y is a dict with keys {list(y)}, the model's outputs are {keys}")
@@ -185,7 +188,11 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
             else list(y)
         )
     else:
-        raise ValueError(f"y must be a list or dict of {len(names)} arrays, for the outputs {names}")
+        losses = per_output(model, model._compile_arguments["loss"], "loss")
+        with_loss = [k for k, loss in enumerate(losses) if loss is not None]
+        if len(with_loss) != 1 or isinstance(y, (list, tuple)):
+            raise ValueError(f"y must be a list or dict of {len(names)} arrays, for the outputs {names}")
+        given = [y if k == with_loss[0] else None for k in range(len(names))]
     targets: list[Array | None] = []
     for name, tensor, value in zip(names, tensors, given, strict=True):
         what = "y" if len(names) == 1 else f"y[{name!r}]"
@@ -213,10 +220,12 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
 
 
 def _sample_weights(model: Model, given: Any, n: int, ys: list[Array | None]) -> list[Array | None]:
-    names = model.output_names
+    names = output_keys(model)
     if given is None:
         return [None] * len(names)
-    if isinstance(given, dict):
+    if has_nested_outputs(model) and isinstance(given, (dict, list, tuple)):
+        values = along_outputs(model, given, "sample_weight")
+    elif isinstance(given, dict):
         unknown = [key for key in given if key not in names]
         if unknown:
             raise ValueError(

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .. import optimizers
+from .batching import positive_int
 from .objective import Objective
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Compiled:
         self._objective: Objective | None = None
         self._trackers: list[Metric] | None = None
         self._train = None
+        self._own_logs: dict[str, Any] = {}  # of a `compute_metrics` of the model's own
+        self._batch_penalty = 0.0  # while a `compute_loss` of the model's own runs
 
     # --- compile
 
@@ -69,7 +73,9 @@ class Compiled:
         metrics, weighted_metrics : list or dict, optional
             The weighted ones take sample weights into account. A function ``metric(y_true, y_pred)`` in NumPy
             gives a value for each sample or step, or one number: see `lstmfast.metrics.MeanMetricWrapper`.
-        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss : optional
+        steps_per_execution : int
+            Callbacks hear of one batch in so many; nothing else changes.
+        run_eagerly, jit_compile, auto_scale_loss : optional
             Accepted for Keras's sake; they change nothing.
 
         Raises
@@ -108,8 +114,10 @@ class Compiled:
     def metrics(self: Any) -> list[Metric]:
         """As in Keras: the mean loss, the metrics of `compile` as one (its `metrics` has each, once data have shown
         which they are), and the means of each output's loss where several outputs have one."""
+        from .own_steps import own_metrics
+
         if not self.compiled:
-            return []
+            return own_metrics(self)
         if self._trackers is None:
             from .tracked import CompileMetrics, LossTracker
 
@@ -121,7 +129,7 @@ class Compiled:
         known: list[Metric] = list(self._trackers)
         if self._objective is not None:
             known += self._objective.loss_trackers(self)
-        return known
+        return known + own_metrics(self)
 
     @property
     def metrics_variables(self: Any) -> list[Any]:
@@ -133,15 +141,34 @@ class Compiled:
         """The argument of `compile`; there is no other way of running."""
         return bool(self._compile_arguments["run_eagerly"])
 
+    @run_eagerly.setter
+    def run_eagerly(self, value: bool) -> None:
+        self._compile_arguments["run_eagerly"] = bool(value)
+
+    @property
+    def steps_per_execution(self) -> int:
+        """The argument of `compile`: after so many batches callbacks hear of one."""
+        return int(self._compile_arguments["steps_per_execution"])
+
+    @steps_per_execution.setter
+    def steps_per_execution(self, value: int) -> None:
+        self._compile_arguments["steps_per_execution"] = positive_int(value, "steps_per_execution")
+
     @property
     def jit_compile(self) -> bool:
         """The argument of `compile`, of which "auto" stands for False: kernels are compiled already."""
         return bool(self._compile_arguments["jit_compile"])
 
+    @jit_compile.setter
+    def jit_compile(self, value: Any) -> None:
+        self._compile_arguments["jit_compile"] = bool(value) and value != "auto"
+
     @property
     def losses(self: Any) -> list[float]:
         """What the regularizers of trainable weights add to the loss, one by one."""
-        return [float(v.regularizer(v._data)) for v in self.trainable_variables if v.regularizer is not None]
+        of_outputs = [self._batch_penalty] if self._batch_penalty else []
+        of_weights = [v for v in self.trainable_variables if v.regularizer is not None]
+        return of_outputs + [float(v.regularizer(v._data)) for v in of_weights]
 
     def compute_loss(
         self: Any,
@@ -184,6 +211,16 @@ class Compiled:
             raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
         return batch_loss(self, y, y_pred, sample_weight)
 
+    def compute_metrics(self: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Take a batch of targets and outputs into the metrics of `compile`; loss and metrics so far, by name.
+
+        A class of your own may write it anew: `fit` and `evaluate` call it for each batch.
+        """
+        for metric in self.metrics:
+            if metric.name == "compile_metrics":
+                metric.update_state(y, y_pred, sample_weight)
+        return self.get_metrics_result()  # type: ignore[no-any-return]
+
     def get_state_tree(self: Any, value_format: str = "backend_tensor") -> dict[str, Any]:
         """All state as NumPy arrays in nested dicts, by the parts of the variables' paths.
 
@@ -224,7 +261,18 @@ class Compiled:
         }
 
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
-        """`compile` with what `get_compile_config` gave; makes the optimizer's variables."""
+        """`compile` with what `get_compile_config` gave; makes the optimizer's variables.
+
+        A class that writes `compile` anew must write this too; else it warns and leaves the model as it is.
+        """
+        if type(self).compile is not Compiled.compile:
+            warnings.warn(
+                "`compile()` was not called as part of model loading because the model's `compile()` method is custom. All "
+                "subclassed Models that have `compile()` overridden should also override `get_compile_config()` and "
+                "`compile_from_config(config)`. Alternatively, you can call `compile()` manually after loading.",
+                stacklevel=2,
+            )
+            return
         from ..saving.registry import deserialize_keras_object
 
         known = {key: config.get(key, default) for key, default in _COMPILE_DEFAULTS.items()}
@@ -261,8 +309,13 @@ class Compiled:
 
     def reset_metrics(self) -> None:
         """Forget the batches that loss and metrics have seen."""
+        from .own_steps import own_metrics
+
         if self._objective is not None:
             self._objective.reset()
+        self._own_logs = {}
+        for metric in own_metrics(self):
+            metric.reset_state()
 
 
 def _check_compile(arguments: dict[str, Any]) -> None:

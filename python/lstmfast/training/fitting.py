@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..utils.splitting import unpack_x_y_sample_weight
 from .batching import DataSet, batch_size_for, positive_int, prepare, split, with_class_weights
 from .compiling import Compiled
+from .own_steps import OwnStep, logs_of, overrides
 from .stepping import TrainStep
 from .streams import ArrayBatches, Batches, StreamBatches, is_stream
 from .truncated import TruncatedStep, check_model
@@ -163,7 +165,8 @@ class Fitting(Compiled):
             validation = self._validation(stack, validation_data, validation_steps)
             # A generator that nobody else holds ends with `batches`, even where this frame lives on in a traceback.
             x = y = sample_weight = lengths = resets = validation_data = None
-            if not objective.has_loss:
+            own = OwnStep(self, "train_step") if overrides(self, "train_step") else None
+            if not objective.has_loss and own is None:
                 raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
             if tbptt is not None:
                 check_model(self.executor)
@@ -185,18 +188,18 @@ class Fitting(Compiled):
             step = TrainStep(
                 self, objective, hooks.on_gradients if hooks.wants("on_gradients") else None, guard
             )
-            train: Any = step if tbptt is None else TruncatedStep(step, tbptt)
+            train: Any = own or (step if tbptt is None else TruncatedStep(step, tbptt))
             logs: dict[str, Any] = {}
             self.stop_training = False
             self._initial_epoch = initial_epoch  # which BackupAndRestore may set
             hooks.on_train_begin()
             for epoch in range(self._initial_epoch, epochs):
-                objective.reset()
+                self.reset_metrics()
                 hooks.on_epoch_begin(epoch)
                 step.epoch = epoch
                 if not self._train_epoch(train, step, batches, hooks):
                     break  # out of data
-                logs = objective.logs()
+                logs = own.logs if own is not None else logs_of(self, objective)
                 if validation is not None and _due(epoch, validation_freq):
                     val_logs = self._evaluate(validation, hooks)
                     logs.update({f"val_{name}": value for name, value in val_logs.items()})
@@ -211,19 +214,26 @@ class Fitting(Compiled):
     def _train_epoch(self: Any, train: Any, step: TrainStep, batches: Batches, hooks: CallbackList) -> int:
         """Train with the batches of one epoch; returns how many there were."""
         begins, ends = hooks.wants("on_train_batch_begin"), hooks.wants("on_train_batch_end")
-        objective = step.objective
+        objective, every = step.objective, self.steps_per_execution
+
+        def end(last: int) -> None:
+            logs = train.logs if isinstance(train, OwnStep) else logs_of(self, objective)
+            hooks.on_train_batch_end(last, logs)
+
         number = step.number = 0
         try:
             for batch in batches.epoch():
-                if begins:
+                if begins and number % every == 0:
                     hooks.on_train_batch_begin(number)
                 train(batch)
-                if ends:
-                    hooks.on_train_batch_end(number, objective.logs())
                 number += 1
                 step.number = number
+                if ends and number % every == 0:
+                    end(number - 1)
                 if self.stop_training:
                     break
+            if ends and number % every:  # as in Keras, the number that the last one would have had
+                end(number - number % every + every - 1)
         except Exception as error:
             if isinstance(batches, StreamBatches):
                 error.add_note(f"in epoch {step.epoch + 1}, batch {number + 1} (both counted from 1)")
@@ -265,15 +275,73 @@ class Fitting(Compiled):
         self._need_compiled()
         data = prepare(self, x, y, sample_weight, class_weight, lengths, resets)
         objective = self._objective_for(data, one_batch=True)
+        if overrides(self, "train_step"):
+            self.reset_metrics()
+            own = OwnStep(self, "train_step")
+            own(data)
+            return own.logs if return_dict else objective.flatten(own.logs)
         if not objective.has_loss:
             raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        self.reset_metrics()
+        self._step_for(objective)(data)
+        logs = logs_of(self, objective)
+        return logs if return_dict else objective.flatten(logs)
+
+    def _step_for(self: Any, objective: Any) -> TrainStep:
         step = self._train
         if step is None or step.objective is not objective or step.plan is not self.executor.gradient_plan():
             step = self._train = TrainStep(self, objective)
-        objective.reset()
-        step(data)
-        logs = objective.logs()
-        return logs if return_dict else objective.flatten(logs)
+        return step  # type: ignore[no-any-return]
+
+    def train_step(self: Any, data: Any) -> dict[str, Any]:
+        """One step of training with a batch: what `fit` does with each. A class of your own may write it anew.
+
+        Parameters
+        ----------
+        data : array, or tuple
+            x, (x, y) or (x, y, sample_weight), in the structures of the model's inputs and outputs.
+
+        Returns
+        -------
+        dict
+            Loss and metrics so far, by name; `fit` shows them, and those after the last batch are the epoch's.
+
+        Raises
+        ------
+        ValueError
+            If the model has no loss, or the data do not fit.
+
+        Examples
+        --------
+        A model that learns to give back its input:
+
+        >>> import numpy as np
+        >>> from lstmfast import Input, Model, layers, losses, metrics
+        >>> class Autoencoder(Model):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.code, self.decoded = layers.Dense(2), layers.Dense(4)
+        ...         self.loss_function, self.mean = losses.MeanSquaredError(), metrics.Mean(name="loss")
+        ...     def call(self, x):
+        ...         return self.decoded(self.code(x))
+        ...     def train_step(self, x):
+        ...         y, tape = self.forward(x, training=True)
+        ...         value, dy = self.loss_function.value_and_grad(x, y)
+        ...         self.apply_gradients(tape.backward(dy)[0])
+        ...         self.mean.update_state(value)
+        ...         return {"loss": self.mean.result()}
+        >>> model = Autoencoder()
+        >>> model.compile("adam")
+        >>> sorted(model.fit(np.ones((8, 4), np.float32), verbose=0).history)
+        ['loss']
+        """
+        x, y, weight = unpack_x_y_sample_weight(data)
+        batch = prepare(self, x, y, weight)
+        objective = self._objective_for(batch, one_batch=True)
+        if not objective.has_loss:
+            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        self._step_for(objective)(batch)
+        return logs_of(self, objective)
 
     def apply_gradients(self: Any, grads: Sequence[Any]) -> None:
         """One step of the optimizer with gradients of ``trainable_variables`` (from `Tape.backward`).

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import losses, metrics
+from .structure import has_nested_outputs, loss_label, metric_prefix, output_keys, per_output
 
 if TYPE_CHECKING:
     from ..models.executor import Run
@@ -23,6 +24,8 @@ Array = npt.NDArray[Any]
 @dataclass(slots=True)
 class _Output:
     name: str
+    label: str  # before "_loss" in logs
+    prefix: str  # of the names of metrics in logs
     slot: int
     loss: losses.Loss | None
     weight: float
@@ -64,35 +67,45 @@ class Objective:
     outputs: list[_Output] = field(init=False)
 
     def __post_init__(self) -> None:
+        from .own_steps import overrides
+
         executor = self.model.executor
-        names = self.model.output_names
+        self._updates_metrics = not overrides(self.model, "compute_metrics")
+        self._fuses = self._updates_metrics and not overrides(self.model, "compute_loss")
+        names = output_keys(self.model)
         shapes = [t.shape for t in executor.graph.outputs]
-        chosen = _per_output(self.arguments["loss"], names, "loss")
-        weights = _loss_weights(self.arguments["loss_weights"], names, chosen)
-        plain = _metrics_per_output(self.arguments["metrics"], names, "metrics")
-        weighted = _metrics_per_output(self.arguments["weighted_metrics"], names, "weighted_metrics")
+        chosen = per_output(self.model, self.arguments["loss"], "loss")
+        weights = _loss_weights(self.model, self.arguments["loss_weights"], names)
+        plain = _metrics_per_output(self.model, self.arguments["metrics"], names, "metrics")
+        weighted = _metrics_per_output(
+            self.model, self.arguments["weighted_metrics"], names, "weighted_metrics"
+        )
         self.outputs = []
         for k, (name, slot) in enumerate(zip(names, executor.output_slots, strict=True)):
             y_shape = self.y_shapes[k]
             loss = losses.resolve(_only(chosen[k], name), y_shape, shapes[k])
             fused = None
-            if loss is not None and getattr(loss, "fused_activation", None) is not None:
+            if self._fuses and loss is not None and getattr(loss, "fused_activation", None) is not None:
                 fused = executor.fusable(k, loss.fused_activation)  # type: ignore[arg-type]
             resolved = [
                 [metrics.resolve(m, y_shape or (), shapes[k]) for m in group[k]]
                 for group in (plain, weighted)
             ]
-            self.outputs.append(_Output(name, slot, loss, weights[k], fused, resolved[0], resolved[1]))
+            label = name if loss is None else loss_label(self.model, k, loss)
+            prefix = f"{before}_" if len(names) > 1 and (before := metric_prefix(self.model, k)) else ""
+            self.outputs.append(
+                _Output(name, label, prefix, slot, loss, weights[k], fused, resolved[0], resolved[1])
+            )
         self.deferred = frozenset(o.fused_step for o in self.outputs if o.fused_step is not None)
         self.has_loss = any(o.loss is not None for o in self.outputs)
         self._several = sum(o.loss is not None for o in self.outputs) > 1
-        self.named_metrics = self._named_metrics(len(names) > 1)
+        self.named_metrics = self._named_metrics()
         self.loss_total = 0.0
         self.samples = 0.0
         #: What part of its samples' steps a batch holds: below 1 for windows of truncated back-propagation.
         self.share = 1.0
 
-    def _named_metrics(self, prefixed: bool) -> list[tuple[str, Any]]:
+    def _named_metrics(self) -> list[tuple[str, Any]]:
         """(name in logs, metric), with Keras's rules where names meet."""
         named: dict[str, Any] = {}
         counts: dict[str, int] = {}
@@ -102,14 +115,12 @@ class Objective:
             return name if count == 1 else f"{name}_{count - 1}"
 
         for output in self.outputs:
-            prefix = f"{output.name}_" if prefixed else ""
             for metric in output.metrics:
-                named[take(prefix + metric.name)] = metric
+                named[take(output.prefix + metric.name)] = metric
         for output in self.outputs:
-            prefix = f"{output.name}_" if prefixed else ""
             for metric in output.weighted_metrics:
-                name = prefix + metric.name
-                named[take(f"{prefix}weighted_{metric.name}" if name in counts else name)] = metric
+                name = output.prefix + metric.name
+                named[take(f"{output.prefix}weighted_{metric.name}" if name in counts else name)] = metric
         return list(named.items())
 
     def loss_trackers(self, model: Model) -> list[metrics.Metric]:
@@ -119,7 +130,7 @@ class Objective:
         if not self._several:
             return []
         return [
-            LossTracker(model, f"{output.name}_loss", number)
+            LossTracker(model, f"{output.label}_loss", number)
             for number, output in enumerate(self.outputs)
             if output.loss is not None
         ]
@@ -158,7 +169,7 @@ class Objective:
                         value *= output.weight
                         dy = dy * np.float32(output.weight) if gradients else None
                     total += value
-                if output.metrics or output.weighted_metrics:
+                if self._updates_metrics and (output.metrics or output.weighted_metrics):
                     if self.share == 1.0:
                         output.update_metrics(y, pred, weight, mask)
                     else:
@@ -205,7 +216,7 @@ class Objective:
         if self._several:
             for output in self.outputs:
                 if output.loss is not None:
-                    values[f"{output.name}_loss"] = output.total / n
+                    values[f"{output.label}_loss"] = output.total / n
         for name, metric in self.named_metrics:
             result = metric.result()
             values[name] = float(result) if np.ndim(result) == 0 else np.asarray(result)
@@ -220,7 +231,7 @@ class Objective:
         order = ["loss"]
         order += [metric.name for _, metric in self.named_metrics if metric.name in logs]
         if self._several:
-            order += [f"{o.name}_loss" for o in self.outputs if o.loss is not None]
+            order += [f"{o.label}_loss" for o in self.outputs if o.loss is not None]
         values = [logs[name] for name in dict.fromkeys([*order, *sorted(logs)])]
         return values[0] if len(values) == 1 else values
 
@@ -249,22 +260,6 @@ def _mask_of(run: Run, slot: int, pred: Array) -> Array | None:
     return mask  # type: ignore[no-any-return]
 
 
-def _per_output(given: Any, names: list[str], what: str) -> list[Any]:
-    """One entry for each output from one value, a list, or a dict by output names."""
-    if isinstance(given, dict) and "class_name" not in given:
-        unknown = [name for name in given if name not in names]
-        if unknown:
-            raise ValueError(
-                f"Invalid `{what}`: Expected keys {names} in {what} dict, but found {what}.keys()={list(given)}"
-            )
-        return [given.get(name) for name in names]
-    if isinstance(given, (list, tuple)):
-        if len(given) != len(names):
-            raise ValueError(f"{what} has {len(given)} entries, the model has {len(names)} outputs {names}")
-        return list(given)
-    return [given] * len(names)
-
-
 def _only(loss: Any, output: str) -> Any:
     """An output's loss, which may stand in a list of one."""
     if not isinstance(loss, (list, tuple)):
@@ -274,7 +269,7 @@ def _only(loss: Any, output: str) -> Any:
     return loss[0]
 
 
-def _loss_weights(given: Any, names: list[str], chosen: list[Any]) -> list[float]:
+def _loss_weights(model: Model, given: Any, names: list[str]) -> list[float]:
     if given is None:
         return [1.0] * len(names)
     if not isinstance(given, (list, tuple, dict, float, int)):
@@ -287,11 +282,11 @@ def _loss_weights(given: Any, names: list[str], chosen: list[Any]) -> list[float
         raise ValueError(
             f"`loss_weights` must match the number of losses, got {len(names)} losses and 1 weight."
         )
-    weights = _per_output(given, names, "loss_weights")
+    weights = per_output(model, given, "loss_weights")
     return [1.0 if w is None else float(w) for w in weights]
 
 
-def _metrics_per_output(given: Any, names: list[str], what: str) -> list[list[Any]]:
+def _metrics_per_output(model: Model, given: Any, names: list[str], what: str) -> list[list[Any]]:
     if not given:
         return [[] for _ in names]
     if not isinstance(given, (list, tuple, dict)):
@@ -301,7 +296,9 @@ def _metrics_per_output(given: Any, names: list[str], what: str) -> list[list[An
             f"{type(given)}"
         )
     if isinstance(given, dict) and "class_name" not in given:
-        groups = _per_output(given, names, what)
+        groups = per_output(model, given, what)
+    elif has_nested_outputs(model):
+        groups = per_output(model, list(given), what)
     elif len(names) == 1:
         groups = [given if len(given) != 1 or not isinstance(given[0], (list, tuple)) else given[0]]
     elif len(given) == len(names):

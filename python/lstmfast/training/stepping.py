@@ -12,6 +12,7 @@ import numpy as np
 
 from .batching import DataSet
 from .objective import Objective
+from .own_steps import judge, overrides, tell_metrics
 
 if TYPE_CHECKING:
     from ..models.executor import GradientPlan, Run
@@ -43,6 +44,7 @@ class TrainStep:
     """
 
     __slots__ = (
+        "_judges",
         "_watched",
         "epoch",
         "executor",
@@ -71,6 +73,7 @@ class TrainStep:
         self.trainable, self.others = model.variables_in_use(anew=True)
         self.regularized = [v for v in self.trainable if v.regularizer is not None]
         self.epoch = self.number = 0
+        self._judges = overrides(model, "compute_loss") or overrides(model, "compute_metrics")
         self._watched = guard is not None  # fit: say where the loss stopped being finite, once
         self._forget()
         if model.optimizer is None:
@@ -110,7 +113,11 @@ class TrainStep:
                 regularizer: Any = variable.regularizer
                 loss += float(regularizer(variable._data))
                 variable.add_grad(regularizer.gradient(variable._data))
+            if self._judges:
+                loss = judge(self.model, batch, run, loss, training=True)
             objective.add(loss)
+            if self._judges:
+                tell_metrics(self.model, batch, run)
             if self.gradient_hook is not None and not self._asked(self.gradient_hook, loss):
                 self._forget()
                 return

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..symbolic import flatten
+from .structure import along_outputs, has_nested_outputs, output_keys
 
 if TYPE_CHECKING:
     from ..models.executor import Executor, Run
@@ -81,9 +82,10 @@ class Tape:
         model, run = self._model, self._run
         assert run is not None
         slots = model.executor.output_slots
-        if isinstance(dy, dict):
-            structure = model.output
-            names = sorted(structure) if isinstance(structure, dict) else model.output_names
+        if has_nested_outputs(model):
+            given = along_outputs(model, dy, "dy")
+        elif isinstance(dy, dict):
+            names = output_keys(model)
             if not set(dy) <= set(names):
                 raise ValueError(f"dy is a dict with keys {list(dy)}, the model's outputs are {names}")
             given = [dy.get(name) for name in names]

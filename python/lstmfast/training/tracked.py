@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..metrics import Mean, Metric
+from .structure import along_outputs, has_nested_outputs, output_keys
 
 __all__ = ["CompileMetrics", "LossTracker", "batch_loss", "state_tree"]
 
@@ -140,7 +141,9 @@ def batch_loss(model: Any, y: Any, y_pred: Any, sample_weight: Any) -> float:
 
 def _leaves(model: Any, given: Any) -> list[Any]:
     """One entry for each output from an array, a list, or a dict by output names."""
-    names = model.output_names
+    if has_nested_outputs(model):
+        return along_outputs(model, given, "y and y_pred")
+    names = output_keys(model)
     if isinstance(given, Mapping):
         return [given.get(name) for name in names]
     several = isinstance(given, (list, tuple)) and (

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..symbolic import map_leaves
+from ..utils.splitting import unpack_x_y_sample_weight
 from .batching import DataSet, batch_size_for, positive_int, prepare
 from .fitting import Fitting, refuse_beside_batches
 from .objective import Objective
+from .own_steps import OwnStep, judge, logs_of, overrides, predict_by, tell_metrics
 from .streams import ArrayBatches, Batches, StreamBatches, is_stream
 
 if TYPE_CHECKING:
@@ -87,21 +90,32 @@ class Trainer(Fitting):
     def _evaluate(self: Any, batches: Batches, hooks: CallbackList) -> dict[str, Any]:
         objective = self._objective
         begins, ends = hooks.wants("on_test_batch_begin"), hooks.wants("on_test_batch_end")
-        objective.reset()
+        own = OwnStep(self, "test_step") if overrides(self, "test_step") else None
+        every = self.steps_per_execution
+        self.reset_metrics()
+
+        def logs_so_far() -> dict[str, Any]:
+            return logs_of(self, objective) if own is None else own.logs
+
         penalty = self._weight_penalty()
         self.stop_evaluating = False
         batches.restart()
         hooks.on_test_begin()
         number = -1
         for number, batch in enumerate(batches.epoch()):
-            if begins:
+            if begins and number % every == 0:
                 hooks.on_test_batch_begin(number)
-            self._test_step(objective, batch, penalty)
-            if ends:
-                hooks.on_test_batch_end(number, objective.logs())
+            if own is None:
+                self._test_step(objective, batch, penalty)
+            else:
+                own(batch)
+            if ends and (number + 1) % every == 0:
+                hooks.on_test_batch_end(number, logs_so_far())
             if self.stop_evaluating:
                 break
-        logs: dict[str, Any] = objective.logs() if number >= 0 else {}  # a generator may have ended
+        if ends and (number + 1) % every:  # as in Keras, the number that the last one would have had
+            hooks.on_test_batch_end(number - number % every + every - 1, logs_so_far())
+        logs: dict[str, Any] = logs_so_far() if number >= 0 else {}  # a generator may have ended
         hooks.on_test_end(logs)
         return logs
 
@@ -114,7 +128,31 @@ class Trainer(Fitting):
             batch.xs, False, lengths=batch.lengths, defer=objective.deferred, resets=batch.resets
         )
         loss, _ = objective.compute(run, batch.ys, batch.weights, gradients=False)
-        objective.add(loss + penalty)
+        loss += penalty
+        objective.add(
+            judge(self, batch, run, loss, training=False) if overrides(self, "compute_loss") else loss
+        )
+        tell_metrics(self, batch, run)
+
+    def test_step(self: Any, data: Any) -> dict[str, Any]:
+        """Take a batch, x, (x, y) or (x, y, sample_weight), into loss and metrics: what `evaluate` does with each.
+
+        A class of your own may write it anew; see `train_step`.
+
+        Returns
+        -------
+        dict
+            Loss and metrics so far, by name.
+        """
+        x, y, weight = unpack_x_y_sample_weight(data)
+        batch = prepare(self, x, y, weight)
+        objective = self._objective_for(batch, one_batch=True)
+        self._test_step(objective, batch, self._weight_penalty())
+        return logs_of(self, objective)
+
+    def predict_step(self: Any, data: Any) -> Any:
+        """Outputs for a batch: what `predict` does with each. A class of your own may write it anew."""
+        return self(unpack_x_y_sample_weight(data)[0], training=False)
 
     def test_on_batch(
         self: Any,
@@ -129,10 +167,14 @@ class Trainer(Fitting):
         self._need_compiled()
         data = prepare(self, x, y, sample_weight, None, lengths, resets)
         objective = self._objective_for(data, one_batch=True)
-        penalty = self._weight_penalty()
-        objective.reset()
-        self._test_step(objective, data, penalty)
-        logs = objective.logs()
+        self.reset_metrics()
+        if overrides(self, "test_step"):
+            own = OwnStep(self, "test_step")
+            own(data)
+            logs = own.logs
+        else:
+            self._test_step(objective, data, self._weight_penalty())
+            logs = logs_of(self, objective)
         return logs if return_dict else objective.flatten(logs)
 
     # --- predict
@@ -168,21 +210,29 @@ class Trainer(Fitting):
             executor = self.executor
             hooks = self._callback_list(callbacks, verbose, 1, batches.steps)
             begins, ends = hooks.wants("on_predict_batch_begin"), hooks.wants("on_predict_batch_end")
-            gathered = _Gathered(batches)
+            gathered, structure = _Gathered(batches), None
+            own = overrides(self, "predict_step")
             self.stop_predicting = False
+
+            def packed(arrays: list[Any]) -> Any:
+                return map_leaves(lambda k: arrays[k], structure) if own else self.pack_outputs(arrays)
+
             hooks.on_predict_begin()
             for number, batch in enumerate(batches.epoch()):
                 if begins:
                     hooks.on_predict_batch_begin(number)
-                run = executor.forward(batch.xs, False, lengths=batch.lengths, resets=batch.resets)
-                arrays = [run.values[slot] for slot in executor.output_slots]
+                if own:
+                    arrays, structure = predict_by(self, batch)
+                else:
+                    run = executor.forward(batch.xs, False, lengths=batch.lengths, resets=batch.resets)
+                    arrays = [run.values[slot] for slot in executor.output_slots]
                 gathered.add(arrays)
                 if ends:
-                    hooks.on_predict_batch_end(number, {"outputs": self.pack_outputs(arrays)})
+                    hooks.on_predict_batch_end(number, {"outputs": packed(arrays)})
                 if self.stop_predicting:
                     break
             hooks.on_predict_end()
-        return self.pack_outputs(gathered.whole())
+        return packed(gathered.whole())
 
     def predict_on_batch(self: Any, x: Any, lengths: Any = None, resets: Any = None) -> Any:
         """Outputs for one batch."""

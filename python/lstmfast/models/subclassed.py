@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Models that write `call`: what it does with symbolic inputs is the model's graph."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..layers.base import Layer
+from ..layers.building import as_before_on_error, plain_arguments
+from ..layers.input import Input
+from ..layers.keras_call import prefix_built
+from ..symbolic import KerasTensor, flatten
+from .executor import Executor
+from .graph import Graph, tensors_of
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = [
+    "build_by_call",
+    "build_for_arrays",
+    "check_fixed_shapes",
+    "recorded_arguments",
+    "shapes_of_arrays",
+    "writes_call",
+]
+
+
+def writes_call(cls: type[Any]) -> bool:
+    """Whether a class of models has a `call` of its own."""
+    return cls.call is not Layer.call
+
+
+def recorded_arguments(
+    cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The arguments of a constructor call for `get_config`; None if a configuration cannot hold them."""
+    given = plain_arguments(cls, args, kwargs)
+    named = set(kwargs) - {"name", "trainable", "dtype", "activity_regularizer"}
+    return None if not given and (args or named) else given
+
+
+def shapes_of_arrays(x: Any) -> Any:
+    """The structure of `x` with batch shapes in place of arrays; the number of samples is left open."""
+    if isinstance(x, dict):
+        return {key: shapes_of_arrays(value) for key, value in x.items()}
+    several = isinstance(x, (list, tuple)) and any(isinstance(a, (np.ndarray, dict)) for a in x)
+    if several and all(isinstance(a, (np.ndarray, list, tuple, dict)) for a in x):
+        return [shapes_of_arrays(value) for value in x]
+    shape = np.shape(x)
+    if len(shape) < 1 or 0 in shape:
+        raise ValueError(f"x must be made of non-empty arrays with a batch axis, got shape {shape}")
+    return (None, *shape[1:])
+
+
+def build_for_arrays(model: Model, x: Any) -> None:
+    """`build_by_call` for a batch of data.
+
+    Axes between the first and the last, time among them, are left open where `call` works without their size; else
+    the model only takes what has the same size there (see `check_fixed_shapes`).
+    """
+    shapes = shapes_of_arrays(x)
+    if any(getattr(layer, "stateful", False) for layer in _all_layers(model)):
+        size = len(flatten(x)[0])
+        shapes = _map_shapes(lambda shape: (size, *shape[1:]), shapes)
+    opened = _map_shapes(lambda shape: (shape[0], *(None for _ in shape[1:-1]), *shape[1:][-1:]), shapes)
+    if opened != shapes:
+        try:
+            build_by_call(model, opened)
+            return
+        except Exception:
+            pass  # whatever it was: with all sizes known it either works or says what is wrong
+    build_by_call(model, shapes)
+    model._fixed_shapes = shapes
+
+
+def build_by_call(model: Model, input_shape: Any) -> None:
+    """Make the graph of a model that writes `call`, and the weights of its layers.
+
+    Parameters
+    ----------
+    model : Model
+    input_shape : tuple of int or None, or list or dict of them
+        Batch axis included.
+
+    Raises
+    ------
+    ValueError
+        If `call` makes no symbolic tensors, uses others than those of its input, or does something else in training
+        than in inference; nothing is built then.
+    """
+    names = _names_of(input_shape)
+    inputs = _map_shapes(lambda shape: Input(batch_shape=shape, name=next(names)), input_shape)
+    unbuilt = [layer for layer in _all_layers(model) if not layer.built]
+    known = {id(layer) for layer in model._sublayers() if layer.built}
+    given = inspect.signature(model.call).parameters
+    with as_before_on_error(*unbuilt):
+        outputs, graph = _trace(model, inputs, {"training": None} if "training" in given else {})
+        if "training" in given:
+            _check_training(model, inputs)
+        _check_held(model, graph)
+        prefix_built(model, known)
+    model._input_structure, model._output_structure = inputs, outputs
+    model._executor, model._traced = Executor(graph), True
+    model.built = True
+    model._build_shape = input_shape
+
+
+def check_fixed_shapes(model: Model, x: Any) -> None:
+    """Raise a ValueError if `x` differs in a size that `call` depended on when it was traced."""
+    fixed = model._fixed_shapes
+    if fixed is None:
+        return
+    try:
+        shapes = shapes_of_arrays(x)
+    except ValueError:
+        return  # the check of inputs will say it better
+    if _map_shapes(lambda s: s[1:], shapes) != _map_shapes(lambda s: s[1:], fixed):
+        raise ValueError(
+            f"the `call` of model {model.name!r} depends on the sizes of its input: it was built for {fixed}, got "
+            f"{shapes}"
+        )
+
+
+def _trace(model: Model, inputs: Any, arguments: dict[str, Any]) -> tuple[Any, Graph]:
+    outputs = model.call(inputs, **arguments)
+    for leaf in flatten(outputs):
+        if not isinstance(leaf, KerasTensor):
+            raise ValueError(
+                f"the `call` of model {model.name!r} must return what layers made of its input, got {type(leaf).__name__}"
+            )
+    return outputs, Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"), unique=False)
+
+
+def _check_held(model: Model, graph: Graph) -> None:
+    """Refuse layers with weights that `call` makes itself: nothing would hold them."""
+    held = {id(variable) for layer in model._sublayers() for variable in layer.variables}
+    for layer in graph.layers:
+        if any(id(variable) not in held for variable in layer.variables):
+            raise ValueError(
+                f"the `call` of model {model.name!r} uses the layer {layer.name!r}, which no attribute of the model holds: "
+                "make layers in `__init__`"
+            )
+
+
+def _check_training(model: Model, inputs: Any) -> None:
+    """Refuse a `call` that branches on `training`: a graph has one form, its layers know what training is."""
+    seen = []
+    for training in (True, False):
+        _, graph = _trace(model, inputs, {"training": training})
+        seen.append(
+            [node.layer for node in graph.nodes if flatten(node.layer.weights) or _is_own(model, node.layer)]
+        )
+        for node in graph.nodes:
+            if node.parents and node in node.layer.inbound_nodes:
+                node.layer.inbound_nodes.remove(node)
+    if [id(layer) for layer in seen[0]] != [id(layer) for layer in seen[1]]:
+        raise ValueError(
+            f"the `call` of model {model.name!r} uses other layers if `training`: hand `training` on to layers, "
+            "which know what to do (Dropout does nothing in inference)"
+        )
+
+
+def _is_own(model: Model, layer: Layer) -> bool:
+    return any(layer is own for own in model._sublayers())
+
+
+def _all_layers(owner: Any) -> Iterator[Layer]:
+    for layer in owner._sublayers():
+        yield layer
+        yield from _all_layers(layer)
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        n is None or isinstance(n, (int, np.integer)) for n in value
+    )
+
+
+def _map_shapes(function: Any, structure: Any) -> Any:
+    if isinstance(structure, dict):
+        return {key: _map_shapes(function, value) for key, value in structure.items()}
+    return (
+        function(tuple(structure)) if _is_shape(structure) else [_map_shapes(function, s) for s in structure]
+    )
+
+
+def _names_of(structure: Any) -> Iterator[str | None]:
+    """Names for the inputs in the order in which `_map_shapes` meets them: the keys of a dict."""
+    if isinstance(structure, dict):
+        for key, value in structure.items():
+            if _is_shape(value):
+                yield str(key)
+            else:
+                yield from _names_of(value)
+    elif _is_shape(structure):
+        yield None
+    else:
+        for value in structure:
+            yield from _names_of(value)

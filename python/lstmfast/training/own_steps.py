@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Models that write `train_step`, `test_step`, `predict_step`, `compute_loss` or `compute_metrics` themselves."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..symbolic import flatten, map_leaves
+from .batching import DataSet
+
+if TYPE_CHECKING:
+    from ..models.executor import Run
+    from .objective import Objective
+
+__all__ = [
+    "OwnStep",
+    "data_of",
+    "judge",
+    "logs_of",
+    "overrides",
+    "own_metrics",
+    "predict_by",
+    "results_of",
+    "tell_metrics",
+]
+
+#: How far a loss of the model's own `compute_loss` may be from that of `compile`, whose gradient it gets.
+_SAME_LOSS = 1e-4
+_OF_COMPILE = frozenset({"_compile_arguments", "_objective", "_trackers", "_train", "optimizer"})
+
+
+def overrides(model: Any, name: str) -> bool:
+    """Whether the model's class writes this method of `Trainer` anew."""
+    from .trainer import Trainer
+
+    return getattr(type(model), name) is not getattr(Trainer, name)
+
+
+def own_metrics(model: Any) -> list[Any]:
+    """Metrics in the model's attributes, and those of its layers that are no models."""
+    from ..layers.properties import held_in_attributes
+    from ..metrics.base import Metric
+
+    found = list(held_in_attributes(SimpleNamespace(**_attributes(model)), Metric))
+    for layer in model._sublayers():
+        if not hasattr(layer, "nested_forward"):
+            found += layer.metrics
+    return list(dict.fromkeys(found))
+
+
+def _attributes(model: Any) -> dict[str, Any]:
+    """The model's attributes without those that hold what `compile` was given."""
+    return {key: value for key, value in vars(model).items() if key not in _OF_COMPILE}
+
+
+def logs_of(model: Any, objective: Objective) -> dict[str, Any]:
+    """`results_of`, or what the model's own `compute_metrics` returned last."""
+    return model._own_logs or results_of(model, objective)
+
+
+def results_of(model: Any, objective: Objective) -> dict[str, Any]:
+    """Loss and metrics so far, those in attributes too, by name."""
+    own = own_metrics(model)
+    if not own:
+        return objective.logs()
+    logs = objective.logs()
+    for metric in own:
+        result = metric.result()
+        values = result if isinstance(result, dict) else {metric.name: result}
+        logs |= {name: float(v) if np.ndim(v) == 0 else np.asarray(v) for name, v in values.items()}
+    return dict(sorted(logs.items()))
+
+
+def _packed(structure: Any, arrays: list[Any]) -> Any:
+    by_id = {id(t): a for t, a in zip(flatten(structure), arrays, strict=True)}
+    return map_leaves(lambda t: by_id[id(t)], structure)
+
+
+def _parts(model: Any, batch: DataSet) -> tuple[Any, Any, Any]:
+    """x, y and sample_weight of a batch in the structures of the model's inputs and outputs."""
+    x = _packed(model._input_structure, batch.xs)
+    y, weight = (
+        None if all(a is None for a in arrays) else _packed(model._output_structure, arrays)
+        for arrays in (batch.ys, batch.weights)
+    )
+    return x, y, weight
+
+
+def data_of(model: Any, batch: DataSet) -> Any:
+    """A batch as Keras hands it to `train_step`: x, (x, y) or (x, y, sample_weight)."""
+    if batch.lengths is not None or batch.resets is not None:
+        raise ValueError(f"{type(model).__name__} has steps of its own, which take no `lengths` or `resets`")
+    x, y, weight = _parts(model, batch)
+    if weight is not None:
+        return x, y, weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, (list, tuple)) else x
+
+
+def predict_by(model: Any, batch: DataSet) -> tuple[list[Any], Any]:
+    """Arrays that the model's own `predict_step` gives for a batch, and their structure with numbers in their place."""
+    x = data_of(
+        model, DataSet(batch.xs, [None] * len(batch.ys), [None] * len(batch.ys), batch.lengths, batch.resets)
+    )
+    made = model.predict_step(x)
+    numbers = itertools.count()
+    order = {id(leaf): next(numbers) for leaf in flatten(made)}
+    return [np.asarray(leaf) for leaf in flatten(made)], map_leaves(lambda leaf: order[id(leaf)], made)
+
+
+class OwnStep:
+    """The model's own `train_step` or `test_step`, called with batches.
+
+    Attributes
+    ----------
+    logs : dict
+        What it returned last.
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.model, self.name = model, name
+        self.logs: dict[str, Any] = {}
+
+    def __call__(self, batch: DataSet) -> None:
+        logs = getattr(self.model, self.name)(data_of(self.model, batch))
+        if not isinstance(logs, dict):
+            raise TypeError(
+                f"`{self.name}` must return a dict of values by name, got {type(logs).__name__} from "
+                f"{type(self.model).__name__}"
+            )
+        self.logs = {
+            name: value
+            if isinstance(value, dict)
+            else float(value)
+            if np.ndim(value) == 0
+            else np.asarray(value)
+            for name, value in logs.items()
+        }
+
+
+def judge(model: Any, batch: DataSet, run: Run, loss: float, training: bool) -> float:
+    """Ask the model's own `compute_loss`, if it has one; the loss of the batch.
+
+    Raises
+    ------
+    NotImplementedError
+        In training, if `compute_loss` gives another loss than that of `compile`, whose gradient is the only one there is.
+    """
+    x, y, weight = _parts(model, batch)
+    if overrides(model, "compute_loss"):
+        arguments = {"x": x, "y": y, "y_pred": _outputs(model, run), "sample_weight": weight}
+        if "training" in inspect.signature(model.compute_loss).parameters:
+            arguments["training"] = training
+        model._batch_penalty = run.penalty
+        try:
+            value = float(model.compute_loss(**arguments))
+        finally:
+            model._batch_penalty = 0.0
+        if training and abs(value - loss) > _SAME_LOSS * max(1.0, abs(loss)):
+            raise NotImplementedError(
+                f"`compute_loss` of {type(model).__name__} gives {value:g}, the loss of `compile` is {loss:g}: there is "
+                "no automatic differentiation. Give `compile` a loss with its gradient, or write `train_step` with "
+                "`forward`, `Tape.backward` and `apply_gradients`"
+            )
+        loss = value
+    return loss
+
+
+def tell_metrics(model: Any, batch: DataSet, run: Run) -> None:
+    """Give the model's own `compute_metrics` a batch, whose loss has been counted; what it returns are the logs."""
+    if overrides(model, "compute_metrics"):
+        x, y, weight = _parts(model, batch)
+        logs = model.compute_metrics(x, y, _outputs(model, run), weight)
+        model._own_logs = {name: float(v) if np.ndim(v) == 0 else v for name, v in logs.items()}
+
+
+def _outputs(model: Any, run: Run) -> Any:
+    return model.pack_outputs([run.values[slot] for slot in model.executor.output_slots])
