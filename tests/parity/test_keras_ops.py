@@ -5,19 +5,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from peers import keras, torch
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras")
-torch = pytest.importorskip("torch")
-
-import lstmfast as lf  # noqa: E402
-from lstmfast.ops.operation import CLASSES  # noqa: E402
+import lstmfast as lf
+from lstmfast.ops.operation import CLASSES
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras")
+import lstmfast as lf
+
 pytest.importorskip("h5py")
-
-import lstmfast as lf  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 

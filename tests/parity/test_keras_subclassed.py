@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Models that write `call`, beside the same classes on Keras 3: outputs, training, names of logs, files both ways."""
 
-import os
-
 import numpy as np
 import pytest
+from peers import keras
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="the parity extra (Keras) is not installed")
+import lstmfast as lf
+
 pytest.importorskip("h5py")
-
-import lstmfast as lf  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::UserWarning:keras", "ignore::UserWarning:lstmfast"
