@@ -8,11 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import initializers
+from .. import _core, initializers
 from ..saving.registry import serialize_keras_object
 from .call import Call
 from .input_spec import InputSpec
-from .normalizing import Affine, along, checked_axes, known_sizes, positive_axes
+from .normalizing import (
+    Affine,
+    along,
+    as_rows,
+    checked_axes,
+    flat,
+    from_rows,
+    gradients_out,
+    known_sizes,
+    positive_axes,
+)
 
 __all__ = ["BatchNormalization"]
 
@@ -139,20 +149,45 @@ class BatchNormalization(Affine):
 
     def forward(self, x: Array, call: Call) -> Array:
         channels = positive_axes(self.axis, x.shape)
-        epsilon = x.dtype.type(self.epsilon)
         if call.mask is not None and call.mask.ndim != x.ndim - 1:
             raise ValueError(
                 "The mask provided should be one dimension less than the inputs. Received: "
                 f"mask.shape={call.mask.shape}, inputs.shape={x.shape}"
             )
-        if not (call.training and self.trainable):
-            inverse = 1 / np.sqrt(along(self.moving_variance.value, channels, x.ndim) + epsilon)
+        moves = call.training and self.trainable
+        counts = self._counted(x, call) if moves else None
+        if x.dtype != np.float32 or (counts is not None and channels != (x.ndim - 1,)):
+            return self._forward_plain(x, call, channels, moves, counts)
+        rows, which, total = as_rows(x, channels), None, 0.0
+        mean, variance = self.moving_mean.value, self.moving_variance.value
+        if moves:
+            if counts is not None:
+                which = np.ascontiguousarray(np.broadcast_to(counts[..., 0], x.shape[:-1])).reshape(-1)
+            total = len(rows) if which is None else np.count_nonzero(which) + _EPSILON
+            mean, variance = _core.batch_moments(rows, which, total)
+            self._move(mean, variance)
+        mean = mean.astype(np.float32)
+        scale = (1 / np.sqrt(variance + self.epsilon)).astype(np.float32)
+        if call.save:
+            call.saved = (channels, rows, mean, scale, which, total)
+        y = _core.batch_norm_forward(rows, mean, scale, flat(self.gamma), flat(self.beta))
+        return from_rows(y, x.shape, channels)
+
+    def _move(self, mean: Array, variance: Array) -> None:
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving.value * self.momentum + value.reshape(moving.shape) * (1 - self.momentum))
+
+    def _forward_plain(
+        self, x: Array, call: Call, channels: tuple[int, ...], moves: bool, counts: Array | None
+    ) -> Array:
+        """In NumPy: float64, for `check_gradients`, and features that count in some steps and not in others."""
+        if not moves:
+            inverse = 1 / np.sqrt(along(self.moving_variance.value, channels, x.ndim) + self.epsilon)
             normal = (x - along(self.moving_mean.value, channels, x.ndim)) * inverse
             if call.save:
                 call.saved = (channels, normal, inverse, None, None)
             return self._affine(normal, channels)
         others = tuple(k for k in range(x.ndim) if k not in channels)
-        counts = self._counted(x, call)
         if counts is None:
             total: Any = x.size // x.shape[self.axis]
             part = x
@@ -165,8 +200,7 @@ class BatchNormalization(Affine):
         counted = deviation if counts is None else np.where(counts, deviation, x.dtype.type(0))
         variance = np.square(counted).sum(axis=others, keepdims=True, dtype=np.float64) / total
         inverse = (1 / np.sqrt(variance + self.epsilon)).astype(x.dtype)
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving.value * self.momentum + value.reshape(moving.shape) * (1 - self.momentum))
+        self._move(mean, variance)
         normal = deviation * inverse
         if call.save:
             call.saved = (channels, normal, inverse, counts, total)
@@ -182,7 +216,27 @@ class BatchNormalization(Affine):
             counts = inside if counts is None else counts & inside
         return counts
 
-    def backward(self, dy: Array, call: Call) -> Array:
+    def backward(self, dy: Array, call: Call) -> Array | None:
+        if len(call.saved) == 5:
+            return self._backward_plain(dy, call)
+        channels, rows, mean, scale, which, total = call.saved
+        dgamma, dbeta, accumulate = gradients_out(self.gamma, self.beta)
+        dx = _core.batch_norm_backward(
+            rows,
+            as_rows(np.asarray(dy, np.float32), channels),
+            mean,
+            scale,
+            flat(self.gamma),
+            which,
+            total,
+            dgamma,
+            dbeta,
+            accumulate,
+            call.needs_dx,
+        )
+        return None if dx is None else from_rows(dx, dy.shape, channels)
+
+    def _backward_plain(self, dy: Array, call: Call) -> Array:
         channels, normal, inverse, counts, total = call.saved
         d = self._affine_backward(dy, normal, channels)
         if total is None:
