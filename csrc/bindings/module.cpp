@@ -6,6 +6,7 @@ namespace py = pybind11;
 namespace lstmfast {
 void register_runtime(py::module_& m);
 void register_attention(py::module_& m, py::module_& testing);
+void register_batch_norm(py::module_& m, py::module_& testing);
 void register_conv1d(py::module_& m);
 void register_dense(py::module_& m);
 void register_recurrent(py::module_& m);
@@ -34,5 +35,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   lstmfast::register_testing(testing);
   lstmfast::register_testing_elementwise(testing);
   lstmfast::register_attention(m, testing);
+  lstmfast::register_batch_norm(m, testing);
   lstmfast::register_layer_norm(m, testing);
 }

@@ -17,6 +17,7 @@
 #include "kernels/gru_cell-inl.h"
 #include "kernels/simple_rnn_cell-inl.h"
 #include "kernels/layer_norm-inl.h"
+#include "kernels/batch_norm-inl.h"
 #include "kernels/losses-inl.h"
 #include "kernels/optimizer-inl.h"
 #include "kernels/adaptive_optimizer-inl.h"

@@ -39,6 +39,37 @@ struct LayerNormBackwardArgs {
   float* dbeta;
 };
 
+// Sums over the rows that count, added to `first` and `second`: of d = x - mean and of d^2; with dy, of dy and of dy * d * scale.
+struct ColumnSumsArgs {
+  std::int64_t rows, columns;
+  const float* x;
+  const float* dy;             // or null
+  const float* mean;           // [columns]
+  const float* scale;          // [columns], only with dy
+  const std::uint8_t* counts;  // [rows], or null for all
+  float *first, *second;
+};
+
+// Columns normalized with given means and scales: y = (x - mean) * scale * gamma + beta.
+struct BatchNormArgs {
+  std::int64_t rows, columns;
+  const float* x;
+  const float *mean, *scale;  // [columns]
+  const float *gamma, *beta;  // [columns], or null for 1 and 0
+  float* y;
+};
+
+// dx = by_dy * dy - (constant + by_normal * (x - mean) * scale), the latter only in rows that count.
+struct BatchNormBackwardArgs {
+  std::int64_t rows, columns;
+  const float* x;
+  const float* dy;
+  const float *mean, *scale;                  // [columns]
+  const std::uint8_t* counts;                 // [rows], or null for all
+  const float *by_dy, *by_normal, *constant;  // [columns]
+  float* dx;
+};
+
 // What every optimizer's update gets: elements of one parameter, and the running means that belong to them, in the
 // order that each kernel names.
 inline constexpr int kUpdateSlots = 3;

@@ -5,7 +5,8 @@
 // mean costs no digits of the variance and is right to its own last one.
 //
 // A few rows at a time, so that the chains of sums of one hide behind those of the others (and the way from 16 sums to one
-// with them); what is done to a row is the same in any company.
+// with them); what is done to a row is the same in any company. Where a first look takes lines of several rows in turn, the hardware
+// sees no stream: the group before asks for them.
 #pragma once
 
 namespace lstmfast::LSTMFAST_ISA {
@@ -54,11 +55,12 @@ LSTMFAST_INLINE void layer_norm_forward_rows(const LayerNormArgs& a, std::int64_
   Wide sum[R], rest[R];
   for (int r = 0; r < R; ++r) mean[r] = zero();
   if constexpr (Centered) {
-    for (int r = 0; r < R; ++r) sum[r] = wide_set1(0.0f);
-    for_wide(a.columns, [&](std::int64_t j, int n) {
-      for (int r = 0; r < R; ++r)
+    for (int r = 0; r < R; ++r) {  // the first look at the row: one after the other, which is a stream to the hardware
+      sum[r] = wide_set1(0.0f);
+      for_wide(a.columns, [&](std::int64_t j, int n) {
         sum[r] = wide_map([](F32 s, F32 v) { return add(s, v); }, sum[r], wide_load_some(x + r * a.columns + j, n));
-    });
+      });
+    }
     for (int r = 0; r < R; ++r) mean[r] = mean_of(sum[r], count);
   }
   for (int r = 0; r < R; ++r) sum[r] = rest[r] = wide_set1(0.0f);
@@ -116,6 +118,7 @@ LSTMFAST_INLINE void layer_norm_backward_rows(const LayerNormBackwardArgs& a, st
     const Wide gamma = wide_or(a.gamma, j, n, 1.0f);
     Wide of_gamma = wide_load_some(a.dgamma + j, n), of_beta = wide_load_some(a.dbeta + j, n);
     for (int r = 0; r < R; ++r) {
+      __builtin_prefetch(a.x + first + (R + r) * a.columns + j);
       const Wide v = normal(r, j, n), dy = wide_load_some(a.dy + first + r * a.columns + j, n);
       const Wide e = wide_map([](F32 d, F32 g) { return mul(d, g); }, dy, gamma);
       if constexpr (Centered) sum[r] = wide_map([](F32 s, F32 d) { return add(s, d); }, sum[r], e);
@@ -135,6 +138,7 @@ LSTMFAST_INLINE void layer_norm_backward_rows(const LayerNormBackwardArgs& a, st
   for_wide(a.columns, [&](std::int64_t j, int n) {
     const Wide gamma = wide_or(a.gamma, j, n, 1.0f);
     for (int r = 0; r < R; ++r) {
+      __builtin_prefetch(a.dy + first + (R + r) * a.columns + j);
       const F32 s = scale[r], of_e = mean_e[r], of_product = mean_product[r];
       const Wide dx = wide_map(
           [=](F32 v, F32 d, F32 g) {

@@ -280,6 +280,33 @@ def attention_forward(
     divisor of N; mask and drop have the shape of the probabilities."""
 
 def available_isas() -> list[str]: ...
+def batch_moments(
+    x: _Floats, counts: NDArray[np.bool] | None, total: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(mean (C,), variance (C,)) float64 of the columns of x (M, C), over rows where counts (M,) is True, sums divided by
+    total."""
+
+def batch_norm_backward(
+    x: _Floats,
+    dy: _Floats,
+    mean: _Floats,
+    scale: _Floats,
+    gamma: _Floats | None,
+    counts: NDArray[np.bool] | None,
+    total: float,
+    dgamma: _Floats | None,
+    dbeta: _Floats | None,
+    accumulate: bool,
+    needs_dx: bool,
+) -> _Floats | None:
+    """dx (M, C) or None; total as in batch_moments, 0 where mean and scale are not x's own. dgamma and dbeta are written
+    where they are arrays."""
+
+def batch_norm_forward(
+    x: _Floats, mean: _Floats, scale: _Floats, gamma: _Floats | None, beta: _Floats | None
+) -> _Floats:
+    """(x - mean) * scale * gamma + beta of the columns of x (M, C)."""
+
 def cache_sizes() -> tuple[int, int, int]: ...
 def compiled_isas() -> list[str]: ...
 def cpus_allowed() -> int: ...

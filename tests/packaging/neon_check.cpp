@@ -7,6 +7,7 @@
 
 #include "dispatch/select.h"
 #include "layers/attention.h"
+#include "layers/batch_norm.h"
 #include "layers/dense.h"
 #include "layers/elementwise.h"
 #include "layers/embedding.h"
@@ -121,6 +122,19 @@ void normalization(const KernelTable& k) {
   }
 }
 
+void batch_normalization(const KernelTable& k) {
+  const std::int64_t rows = 70, columns = 21;
+  const Floats x = take(rows * columns), dy = take(rows * columns), gamma = take(columns), beta = take(columns);
+  std::vector<double> mean64(columns), variance(columns);
+  batch_moments(k, rows, columns, x.data(), nullptr, rows, mean64.data(), variance.data());
+  Floats mean(mean64.begin(), mean64.end()), scale(variance.begin(), variance.end());
+  Floats y(x.size()), dx(x.size()), dgamma(columns), dbeta(columns);
+  batch_norm_forward(k, {rows, columns, x.data(), mean.data(), scale.data(), gamma.data(), beta.data(), y.data()});
+  BatchNormBackwardArgs a{rows, columns, x.data(), dy.data(), mean.data(), scale.data(), nullptr, nullptr, nullptr, nullptr, dx.data()};
+  batch_norm_backward(k, a, {gamma.data(), rows, false, dgamma.data(), dbeta.data()});
+  for (const Floats* out : {&mean, &scale, &y, &dx, &dgamma, &dbeta}) give(*out);
+}
+
 void attention(const KernelTable& k) {
   const AttentionSizes s{2, 11, 13, 4, 2, 5, 7};
   const Floats q = take(2 * 11 * 4 * 5), keys = take(2 * 13 * 2 * 5), v = take(2 * 13 * 2 * 7), dcontext = take(2 * 11 * 4 * 7);
@@ -169,6 +183,7 @@ int main() {
   losses_and_updates(k);
   dense(k);
   normalization(k);
+  batch_normalization(k);
   attention(k);
   for (const char* cell : {"lstm", "gru", "simple_rnn"}) sequence(k, cell, 5, 6, 7, 18);
   sequence(k, "lstm", 1, 24, 20, 66);  // a row alone, whose input product runs beside its steps

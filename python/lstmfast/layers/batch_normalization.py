@@ -3,18 +3,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import initializers
+from .. import _core, initializers
 from ..saving.registry import serialize_keras_object
 from ..variables import Variable
 from .building import fresh
 from .call import Call
 from .input_spec import InputSpec
-from .normalizing import Affine, along, checked_axes, known_sizes, positive_axes
+from .normalizing import (
+    Affine,
+    along,
+    as_rows,
+    checked_axes,
+    flat,
+    from_rows,
+    gradients_out,
+    known_sizes,
+    positive_axes,
+)
 
 __all__ = ["BatchNormalization"]
 
@@ -22,6 +32,17 @@ Array = npt.NDArray[Any]
 
 #: Keras's backend epsilon, which it adds to the number of steps that count under a mask.
 _EPSILON = 1e-7
+
+
+class _Plain(NamedTuple):
+    """What the backward pass in NumPy needs; of a batch that moved the averages also how many elements counted."""
+
+    channels: tuple[int, ...]
+    normal: Array
+    inverse: Array
+    counts: Array | None = None
+    total: Any = None
+    correction: tuple[Array, Array] | None = None
 
 
 class BatchNormalization(Affine):
@@ -157,20 +178,42 @@ class BatchNormalization(Affine):
 
     def forward(self, x: Array, call: Call) -> Array:
         channels = positive_axes(self.axis, x.shape)
-        epsilon = x.dtype.type(self.epsilon)
         if call.mask is not None and call.mask.ndim != x.ndim - 1:
             raise ValueError(
                 "The mask provided should be one dimension less than the inputs. Received: "
                 f"mask.shape={call.mask.shape}, inputs.shape={x.shape}"
             )
-        if not (call.training and self.trainable):
-            inverse = 1 / np.sqrt(along(self.moving_variance.value, channels, x.ndim) + epsilon)
+        moves = call.training and self.trainable
+        counts = self._counted(x, call) if moves else None
+        if x.dtype != np.float32 or (moves and self.renorm) or (counts is not None and channels != (x.ndim - 1,)):
+            return self._forward_plain(x, call, channels, moves, counts)
+        rows, which, total = as_rows(x, channels), None, 0.0
+        mean, variance = self.moving_mean.value, self.moving_variance.value
+        if moves:
+            if counts is not None:
+                which = np.ascontiguousarray(np.broadcast_to(counts[..., 0], x.shape[:-1])).reshape(-1)
+            total = len(rows) if which is None else np.count_nonzero(which) + _EPSILON
+            mean, variance = _core.batch_moments(rows, which, total)
+            _move(self.moving_mean, mean, self.momentum)
+            _move(self.moving_variance, variance, self.momentum)
+        mean = mean.astype(np.float32)
+        scale = (1 / np.sqrt(variance + self.epsilon)).astype(np.float32)
+        if call.save:
+            call.saved = (channels, rows, mean, scale, which, total)
+        y = _core.batch_norm_forward(rows, mean, scale, flat(self.gamma), flat(self.beta))
+        return from_rows(y, x.shape, channels)
+
+    def _forward_plain(
+        self, x: Array, call: Call, channels: tuple[int, ...], moves: bool, counts: Array | None
+    ) -> Array:
+        """In NumPy: float64, for `check_gradients`, renormalization, and features that count in some steps only."""
+        if not moves:
+            inverse = 1 / np.sqrt(along(self.moving_variance.value, channels, x.ndim) + self.epsilon)
             normal = (x - along(self.moving_mean.value, channels, x.ndim)) * inverse
             if call.save:
-                call.saved = (channels, normal, inverse, None, None, None)
+                call.saved = _Plain(channels, normal, inverse)
             return self._affine(normal, channels)
         others = tuple(k for k in range(x.ndim) if k not in channels)
-        counts = self._counted(x, call)
         if counts is None:
             total: Any = x.size // x.shape[self.axis]
             part = x
@@ -191,7 +234,7 @@ class BatchNormalization(Affine):
             _move(self.moving_mean, mean, self.momentum)
             _move(self.moving_variance, variance, self.momentum)
         if call.save:
-            call.saved = (channels, normal, inverse, counts, total, correction)
+            call.saved = _Plain(channels, normal, inverse, counts, total, correction)
         return self._affine(
             normal if correction is None else normal * correction[0] + correction[1], channels
         )
@@ -223,8 +266,28 @@ class BatchNormalization(Affine):
             counts = inside if counts is None else counts & inside
         return counts
 
-    def backward(self, dy: Array, call: Call) -> Array:
-        channels, normal, inverse, counts, total, correction = call.saved
+    def backward(self, dy: Array, call: Call) -> Array | None:
+        if isinstance(call.saved, _Plain):
+            return self._backward_plain(dy, call.saved)
+        channels, rows, mean, scale, which, total = call.saved
+        dgamma, dbeta, accumulate = gradients_out(self.gamma, self.beta)
+        dx = _core.batch_norm_backward(
+            rows,
+            as_rows(np.asarray(dy, np.float32), channels),
+            mean,
+            scale,
+            flat(self.gamma),
+            which,
+            total,
+            dgamma,
+            dbeta,
+            accumulate,
+            call.needs_dx,
+        )
+        return None if dx is None else from_rows(dx, dy.shape, channels)
+
+    def _backward_plain(self, dy: Array, saved: _Plain) -> Array:
+        channels, normal, inverse, counts, total, correction = saved
         if correction is None:
             d = self._affine_backward(dy, normal, channels)
         else:

@@ -62,52 +62,62 @@ class Vectors:
 
     def __init__(self, x: Array, axes: tuple[int, ...], epsilon: float, centered: bool) -> None:
         self.x, self.axes, self.epsilon, self.centered = x, axes, epsilon, centered
-        self.others = tuple(k for k in range(x.ndim) if k not in axes)
-
-    def _rows(self, a: Array) -> Array:
-        a = np.ascontiguousarray(a.transpose(*self.others, *self.axes))
-        return a.reshape(-1, math.prod(self.x.shape[k] for k in self.axes))
-
-    def _like_x(self, rows: Array) -> Array:
-        order = (*self.others, *self.axes)
-        rows = rows.reshape([self.x.shape[k] for k in order])
-        return np.ascontiguousarray(rows.transpose(np.argsort(order)))
 
     def forward(self, gamma: Variable | None, beta: Variable | None, keep: bool) -> Array:
         if self.x.dtype != np.float32:
             normal, inverse = standardized(self.x, self.axes, self.epsilon, self.centered)
             y = normal if gamma is None else normal * along(gamma.value, self.axes, normal.ndim)
             return y if beta is None else y + along(beta.value, self.axes, normal.ndim)
-        self.rows = self._rows(self.x)
+        self.rows = as_rows(self.x, self.axes)
         y, self.moments = _core.layer_norm_forward(
-            self.rows, _flat(gamma), _flat(beta), self.epsilon, self.centered, keep
+            self.rows, flat(gamma), flat(beta), self.epsilon, self.centered, keep
         )
-        return self._like_x(y)
+        return from_rows(y, self.x.shape, self.axes)
 
     def backward(
         self, dy: Array, gamma: Variable | None, beta: Variable | None, needs_dx: bool
     ) -> Array | None:
         """The gradient of x; those of `gamma` and `beta` go to the variables."""
-        (dgamma, accumulate), (dbeta, _) = (
-            (None, False) if v is None else v.grad_out() for v in (gamma, beta)
-        )
         assert self.moments is not None
+        dgamma, dbeta, accumulate = gradients_out(gamma, beta)
         dx = _core.layer_norm_backward(
             self.rows,
-            self._rows(np.asarray(dy, np.float32)),
-            _flat(gamma),
+            as_rows(np.asarray(dy, np.float32), self.axes),
+            flat(gamma),
             self.moments,
             self.centered,
-            None if dgamma is None else dgamma.reshape(-1),
-            None if dbeta is None else dbeta.reshape(-1),
+            dgamma,
+            dbeta,
             accumulate,
             needs_dx,
         )
-        return None if dx is None else self._like_x(dx)
+        return None if dx is None else from_rows(dx, self.x.shape, self.axes)
 
 
-def _flat(weight: Variable | None) -> Array | None:
+def as_rows(x: Array, axes: tuple[int, ...]) -> Array:
+    """A matrix whose columns are `axes`, contiguous; a copy only where these are not the last."""
+    others = tuple(k for k in range(x.ndim) if k not in axes)
+    return np.ascontiguousarray(x.transpose(*others, *axes)).reshape(-1, math.prod(x.shape[k] for k in axes))
+
+
+def from_rows(rows: Array, shape: Sequence[int], axes: tuple[int, ...]) -> Array:
+    """The array of this shape that `as_rows` made a matrix of."""
+    order = (*(k for k in range(len(shape)) if k not in axes), *axes)
+    x = rows.reshape([shape[k] for k in order]).transpose(np.argsort(order))
+    return np.ascontiguousarray(x)
+
+
+def flat(weight: Variable | None) -> Array | None:
     return None if weight is None else weight._data.reshape(-1)
+
+
+def gradients_out(gamma: Variable | None, beta: Variable | None) -> tuple[Array | None, Array | None, bool]:
+    """Where the gradients of the two go, flat, and whether they are added to what is there."""
+    (dgamma, accumulate), (dbeta, also) = (
+        (None, False) if v is None else v.grad_out() for v in (gamma, beta)
+    )
+    of_gamma = None if dgamma is None else dgamma.reshape(-1)
+    return of_gamma, None if dbeta is None else dbeta.reshape(-1), accumulate or also
 
 
 class Affine(Layer):
@@ -245,5 +255,5 @@ def frozen_rows(
     shape = layer._build_shape
     if positive_axes(axis, shape) != (len(shape) - 1,):
         raise ValueError(f"layer {layer.name!r} cannot be frozen: axis={axis} is not the last axis alone")
-    arguments = {"width": shape[-1], "gamma": _flat(gamma), "beta": _flat(beta)}
+    arguments = {"width": shape[-1], "gamma": flat(gamma), "beta": flat(beta)}
     return FrozenLayer("normalization", {**arguments, "epsilon": layer.epsilon, "centered": centered})
