@@ -45,9 +45,14 @@ def test_embedding_takes_ids_of_any_type(dtype):
     np.testing.assert_array_equal(layer(ids), layer.get_weights()[0][ids.astype(int)])
 
 
+def test_embedding_cuts_floats_down():
+    layer = layers.Embedding(5, 3)
+    np.testing.assert_array_equal(layer(np.array([[0.5, 4.9], [2, -0.5]])), layer(np.array([[0, 4], [2, 0]])))
+
+
 @pytest.mark.parametrize(
     ("ids", "error"),
-    [([[0, 5]], ValueError), ([[-1, 0]], ValueError), ([[0.5, 1]], ValueError), ([[np.nan, 1]], ValueError),
+    [([[0, 5]], ValueError), ([[-1, 0]], ValueError), ([[0.5, np.inf]], ValueError), ([[np.nan, 1]], ValueError),
      ([["a", "b"]], TypeError), ([[1e300, 0]], ValueError)],
 )  # fmt: skip
 def test_wrong_ids(ids, error):

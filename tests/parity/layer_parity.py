@@ -84,7 +84,7 @@ def compare(
             if t.grad is not None:
                 close(ours_d, t.grad.numpy(), "dx", least)
         for v, w in zip(ours.weights, theirs.weights, strict=True):
-            close(v.grad, w.value.grad.numpy(), f"d {v.path}")
+            close(v.grad, w.value.grad.numpy(), f"d {v.path}", least)
     return y
 
 

@@ -258,3 +258,12 @@ def test_stateless_errors(make):
 def test_symbolic_call():
     layer = lf.layers.Dense(3)
     assert layer.symbolic_call(lf.Input((4, 2))).shape == (None, 4, 3)
+
+
+def test_embeddings_cut_floats_down(rng):
+    ours, theirs = (k.layers.Embedding(5, 3) for k in (lf, keras))
+    x = rng.uniform(0, 5, (2, 7)).astype("float32")
+    theirs.build()
+    ours.build()
+    theirs.set_weights(ours.get_weights())
+    close(ours(x), theirs(x).detach().numpy())
