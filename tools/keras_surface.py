@@ -57,7 +57,7 @@ NOTES = {
     "saving.load_model": "never runs code from a file: `safe_mode=False` is refused",
     "losses.Loss": "`call_and_grad` in place of `call`",
     "optimizers.LossScaleOptimizer": "there is nothing to scale in float32",
-    "utils.get_file": "raises a ValueError: lstmfast opens no network connection",
+    "utils.get_file": "lstmfast opens no network connection: download by other means",
     "utils.disable_interactive_logging": "messages go to Python's logger `lstmfast`",
     "utils.text_dataset_from_directory": "gives batches of NumPy arrays",
     "utils.timeseries_dataset_from_array": "gives batches of NumPy arrays",
@@ -67,7 +67,7 @@ NOTES = {
     "Model.compute_loss": "a loss of your own goes into `compile`, or write the loop with `forward` and `Tape.backward`",
 }
 #: Names that exist only to say that the thing does not.
-REFUSALS = {"Model.export", "utils.get_file"}
+REFUSALS = {"Model.export"}
 
 
 # --- the list
