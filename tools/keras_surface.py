@@ -61,7 +61,7 @@ NOTES = {
     "ops.pad": "modes constant, reflect, symmetric, edge and wrap",
     "ops.ctc_decode": "`utils.ctc_decode`",
     "optimizers.LossScaleOptimizer": "there is nothing to scale in float32",
-    "utils.get_file": "raises a ValueError: lstmfast opens no network connection",
+    "utils.get_file": "lstmfast opens no network connection: download by other means",
     "utils.disable_interactive_logging": "messages go to Python's logger `lstmfast`",
     "utils.text_dataset_from_directory": "gives batches of NumPy arrays",
     "utils.timeseries_dataset_from_array": "gives batches of NumPy arrays",
@@ -71,7 +71,7 @@ NOTES = {
     "Model.compute_loss": "written anew it may watch the loss, not change it in training: there is no automatic differentiation",
 }
 #: Names that exist only to say that the thing does not.
-REFUSALS = {"Model.export", "utils.get_file"}
+REFUSALS = {"Model.export"}
 
 
 # --- the list

@@ -29,22 +29,13 @@ ABSENT = {
     "optimizers.OptimizerMap": "part of MultiOptimizer",
     "utils.Config": "of Keras's own configuration",
     "utils.FeatureSpace": "preprocessing of tables",
-    "utils.Progbar": "fit draws its bar with tqdm",
-    "utils.Sequence": "Keras 2's name of PyDataset",
     "utils.array_to_img": "images",
     "utils.audio_dataset_from_directory": "makes TensorFlow data sets",
-    "utils.disable_interactive_logging": "of Keras's own output",
-    "utils.enable_interactive_logging": "the same",
     "utils.get_file": "downloads",
-    "utils.get_source_inputs": "of Keras's graphs",
     "utils.image_dataset_from_directory": "images",
     "utils.img_to_array": "images",
-    "utils.is_interactive_logging_enabled": "of Keras's own output",
-    "utils.is_keras_tensor": "isinstance does it",
     "utils.load_img": "images",
     "utils.save_img": "images",
-    "utils.standardize_dtype": "dtypes are NumPy's",
-    "utils.text_dataset_from_directory": "makes TensorFlow data sets",
     "saving.KerasFileEditor": "edits files interactively",
 }
 #: Arguments that are refused, with what shows it: a call with another value than the default.
@@ -55,6 +46,7 @@ REFUSED = {
     ("utils.model_to_dot", "subgraph"): True,
     ("utils.plot_model", "expand_nested"): True,
     ("utils.split_dataset", "preferred_backend"): "tensorflow",
+    ("utils.text_dataset_from_directory", "format"): "tf",
     ("utils.timeseries_dataset_from_array", "format"): "tf",
     ("callbacks.TensorBoard", "write_images"): True,
     ("callbacks.TensorBoard", "profile_batch"): 2,
@@ -71,6 +63,7 @@ WITHOUT_EFFECT = {
 }
 #: Defaults that differ, and why.
 DEFAULTS = {
+    ("utils.text_dataset_from_directory", "format"): "batches are arrays; 'tf' is refused",
     ("utils.timeseries_dataset_from_array", "format"): "batches are arrays; 'tf' is refused",
     (
         "losses.categorical_generalized_cross_entropy",
@@ -189,6 +182,7 @@ def test_refused_arguments_are_refused_by_name(tmp_path):
         "utils.model_to_dot": (model,),
         "utils.plot_model": (model, tmp_path / "m.dot"),
         "utils.split_dataset": (np.ones(4), 0.5),
+        "utils.text_dataset_from_directory": (tmp_path,),
         "utils.timeseries_dataset_from_array": (np.ones(4), None, 2),
         "callbacks.TensorBoard": (tmp_path,),
     }

@@ -26,7 +26,7 @@ from .py_dataset import PyDataset
 from .sequences import pad, pad_sequences
 from .splitting import pack_x_y_sample_weight, split_dataset, unpack_x_y_sample_weight
 from .symbolic_tensors import get_source_inputs, is_keras_tensor, standardize_dtype
-from .text_files import TextDataset, get_file, text_dataset_from_directory
+from .text_files import TextDataset, text_dataset_from_directory
 from .timeseries import TimeseriesDataset, timeseries_dataset_from_array
 
 #: Keras's older name.
@@ -46,7 +46,6 @@ __all__ = [
     "disable_interactive_logging",
     "enable_interactive_logging",
     "get_custom_objects",
-    "get_file",
     "get_registered_name",
     "get_registered_object",
     "get_source_inputs",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..random import make_default_seed
 from .interactive_logging import print_msg
 
-__all__ = ["TextDataset", "get_file", "text_dataset_from_directory"]
+__all__ = ["TextDataset", "text_dataset_from_directory"]
 
 Array = npt.NDArray[Any]
 
@@ -268,18 +268,3 @@ def _targets(numbers: Array | None, label_mode: str | None, classes: int) -> Arr
     if label_mode == "categorical":
         return np.asarray(numbers[:, None] == np.arange(classes)).astype(np.float32)
     return numbers
-
-
-def get_file(*args: Any, **kwargs: Any) -> str:
-    """Refused: lstmfast never opens a connection. Download the file by other means (``urllib.request.urlretrieve``) and
-    check it before use; `datasets.japanese_vowels` is in the package.
-
-    Raises
-    ------
-    ValueError
-        Always.
-    """
-    raise ValueError(
-        "get_file is not supported: lstmfast never opens a network connection. Download the file yourself, for example with "
-        "urllib.request.urlretrieve(url, path)"
-    )
