@@ -8,7 +8,7 @@
 #include "bindings/gil.h"
 #include "dispatch/select.h"
 #include "layers/batch_norm.h"
-#include "layers/work.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

@@ -14,7 +14,7 @@
 #include "layers/embedding.h"
 #include "layers/losses.h"
 #include "layers/orthonormal.h"
-#include "layers/work.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

@@ -11,7 +11,7 @@
 #include "bindings/gil.h"
 #include "dispatch/select.h"
 #include "layers/optimizers.h"
-#include "layers/work.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

@@ -7,7 +7,7 @@
 #include "bindings/array_args.h"
 #include "kernels/kernel_table.h"
 #include "layers/embedding.h"
-#include "layers/work.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/affine_operation.h"
 
-#include "layers/work.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "layers/work.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

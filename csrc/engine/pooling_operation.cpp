@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "layers/work.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

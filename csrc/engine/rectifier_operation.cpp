@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "layers/work.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 void RectifierOperation::infer(Run& run) const { output(run) = input(run).with_width(input(run).width); }

@@ -6,7 +6,7 @@
 #include "engine/operation.h"
 #include "layers/elementwise.h"
 #include "layers/embedding.h"
-#include "layers/work.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 // ---- dense

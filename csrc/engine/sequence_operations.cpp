@@ -8,7 +8,7 @@
 
 #include "dispatch/cpu_features.h"
 #include "engine/operation.h"
-#include "layers/work.h"
+#include "threading/work.h"
 #include "recurrent/forward_pass.h"
 #include "recurrent/planning.h"
 

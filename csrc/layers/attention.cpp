@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "gemm/gemm.h"
-#include "layers/work.h"
+#include "threading/work.h"
 #include "memory/arena.h"
 #include "threading/parallel.h"
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "layers/work.h"
+#include "threading/work.h"
 #include "memory/buffer.h"
 #include "threading/parallel.h"
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "layers/ctc_math.h"
-#include "layers/work.h"
+#include "threading/work.h"
 #include "memory/buffer.h"
 #include "threading/parallel.h"
 

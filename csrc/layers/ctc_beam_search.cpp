@@ -9,7 +9,7 @@
 
 #include "layers/ctc.h"
 #include "layers/ctc_math.h"
-#include "layers/work.h"
+#include "threading/work.h"
 #include "threading/parallel.h"
 
 namespace lstmfast {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "layers/work.h"
+#include "threading/work.h"
 #include "memory/buffer.h"
 #include "threading/parallel.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "layers/losses.h"
 
-#include "layers/work.h"
+#include "threading/work.h"
 #include "threading/parallel.h"
 
 namespace lstmfast {

@@ -153,7 +153,7 @@ def test_nothing_is_half_done(x, y, options, error, match):
 
 @pytest.mark.parametrize(
     ("ids", "match"),
-    [(np.full((40, 3), 9), "9"), (np.full((40, 3), -1), "-1"), (last(np.ones((40, 3)), 0.5), "integer")],
+    [(np.full((40, 3), 9), "9"), (np.full((40, 3), -1), "-1")],
 )
 def test_wrong_ids_are_found_before_the_first_step(ids, match):
     good = np.ones((40, 3), int)

@@ -185,7 +185,11 @@ class BatchNormalization(Affine):
             )
         moves = call.training and self.trainable
         counts = self._counted(x, call) if moves else None
-        if x.dtype != np.float32 or (moves and self.renorm) or (counts is not None and channels != (x.ndim - 1,)):
+        if (
+            x.dtype != np.float32
+            or (moves and self.renorm)
+            or (counts is not None and channels != (x.ndim - 1,))
+        ):
             return self._forward_plain(x, call, channels, moves, counts)
         rows, which, total = as_rows(x, channels), None, 0.0
         mean, variance = self.moving_mean.value, self.moving_variance.value
