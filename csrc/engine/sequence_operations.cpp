@@ -8,9 +8,9 @@
 
 #include "dispatch/cpu_features.h"
 #include "engine/operation.h"
-#include "threading/work.h"
 #include "recurrent/forward_pass.h"
 #include "recurrent/planning.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

@@ -27,10 +27,7 @@ LSTMFAST_INLINE Wide wide_load_some(const float* p, int n) {
 // 0 in the lanes from n on.
 LSTMFAST_INLINE Wide wide_only(Wide w, int n) {
   if (n < kWide)
-    for (int i = 0; i < kParts; ++i) {
-      const F32 left = set1(static_cast<float>(n - i * kLanes));
-      w.part[i] = select(lt(load(kLaneIndex), left), w.part[i], zero());
-    }
+    for (int i = 0; i < kParts; ++i) w.part[i] = only(w.part[i], n - i * kLanes);
   return w;
 }
 

@@ -13,6 +13,10 @@ LSTMFAST_INLINE void store_some(float* p, F32 v, int n) {
   else store_n(p, v, n);
 }
 
+alignas(64) constexpr float kLaneIndex[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+// The first n lanes; 0 in the others, whatever they held.
+LSTMFAST_INLINE F32 only(F32 x, int n) { return n == kLanes ? x : select(lt(load(kLaneIndex), set1(static_cast<float>(n))), x, zero()); }
+
 // f(first element, lanes) for each vector of 0..n.
 template <class F>
 LSTMFAST_INLINE void for_vectors(std::int64_t n, F f) {

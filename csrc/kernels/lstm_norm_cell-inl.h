@@ -15,10 +15,6 @@ constexpr int kNormGates = 8;     // vectors a panel in the gates buffer
 constexpr int kNormWeights = 14;  // vectors a panel of weights, and of their gradients
 constexpr int kNormKept = 6;      // vectors a panel that the backward step keeps of a row
 constexpr float kNormEpsilon = 1e-3f;
-alignas(64) constexpr float kLaneIndex[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-
-// The first n lanes; 0 in the others, whatever they held.
-LSTMFAST_INLINE F32 only(F32 x, int n) { return n == kLanes ? x : select(lt(load(kLaneIndex), set1(static_cast<float>(n))), x, zero()); }
 
 // A sum over the units of a row whose order does not depend on the vector's width: 16 sums, of the units with the same
 // remainder by 16, then a tree.

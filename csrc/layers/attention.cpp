@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "gemm/gemm.h"
-#include "threading/work.h"
 #include "memory/arena.h"
 #include "threading/parallel.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "threading/work.h"
 #include "memory/buffer.h"
 #include "threading/parallel.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

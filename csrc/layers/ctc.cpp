@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "layers/ctc_math.h"
-#include "threading/work.h"
 #include "memory/buffer.h"
 #include "threading/parallel.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

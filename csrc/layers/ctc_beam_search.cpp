@@ -9,8 +9,8 @@
 
 #include "layers/ctc.h"
 #include "layers/ctc_math.h"
-#include "threading/work.h"
 #include "threading/parallel.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "threading/work.h"
 #include "memory/buffer.h"
 #include "threading/parallel.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

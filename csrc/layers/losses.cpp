@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "layers/losses.h"
 
-#include "threading/work.h"
 #include "threading/parallel.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "threading/work.h"
 #include "threading/parallel.h"
+#include "threading/work.h"
 
 namespace lstmfast {
 namespace {
