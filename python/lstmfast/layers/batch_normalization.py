@@ -42,7 +42,7 @@ class _Plain(NamedTuple):
     inverse: Array
     counts: Array | None = None
     total: Any = None
-    correction: tuple[Array, Array] | None = None
+    correction: tuple[Array, ...] | None = None
 
 
 class BatchNormalization(Affine):

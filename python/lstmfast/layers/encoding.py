@@ -132,7 +132,7 @@ class CategoryEncoding(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return encoded_shape(input_shape, self.output_mode, self.num_tokens)
 
-    def __call__(self, inputs: Any, *args: Any, count_weights: Any = None, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Any, *args: Any, count_weights: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """The vectors; see the class."""
         if count_weights is not None:
             kwargs["count_weights"] = count_weights
