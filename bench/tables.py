@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A report of `duel.py --json` as a table for a README.
 
-    python bench/tables.py REPORT.json [--limits LIMITS.json] [--brief]
+    python bench/tables.py REPORT.json [REPORT.json ...] [--limits LIMITS.json] [--brief]
 
-Times are the report's medians in microseconds; the ratio is the report's, the best peer's time over ours. With the figures
+Times are the report's medians in microseconds; the ratio is the report's, the best peer's time over ours. Of several reports
+of the same rows and engines the medians of both. With the figures
 of `limits.py --json`, of the same machine, the last column is the share of what the machine can do: the time that the
 multiply-adds take at its peak or that the weights take at its read rate, whichever is longer, over our time. Weights are
 all read once by a single step, and in a sequence the recurrent ones once a time step for the whole batch. The rate is that
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,33 @@ from engines import TITLES, is_ours
 from workloads import Infer, Train, Workload, from_json
 
 NAMES = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}
+
+
+def median_of(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """One report of several duels over the same rows: median times and ratios, the largest errors."""
+    first = reports[0]
+    if len(reports) == 1:
+        return first
+    alike = [(r["machine"], r["engines"], r["rounds"], r.get("clock"), list(r["rows"])) for r in reports]
+    if any(other != alike[0] for other in alike):
+        sys.exit("the reports are of different machines, engines, rounds or rows")
+    rows = {}
+    for name, row in first["rows"].items():
+        duels = [r["rows"][name] for r in reports]
+        engines = [e for e in first["engines"] if all(e in d["seconds"] for d in duels)]
+        seconds = {e: statistics.median(d["seconds"][e] for d in duels) for e in engines}
+        ratios = [d["ratio"] for d in duels]
+        rows[name] = {
+            **row,
+            "seconds": seconds,
+            "error": {
+                e: max(d["error"][e] for d in duels) for e in engines if all(e in d["error"] for d in duels)
+            },
+            "failed": {e: reason for d in duels for e, reason in d["failed"].items()},
+            "best": min((e for e in engines if not is_ours(e)), key=seconds.__getitem__, default=None),
+            "ratio": None if None in ratios else statistics.median(ratios),
+        }
+    return {**first, "rows": rows, "duels": len(reports)}
 
 
 def title(engine: str) -> str:
@@ -104,10 +133,11 @@ def sentence(report: dict[str, Any], limits: dict[str, Any] | None) -> str:
     machine, engines = report["machine"], report["engines"]
     threads = machine["threads"]
     clock = "microseconds of processor time" if report.get("clock") == "cpu" else "microseconds"
+    rounds = f"{report['duels']} duels of {report['rounds']}" if "duels" in report else report["rounds"]
     parts = [
         f"{machine['cpu']}, {threads} thread{'s' * (threads != 1)}",
         ", ".join(f"{title(name)} {engine['version']}" for name, engine in engines.items()),
-        f"{clock}, medians of {report['rounds']} interleaved rounds, batch x steps",
+        f"{clock}, medians of {rounds} interleaved rounds, batch x steps",
     ]
     used = list(dict.fromkeys(row["ours"] for row in report["rows"].values() if row["ours"]))
     if len(used) > 1:
@@ -140,18 +170,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("report", type=Path)
+    parser.add_argument("reports", type=Path, nargs="+", metavar="REPORT")
     parser.add_argument("--limits", type=Path)
     parser.add_argument("--brief", action="store_true")
     a = parser.parse_args()
-    report = json.loads(a.report.read_text())
+    report = median_of([json.loads(path.read_text()) for path in a.reports])
     limits = json.loads(a.limits.read_text()) if a.limits else None
     if limits is not None:
         threads, cpu = report["machine"]["threads"], report["machine"]["cpu"]
         if str(threads) not in limits["fma_gflops"]:
             sys.exit(f"{a.limits} has no figures for {threads} threads: limits.py --threads {threads}")
         if limits.get("cpu", cpu) != cpu:
-            sys.exit(f"{a.limits} is of another machine ({limits['cpu']}) than {a.report} ({cpu})")
+            sys.exit(f"{a.limits} is of another machine ({limits['cpu']}) than {a.reports[0]} ({cpu})")
     print(table(report, limits, a.brief))
 
 

@@ -244,6 +244,25 @@ def test_picture(report, tmp_path, monkeypatch):
         picture.draw(report, files[0])
 
 
+def test_several_duels_give_medians(report, tmp_path, monkeypatch, capsys):
+    paths = []
+    for k, (ours, torch, ratio) in enumerate([(5e-6, 9e-6, 1.8), (4e-6, 12e-6, 3.0), (8e-6, 10e-6, 1.25)]):
+        duel = json.loads(json.dumps(report))
+        duel["rows"] = {"step_h64": duel["rows"]["step_h64"]}
+        duel["rows"]["step_h64"]["seconds"] |= {"lstmfast_frozen": ours, "torch": torch, "numpy": 1.1 * torch}
+        duel["rows"]["step_h64"]["ratio"] = ratio
+        paths.append(tmp_path / f"{k}.json")
+        paths[-1].write_text(json.dumps(duel))
+    monkeypatch.setattr(sys, "argv", ["tables.py", *map(str, paths), "--brief"])
+    tables.main()
+    text = capsys.readouterr().out
+    assert "| 5.0 | 10.0 PyTorch | 1.80 |" in text
+    assert "medians of 3 duels of 7 interleaved rounds" in text
+    paths[1].write_text(json.dumps(report))
+    with pytest.raises(SystemExit, match="different"):
+        tables.main()
+
+
 def test_brief_names_the_best_peer(report):
     header, rows, _ = read(tables.table(report, brief=True))
     assert header[1:4] == ["lstmfast", "best peer", "best peer / ours"]
