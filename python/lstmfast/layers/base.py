@@ -113,6 +113,7 @@ class Layer(LayerCalls):
     takes_resets = False
     #: Of several inputs all must have a mask for the output to have one; elsewhere one is enough.
     needs_all_masks = False
+    _has_own_mask = False  # of a `call` that makes one
     _given_arguments: dict[str, Any] = {}  # noqa: RUF012 - never changed in place
 
     def __init__(
@@ -219,7 +220,7 @@ class Layer(LayerCalls):
 
     def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
         """Whether the output has a mask if the input has one; a tuple for several outputs."""
-        return has_mask and self.supports_masking
+        return (has_mask and self.supports_masking) or self._has_own_mask
 
     def frozen(self) -> FrozenLayer | None:
         """The layer as an operation of a frozen model; None if it does nothing in inference."""
