@@ -56,11 +56,8 @@ def forward_of_call(layer: Layer, x: Any, *more: Any) -> Any:
     """`forward(x, call)`, and `forward(x, states, call)` of cells, by way of the layer's `call`."""
     *states, call = more
     reason = ""
-    if (
-        not states
-        and has_traces(layer)
-        and (call.save or call.lengths is not None or call.resets is not None)
-    ):
+    by_graph = call.save or any(v is not None for v in (call.lengths, call.resets, call._rng))
+    if by_graph and not states and has_traces(layer):
         from ..models.composed import forward_traced  # made of layers itself
 
         y, traced = forward_traced(layer, x, call)

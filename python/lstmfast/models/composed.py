@@ -137,13 +137,16 @@ class TracedCall:
 def forward_traced(layer: Layer, x: Any, call: Call) -> tuple[Any, bool]:
     """(output, True) of the layer by its graph; (the reason, False) if its `call` cannot be traced."""
     several = isinstance(x, (list, tuple))
+    x = map_leaves(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, x)
     arrays = list(x) if several else [x]
     masks = call.mask if isinstance(call.mask, list) else [call.mask] * len(arrays)
     traced = _traced(layer, x, masks, call)
     if isinstance(traced, str):
         return traced, False
     used = [m for m in masks if m is not None] if len(traced.executor.input_slots) > len(arrays) else []
-    inner = Call(call.training, call.save, call.needs_dx, lengths=call.lengths, resets=call.resets)
+    inner = Call(
+        call.training, call.save, call.needs_dx, lengths=call.lengths, rng=call._rng, resets=call.resets
+    )
     if any(m is not None for m in masks):
         inner.mask = [*masks, *(None for _ in used)]
     y = traced.nested_forward([*arrays, *(np.asarray(m) for m in used)], inner)
