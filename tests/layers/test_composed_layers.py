@@ -327,3 +327,31 @@ def test_a_constant_attention_mask(rng):
         model.train_on_batch(x, y)
     for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+def test_masks_inside_as_in_a_functional_model(rng):
+    class Block(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.supports_masking = True
+            self.attention, self.add = layers.MultiHeadAttention(2, 4), layers.Add()
+            self.gru = layers.GRU(8, return_sequences=True)
+
+        def call(self, x):
+            return self.gru(self.add([x, self.attention(x, x)]))
+
+    ids = rng.integers(1, 12, (6, 5))
+    ids[::2, 3:] = 0
+    inputs = lf.Input((5,), dtype="int32")
+    h = embedded = layers.Embedding(12, 8, mask_zero=True)(inputs)
+    blocks = [Block(), Block()]
+    model = lf.Model(inputs, layers.LSTM(3)(blocks[1](blocks[0](embedded))))
+    for block in blocks:
+        h = block.gru(layers.Add()([h, block.attention(h, h)]))
+    same = lf.Model(inputs, model.layers[-1](h))
+    (y, tape), (expected, other) = model.forward(ids), same.forward(ids)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(y, model(ids))
+    theirs = {v.path: g for v, g in zip(same.trainable_variables, other.backward(y)[0], strict=True)}
+    for v, g in zip(model.trainable_variables, tape.backward(y)[0], strict=True):
+        np.testing.assert_array_equal(g, theirs[v.path])
