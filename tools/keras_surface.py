@@ -40,7 +40,7 @@ NOTES = {
     "layers.Embedding": "no LoRA, no quantization",
     "layers.InputSpec": "checks numbers of axes and their sizes",
     "layers.Lambda": "a function with its gradient, as there is no automatic differentiation",
-    "layers.Layer": "`forward` and `backward` in place of `call`",
+    "layers.Layer": "`call` of layers and operations trains; one that does more has `forward` and `backward` in its place",
     "layers.RNN": "cells of your own write `forward` and `backward`",
     "layers.Normalization": "frozen where `axis` is the last or None",
     "layers.Rescaling": "frozen where `scale` and `offset` are numbers, or one for each feature",

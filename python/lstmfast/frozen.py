@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from . import _core
 from .layers.arrays import as_float32, checked_lengths, checked_mask
+from .layers.keras_call import has_traces
+from .models.composed import frozen_trace
 from .models.inputs import checked_input, distribute
 from .symbolic import flatten, map_leaves
 
@@ -410,6 +412,12 @@ class _Builder:
                 inside = dict(zip(inner.input_slots, inputs, strict=True))
                 self.add_steps(inner, inside)
                 values.update(zip(step.outputs, (inside[s] for s in inner.output_slots), strict=True))
+                continue
+            if has_traces(layer):
+                traced = frozen_trace(layer, step.node)
+                inside = dict(zip(traced.input_slots, inputs, strict=True))
+                self.add_steps(traced, inside)
+                values.update(zip(step.outputs, (inside[s] for s in traced.output_slots), strict=True))
                 continue
             frozen = frozen_form(layer)
             if frozen is None:  # nothing to do in inference

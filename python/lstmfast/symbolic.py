@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .layers.base import Layer
 
 Shape = tuple[int | None, ...]
+
+#: The `models.composed.Trace` in which a layer's `call` runs with symbolic inputs, None outside of one: what it uses
+#: besides, arrays and variables, gets symbolic tensors too.
+current_trace: ContextVar[Any] = ContextVar("current_trace", default=None)
 
 
 def _operate(name: str, *arguments: Any, **config: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .layers.arrays import checked_lengths, checked_mask, shapes_of
 from .layers.base import Layer
 from .layers.call import Call
+from .layers.keras_call import has_traces
 from .variables import Variable
 
 __all__ = ["check_gradients"]
@@ -131,6 +132,8 @@ class _Layer:
     ) -> None:
         x = layer._convert(x)
         layer.ensure_built(shapes_of(x))
+        if has_traces(layer):  # whose layers inside are built by trying
+            layer.output_shapes(shapes_of(x), arguments)
         layer.check_input(x)
         self.layer, self.training, self.seed, self.arguments = layer, training, seed, arguments
         self.several = isinstance(x, list)

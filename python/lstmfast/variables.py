@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .symbolic import current_trace
+
 __all__ = ["Variable"]
 
 Array = npt.NDArray[Any]
@@ -98,6 +100,9 @@ class Variable:
     @property
     def value(self) -> Array:
         """Read-only view of the current value."""
+        trace = current_trace.get()
+        if trace is not None:
+            return trace.symbolic(self)  # type: ignore[no-any-return]
         view = self._data.view()
         view.flags.writeable = False
         return view
@@ -120,9 +125,11 @@ class Variable:
 
     def numpy(self) -> Array:
         """A copy of the value."""
+        _outside_of_traces(self)
         return self._data.copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        _outside_of_traces(self)
         if copy is False and dtype is not None and np.dtype(dtype) != self._data.dtype:
             raise ValueError(f"variable {self.path!r} has dtype {self.dtype}, {dtype} needs a copy")
         return self.value if copy is False else np.array(self._data, dtype=dtype)
@@ -135,6 +142,7 @@ class Variable:
         ValueError, TypeError
             If the shape differs, or the type cannot be converted to this one.
         """
+        _outside_of_traces(self)
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"value of variable {self.path!r} must be numeric, got dtype {array.dtype}")
@@ -204,89 +212,100 @@ class Variable:
         return self.value[index]
 
     def __float__(self) -> float:
-        return float(self._data)
+        return float(_plain(self))
 
     def __int__(self) -> int:
-        return int(self._data)
+        return int(_plain(self))
 
     def __index__(self) -> int:
+        _outside_of_traces(self)
         return int(self._data.item().__index__())
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return bool(_plain(self))
 
     def __format__(self, spec: str) -> str:
         return format(self._data.item(), spec) if spec else str(self)
 
     def __neg__(self) -> Any:
-        return -self._data
+        return -_plain(self)
 
     def __abs__(self) -> Any:
-        return abs(self._data)
+        return abs(_plain(self))
 
     def __add__(self, other: Any) -> Any:
-        return self._data + _plain(other)
+        return _plain(self) + _plain(other)
 
     def __radd__(self, other: Any) -> Any:
-        return _plain(other) + self._data
+        return _plain(other) + _plain(self)
 
     def __sub__(self, other: Any) -> Any:
-        return self._data - _plain(other)
+        return _plain(self) - _plain(other)
 
     def __rsub__(self, other: Any) -> Any:
-        return _plain(other) - self._data
+        return _plain(other) - _plain(self)
 
     def __mul__(self, other: Any) -> Any:
-        return self._data * _plain(other)
+        return _plain(self) * _plain(other)
 
     def __rmul__(self, other: Any) -> Any:
-        return _plain(other) * self._data
+        return _plain(other) * _plain(self)
 
     def __truediv__(self, other: Any) -> Any:
-        return self._data / _plain(other)
+        return _plain(self) / _plain(other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return _plain(other) / self._data
+        return _plain(other) / _plain(self)
 
     def __floordiv__(self, other: Any) -> Any:
-        return self._data // _plain(other)
+        return _plain(self) // _plain(other)
 
     def __rfloordiv__(self, other: Any) -> Any:
-        return _plain(other) // self._data
+        return _plain(other) // _plain(self)
 
     def __mod__(self, other: Any) -> Any:
-        return self._data % _plain(other)
+        return _plain(self) % _plain(other)
 
     def __rmod__(self, other: Any) -> Any:
-        return _plain(other) % self._data
+        return _plain(other) % _plain(self)
 
     def __pow__(self, other: Any) -> Any:
-        return self._data ** _plain(other)
+        return _plain(self) ** _plain(other)
 
     def __rpow__(self, other: Any) -> Any:
-        return _plain(other) ** self._data
+        return _plain(other) ** _plain(self)
 
     def __matmul__(self, other: Any) -> Any:
-        return self._data @ _plain(other)
+        return _plain(self) @ _plain(other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return _plain(other) @ self._data
+        return _plain(other) @ _plain(self)
 
     def __lt__(self, other: Any) -> Any:
-        return self._data < _plain(other)
+        return _plain(self) < _plain(other)
 
     def __le__(self, other: Any) -> Any:
-        return self._data <= _plain(other)
+        return _plain(self) <= _plain(other)
 
     def __gt__(self, other: Any) -> Any:
-        return self._data > _plain(other)
+        return _plain(self) > _plain(other)
 
     def __ge__(self, other: Any) -> Any:
-        return self._data >= _plain(other)
+        return _plain(self) >= _plain(other)
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
 
 
 def _plain(other: Any) -> Any:
-    return other._data if isinstance(other, Variable) else other
+    if not isinstance(other, Variable):
+        return other
+    trace = current_trace.get()
+    return other._data if trace is None else trace.symbolic(other)
+
+
+def _outside_of_traces(variable: Variable) -> None:
+    if current_trace.get() is not None:
+        raise TypeError(
+            f"variable {variable.path!r} has no values while a `call` is traced with symbolic inputs"
+        )

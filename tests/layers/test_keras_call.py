@@ -48,9 +48,18 @@ def test_in_a_model():
     model = lf.Model(inputs, outputs)
     np.testing.assert_array_equal(model(np.ones((2, 3))), np.full((2, 2), 5))
     np.testing.assert_array_equal(model(np.ones((2, 3)), training=True), np.full((2, 2), 105))
+
+
+def test_a_call_of_arrays_does_not_train():
+    class Exponential(Affine):
+        def call(self, x):
+            return np.exp(self.inner(x))
+
+    model = lf.Sequential([lf.Input((3,)), Exponential()])
+    assert model(np.ones((2, 3))).shape == (2, 2)
     model.compile("sgd", "mse")
     before = model.get_weights()
-    with pytest.raises(NotImplementedError, match="no `backward"):
+    with pytest.raises(NotImplementedError, match=r"`backward.*symbolic inputs \(TypeError.*Compose layers"):
         model.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0)
     for a, b in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -16,7 +16,7 @@ from .attention_axes import steps_mask
 from .base import Layer
 from .call import Call
 from .dropout import dropout_mask
-from .eager import carried_mask, is_training
+from .eager import carried_mask, in_trace, is_training
 
 __all__ = ["AdditiveAttention", "Attention"]
 
@@ -208,6 +208,7 @@ class Attention(Layer):
         numpy.ndarray, or a tuple of two
         """
         arguments = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
+        inputs = in_trace(inputs, training, mask)
         if is_symbolic(inputs):
             return self.record(list(inputs), {key: True for key, value in arguments.items() if value})
         x = self._convert(inputs)

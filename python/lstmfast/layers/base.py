@@ -25,7 +25,7 @@ from .call import Call
 from .calling import LayerCalls
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
-from .keras_call import adopt_call, call_of_forward, forward_of_call
+from .keras_call import adopt_call, call_of_forward, forward_of_call, has_traces
 from .properties import held_in_attributes
 
 __all__ = ["Call", "Layer"]
@@ -41,7 +41,7 @@ _DTYPE_CONFIG = {
 
 
 class Layer(LayerCalls):
-    """Base class of layers. A layer of your own writes `forward` and `backward` in NumPy.
+    """Base class of layers. A layer of your own writes `forward` and `backward` in NumPy; or `call`, of other layers.
 
     Parameters
     ----------
@@ -113,6 +113,7 @@ class Layer(LayerCalls):
     takes_resets = False
     #: Of several inputs all must have a mask for the output to have one; elsewhere one is enough.
     needs_all_masks = False
+    _has_own_mask = False  # of a `call` that makes one
     _given_arguments: dict[str, Any] = {}  # noqa: RUF012 - never changed in place
 
     def __init__(
@@ -190,8 +191,11 @@ class Layer(LayerCalls):
 
     def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
         """`compute_output_shape` for a call in a graph, whose further arguments may ask for more outputs."""
-        if type(self).compute_output_shape is Layer.compute_output_shape and arguments:
-            return shape_by_trying(self, shapes, arguments)
+        tried = type(self).compute_output_shape is Layer.compute_output_shape
+        if (tried and arguments) or (has_traces(self) and not all(part.built for part in self._sublayers())):
+            made = shape_by_trying(self, shapes, arguments)  # which also builds the layers inside
+            if tried:
+                return made
         return self.compute_output_shape(shapes)
 
     def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -219,7 +223,7 @@ class Layer(LayerCalls):
 
     def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
         """Whether the output has a mask if the input has one; a tuple for several outputs."""
-        return has_mask and self.supports_masking
+        return (has_mask and self.supports_masking) or self._has_own_mask
 
     def frozen(self) -> FrozenLayer | None:
         """The layer as an operation of a frozen model; None if it does nothing in inference."""
@@ -228,9 +232,9 @@ class Layer(LayerCalls):
         )
 
     def call(self, inputs: Any, **kwargs: Any) -> Any:
-        """Keras's name for what a layer computes. A layer of your own may write it, in NumPy, instead of `forward`:
-        such a layer runs, and trains if it also writes `backward`. Here it is the computation of the class that
-        is subclassed, for ``super().call(x)``.
+        """Keras's name for what a layer computes. A layer of your own may write it instead of `forward`. It trains if it
+        only composes other layers and `lstmfast.ops`; one in NumPy runs, and trains if it also writes `backward`. Here
+        it is the computation of the class that is subclassed, for ``super().call(x)``.
 
         Parameters
         ----------

@@ -16,6 +16,7 @@ from .base import Layer
 from .building import as_before_on_error
 from .call import Call
 from .calling import run_sequences
+from .eager import in_trace
 from .frozen import FrozenLayer
 from .recurrent import RecurrentLayer
 from .rnn import RNN
@@ -301,6 +302,7 @@ class Bidirectional(Layer):
         numpy.ndarray, or a tuple of them
             See the class for shapes.
         """
+        sequences = in_trace(sequences, training, mask, lengths, resets)
         if is_symbolic(sequences):
             return self._as_called(self.record(sequences, self._symbolic_state(initial_state)))
         return self._as_called(run_sequences(self, sequences, initial_state, mask, training, lengths, resets))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..symbolic import Shape, flatten
+from ..symbolic import Shape, current_trace, flatten
 from ..variables import Variable
 from .arrays import shapes_of
 from .call import Call
@@ -159,7 +159,13 @@ def shape_by_trying(layer: Layer, input_shape: Any, arguments: dict[str, Any] | 
         zeros = [np.zeros([size if n is None else n for n in shape], dtype) for shape in shapes]
         call = Call()
         call.arguments = arguments or {}
-        return shapes_of(layer.forward(zeros if several else zeros[0], call))
+        outer = current_trace.set(None)
+        try:
+            y = layer.forward(zeros if several else zeros[0], call)
+        finally:
+            current_trace.reset(outer)
+        layer._has_own_mask = call.output_mask is not None
+        return shapes_of(y)
 
     def merge(a: Any, b: Any) -> Any:
         return tuple(m if m == n else None for m, n in zip(a, b, strict=True))

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import KerasTensor, Node, Shape, flatten, is_symbolic, map_leaves
+from ..symbolic import KerasTensor, Node, Shape, current_trace, flatten, is_symbolic, map_leaves
 from ..utils.naming import unique_name
 from .arrays import as_float32, checked_lengths, checked_mask, checked_resets, shapes_of
 from .building import as_before_on_error
 from .call import Call
-from .eager import attach_masks, carried_mask, is_training, warn_of_lost_mask
+from .eager import attach_masks, carried_mask, in_trace, is_training, warn_of_lost_mask
 from .input_spec import InputSpec
-from .keras_call import first_argument, forward_of_call, shapes_by_name
+from .keras_call import add_penalty, first_argument, forward_of_call, shapes_by_name
 from .weights import LayerWeights
 
 __all__ = ["LayerCalls", "run_sequences"]
@@ -73,6 +73,7 @@ class LayerCalls(LayerWeights):
             inputs = first_argument(self, kwargs)
         if args or kwargs:
             self._check_further_arguments(args, kwargs)
+        inputs = in_trace(inputs, training, mask, lengths)
         if is_symbolic(inputs):
             return self.record(inputs, kwargs)
         x = self._convert(inputs)
@@ -109,6 +110,8 @@ class LayerCalls(LayerWeights):
 
     def run(self: Any, x: Any, call: Call) -> Any:
         """`forward` in a call with arrays: penalties go to `losses`, and the output takes its mask along."""
+        if current_trace.get() is not None:
+            raise ValueError(f"layer {self.name!r} is called with arrays only")
         y = self.forward(x, call)
         regularizer = self.activity_regularizer
         if call.penalty and type(self).forward is not forward_of_call:
@@ -116,7 +119,11 @@ class LayerCalls(LayerWeights):
         if regularizer is not None:
             added = self._call_losses if type(self).forward is forward_of_call else []
             outputs = y if isinstance(y, (list, tuple)) else [y]
-            self._call_losses = [*added, *(np.float32(regularizer(a)) / max(len(a), 1) for a in outputs)]
+            penalties = [np.float32(regularizer(a)) / max(len(a), 1) for a in outputs]
+            self._call_losses = [*added, *penalties]
+            add_penalty(float(sum(penalties)))
+        if call.penalty:
+            add_penalty(call.penalty)
         mask = call.mask
         if isinstance(mask, list) and all(m is None for m in mask):
             mask = None

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..symbolic import current_trace
+
 if TYPE_CHECKING:
     from .base import Layer
 
-__all__ = ["MaskedOutput", "attach_masks", "carried_mask", "is_training", "training_flag"]
+__all__ = ["MaskedOutput", "attach_masks", "carried_mask", "in_trace", "is_training", "training_flag"]
 
 Array = npt.NDArray[Any]
 
@@ -59,6 +61,14 @@ def attach_masks(outputs: Any, masks: Any) -> Any:
     masked = outputs.view(MaskedOutput)
     masked._keras_mask = masks
     return masked
+
+
+def in_trace(inputs: Any, training: bool | None, mask: Any = None, *others: Any) -> Any:
+    """The inputs of a call; while a `call` is traced all of them symbolic, with the mask that the call was given, and
+    no `others`.
+    """
+    trace = current_trace.get()
+    return inputs if trace is None else trace.inputs(inputs, training, mask, others)
 
 
 def is_training(training: bool | None) -> bool:

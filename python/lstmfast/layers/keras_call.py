@@ -1,33 +1,44 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Layers that write Keras's `call` instead of `forward`: they run, and train if they also write `backward`."""
+"""Layers that write Keras's `call` instead of `forward`: they run; they train if `call` only composes layers and operations
+(see `models.composed`), or if they also write `backward`."""
 
 from __future__ import annotations
 
 import inspect
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..symbolic import map_leaves
 from .call import Call
-from .eager import carried_mask, training_flag
+from .eager import attach_masks, carried_mask, training_flag
 
 if TYPE_CHECKING:
     from .base import Layer
 
 __all__ = [
+    "TRACES",
+    "add_penalty",
     "adopt_call",
+    "arguments_of_call",
     "call_of_forward",
     "current_call",
     "first_argument",
     "forward_of_call",
+    "has_traces",
+    "hides_states",
     "prefix_built",
     "shapes_by_name",
+    "traces_of",
 ]
 
 #: The call whose `call` method runs now, for `Layer.add_loss`.
 current_call: ContextVar[tuple[Layer, Call] | None] = ContextVar("current_call", default=None)
+
+#: The graphs of a layer's `call` by signature (`models.composed.Traced`).
+TRACES: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
 
 def adopt_call(cls: type[Layer]) -> None:
@@ -38,17 +49,56 @@ def adopt_call(cls: type[Layer]) -> None:
     if "call" in body and "forward" not in body:
         cls.forward = forward_of_call  # type: ignore[method-assign,assignment]
         if "backward" not in body:
-            cls.backward = _no_backward  # type: ignore[method-assign,assignment]
+            cls.backward = backward_of_call  # type: ignore[method-assign,assignment]
 
 
 def forward_of_call(layer: Layer, x: Any, *more: Any) -> Any:
     """`forward(x, call)`, and `forward(x, states, call)` of cells, by way of the layer's `call`."""
     *states, call = more
+    reason = ""
+    by_graph = call.save or any(v is not None for v in (call.lengths, call.resets, call._rng))
+    if by_graph and not states and has_traces(layer):
+        from ..models.composed import forward_traced  # made of layers itself
+
+        y, traced = forward_traced(layer, x, call)
+        if traced:
+            return y
+        reason = y
+    x = attach_masks(x, call.mask) if call.mask is not None and not states else x
+    arguments = arguments_of_call(layer, call, call.mask, x)
+    positional = arguments.pop("", ())
+    outer, owner = training_flag.set(call.training), current_call.set((layer, call))
+    layer._call_losses = []
+    known = {id(inner) for inner in layer._sublayers() if inner.built}
+    try:
+        outputs = layer.call(x, *states, *positional, **arguments)
+        prefix_built(layer, known)
+    finally:
+        training_flag.reset(outer)
+        current_call.reset(owner)
+    if call.save and has_traces(layer):
+        call.saved = reason
+    if call.output_mask is None and not states:
+        call.output_mask = _masks_made(outputs)
+    return map_leaves(_as_output, outputs)
+
+
+def add_penalty(penalty: float) -> None:
+    """Add a layer's penalty to that of the layer in whose `call` it was called with arrays."""
+    running = current_call.get()
+    if running is not None:
+        running[1].penalty += penalty
+
+
+def arguments_of_call(layer: Layer, call: Call, mask: Any, x: Any = None) -> dict[str, Any]:
+    """What a layer's `call` gets besides its input: `training`, masks, and what the layer was called with; further
+    positional arguments under "".
+    """
     parameters = inspect.signature(layer.call).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     given = {
         key: value
-        for key, value in (("training", call.training), ("mask", call.mask))
+        for key, value in (("training", call.training), ("mask", mask))
         if key in parameters and not (key == "mask" and value is None)
     }
     arguments = dict(call.arguments)
@@ -56,19 +106,32 @@ def forward_of_call(layer: Layer, x: Any, *more: Any) -> Any:
     unknown = [key for key in arguments if key not in parameters]
     if unknown and not open_ended:
         raise TypeError(f"layer {layer.name!r} got an unexpected argument {unknown[0]!r}")
-    if isinstance(x, tuple) and isinstance(given.get("mask"), list):
-        given["mask"] = tuple(given["mask"])
-    given |= _masks_by_name(parameters, x, positional, arguments, call.mask)
-    outer, owner = training_flag.set(call.training), current_call.set((layer, call))
-    layer._call_losses = []
-    known = {id(inner) for inner in layer._sublayers() if inner.built}
-    try:
-        outputs = layer.call(x, *states, *positional, **{**given, **arguments})
-        prefix_built(layer, known)
-    finally:
-        training_flag.reset(outer)
-        current_call.reset(owner)
-    return map_leaves(_as_output, outputs)
+    if isinstance(x, tuple) and isinstance(mask, list) and "mask" in given:
+        given["mask"] = tuple(mask)
+    given |= _masks_by_name(parameters, x, positional, arguments, mask)
+    return {"": positional, **given, **arguments} if positional else {**given, **arguments}
+
+
+def _masks_made(outputs: Any) -> Any:
+    """The mask that came with an output, a list for several; None if there is none."""
+    masks = carried_mask(outputs, takes_list=True)
+    return None if isinstance(outputs, dict) else masks
+
+
+def has_traces(layer: Layer) -> bool:
+    """Whether the layer trains by the graph that its `call` is."""
+    return type(layer).backward is backward_of_call and type(layer).forward is forward_of_call
+
+
+def traces_of(layer: Layer) -> list[Any]:
+    """The graphs of a layer's `call` that were made so far."""
+    return list(TRACES.get(layer, {}).values()) if has_traces(layer) else []
+
+
+def hides_states(layer: Layer) -> bool:
+    """Whether recurrent layers inside go on from nothing but their own states."""
+    inside = layer._sublayers() if has_traces(layer) else []
+    return any(hasattr(inner, "state_size") or hides_states(inner) for inner in inside)
 
 
 def first_argument(layer: Layer, kwargs: dict[str, Any]) -> Any:
@@ -158,11 +221,20 @@ def _as_output(value: Any) -> Any:
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-def _no_backward(layer: Layer, *_: Any) -> Any:
+def backward_of_call(layer: Layer, dy: Any, *more: Any) -> Any:
+    """`backward(dy, call)` by the graph of the layer's `call`."""
+    saved = more[-1].saved
+    if len(more) == 1 and not isinstance(saved, str) and saved is not None:
+        return saved.backward(dy)
+    reason = f" nor works with symbolic inputs ({saved})" if saved else ""
     raise NotImplementedError(
-        f"layer {layer.name!r} of class {type(layer).__name__} cannot be trained: it has a `call` and no "
-        "`backward(dy, call)`"
+        f"layer {layer.name!r} of class {type(layer).__name__} cannot be trained: it has a `call` that neither has a "
+        f"`backward(dy, call)`{reason}. Compose layers and `lstmfast.ops` in `call`, or write `forward` and `backward`"
     )
+
+
+# The names by which bound methods are pickled.
+forward_of_call.__name__, backward_of_call.__name__ = "forward", "backward"
 
 
 def call_of_forward(layer: Layer, x: Any, arguments: dict[str, Any]) -> Any:

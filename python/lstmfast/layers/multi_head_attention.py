@@ -22,7 +22,7 @@ from .building import fresh
 from .call import Call
 from .cell_protocol import prefix_paths
 from .dropout import dropout_mask
-from .eager import carried_mask, is_training
+from .eager import carried_mask, in_trace, is_training
 from .einsum_dense import EinsumDense
 
 __all__ = ["MultiHeadAttention"]
@@ -311,6 +311,9 @@ class MultiHeadAttention(Layer):
         -------
         numpy.ndarray, or a tuple of two
         """
+        query, value, key, attention_mask = (
+            in_trace(tensor, training) for tensor in (query, value, key, attention_mask)
+        )
         flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
         arguments: dict[str, Any] = {name: True for name, value_ in flags.items() if value_}
         inputs = [query, value] if key is None else [query, value, key]

@@ -25,6 +25,7 @@ from .call import Call
 from .calling import run_sequences
 from .checkpointing import segmented_backward, segmented_forward
 from .dropout import dropout_mask
+from .eager import in_trace
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
@@ -313,6 +314,7 @@ class RecurrentLayer(Layer):
             (B, T, units) with `return_sequences`, else (B, units); with `return_state` a tuple of it and the
             states.
         """
+        sequences = in_trace(sequences, training, mask, lengths, resets)
         if is_symbolic(sequences):
             return self.record(sequences, self._symbolic_state(initial_state))
         return run_sequences(self, sequences, initial_state, mask, training, lengths, resets)

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import activations
+from ..symbolic import is_symbolic
 from .arguments import is_integer
 from .arrays import as_float32, within_lengths
 from .base import Layer
 from .call import Call
-from .eager import is_training
+from .eager import in_trace, is_training
 from .frozen import FrozenLayer
 
 __all__ = ["Softmax"]
@@ -70,6 +71,8 @@ class Softmax(Layer):
     ) -> Any:
         if mask is None:
             return super().__call__(inputs, training=training, lengths=lengths, **kwargs)
+        if is_symbolic(in_trace(inputs, training)):
+            raise ValueError(f"the mask of layer {self.name!r} comes with the tensors of a graph")
         x = self._convert(inputs)
         self.check_input(x)
         return self.run(x, Call(is_training(training), mask=np.asarray(mask)))

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from ..layers.base import Layer
 from ..layers.call import Call
 from ..layers.input import InputLayer
-from ..symbolic import KerasTensor, flatten
+from ..layers.keras_call import has_traces, traces_of
+from ..symbolic import KerasTensor, Node, flatten
 from ..variables import Variable
 from .graph import Graph
 
@@ -37,6 +38,7 @@ class _Step:
     converts: bool  # an input may hold integers where the layer computes in float32
     nested: bool
     arguments: dict[str, Any]  # of the call, beside inputs and states
+    node: Node
 
 
 class GradientPlan(NamedTuple):
@@ -127,6 +129,7 @@ class Executor:
                     ),
                     nested,
                     {key: value for key, value in node.kwargs.items() if key != "initial_state"},
+                    node,
                 )
             )
         #: Layers that see an input as it is, for `Layer.check_values`, and the input's number.
@@ -178,6 +181,8 @@ class Executor:
                 flags.append(inner.trainable)
             if hasattr(inner, "nested_forward"):
                 flags += inner.executor.trainable_flags()
+            for trace in traces_of(layer):
+                flags += trace.executor.trainable_flags()
         return flags
 
     def fusable(self, output: int, activation: str) -> int | None:
@@ -245,7 +250,7 @@ class Executor:
             if plan is not None:
                 call.save, call.needs_dx = plan.runs[index], plan.needs_dx[index]
             if resets is not None:
-                self._hand_resets(resets, step.layer, values[step.inputs[0]], call)
+                self._hand_resets(resets, step, values, call)
             if index in defer:
                 call.defer_activation = True
             if states is not None:
@@ -258,8 +263,12 @@ class Executor:
         return run
 
     @staticmethod
-    def _hand_resets(resets: Array, layer: Layer, x: Array, call: Call) -> None:
-        if layer.takes_resets:
+    def _hand_resets(resets: Array, step: _Step, values: list[Any], call: Call) -> None:
+        layer = step.layer
+        if has_traces(layer):
+            call.resets = resets  # for the layers inside
+        elif layer.takes_resets:
+            x = values[step.inputs[0]]
             if resets.shape != x.shape[:2]:
                 raise ValueError(
                     f"resets has shape {resets.shape}, but layer {layer.name!r} sees inputs of shape {x.shape}: one "

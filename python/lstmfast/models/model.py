@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
-from ..layers.eager import attach_masks, carried_mask, is_training
+from ..layers.eager import attach_masks, carried_mask, in_trace, is_training
+from ..layers.keras_call import add_penalty
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
 from ..training.own_steps import results_of
 from ..training.structure import along, is_nested
@@ -353,6 +354,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         TypeError
             If an array is not numeric.
         """
+        inputs = in_trace(inputs, training, mask, lengths, resets)
         if is_symbolic(inputs):
             return self.record(inputs, {})
         arrays = self._standardize(inputs)
@@ -365,6 +367,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
             lengths=self.lengths_of(lengths, arrays),
             resets=self.resets_of(resets, arrays),
         )
+        add_penalty(run.penalty)  # in the `call` of a layer
         outputs = [run.values[slot] for slot in self.executor.output_slots]
         if carried is not None:  # what layers called one after another hand on goes through a model, too
             masks = [run.masks[slot] for slot in self.executor.output_slots]

@@ -69,7 +69,14 @@ class NestedModel:
         masks = None if call.mask is None else call.mask if isinstance(call.mask, list) else [call.mask]
         lengths = None if call.lengths is None else [call.lengths] * len(arrays)
         run = call.saved = executor.forward(
-            arrays, call.training, plan, masks, lengths, resets=call.resets, states=call.carried_state
+            arrays,
+            call.training,
+            plan,
+            masks,
+            lengths,
+            rng=call._rng,
+            resets=call.resets,
+            states=call.carried_state,
         )
         outputs = [run.values[slot] for slot in executor.output_slots]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from .model import Model
 
 __all__ = [
+    "all_layers",
     "build_by_call",
     "build_for_arrays",
     "check_fixed_shapes",
+    "check_held",
     "recorded_arguments",
     "shapes_of_arrays",
+    "trace_call",
     "writes_call",
 ]
 
@@ -64,7 +67,7 @@ def build_for_arrays(model: Model, x: Any) -> None:
     the model only takes what has the same size there (see `check_fixed_shapes`).
     """
     shapes = shapes_of_arrays(x)
-    if any(getattr(layer, "stateful", False) for layer in _all_layers(model)):
+    if any(getattr(layer, "stateful", False) for layer in all_layers(model)):
         size = len(flatten(x)[0])
         shapes = _map_shapes(lambda shape: (size, *shape[1:]), shapes)
     opened = _map_shapes(lambda shape: (shape[0], *(None for _ in shape[1:-1]), *shape[1:][-1:]), shapes)
@@ -95,14 +98,14 @@ def build_by_call(model: Model, input_shape: Any) -> None:
     """
     names = _names_of(input_shape)
     inputs = _map_shapes(lambda shape: Input(batch_shape=shape, name=next(names)), input_shape)
-    unbuilt = [layer for layer in _all_layers(model) if not layer.built]
+    unbuilt = [layer for layer in all_layers(model) if not layer.built]
     known = {id(layer) for layer in model._sublayers() if layer.built}
     given = inspect.signature(model.call).parameters
     with as_before_on_error(*unbuilt):
-        outputs, graph = _trace(model, inputs, {"training": None} if "training" in given else {})
+        outputs, graph = trace_call(model, inputs, {"training": None} if "training" in given else {})
         if "training" in given:
             _check_training(model, inputs)
-        _check_held(model, graph)
+        check_held(model, graph)
         prefix_built(model, known)
     model._input_structure, model._output_structure = inputs, outputs
     model._executor, model._traced = Executor(graph), True
@@ -126,24 +129,33 @@ def check_fixed_shapes(model: Model, x: Any) -> None:
         )
 
 
-def _trace(model: Model, inputs: Any, arguments: dict[str, Any]) -> tuple[Any, Graph]:
-    outputs = model.call(inputs, **arguments)
+def trace_call(
+    owner: Any, inputs: Any, arguments: dict[str, Any], more: Sequence[KerasTensor] = ()
+) -> tuple[Any, Graph]:
+    """What `call` makes of symbolic inputs, and the graph of that; `more`: inputs among the arguments."""
+    outputs = owner.call(inputs, **arguments)
     for leaf in flatten(outputs):
         if not isinstance(leaf, KerasTensor):
             raise ValueError(
-                f"the `call` of model {model.name!r} must return what layers made of its input, got {type(leaf).__name__}"
+                f"the `call` of {_kind(owner)} {owner.name!r} must return what layers made of its input, got {type(leaf).__name__}"
             )
-    return outputs, Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"), unique=False)
+    return outputs, Graph(
+        [*tensors_of(inputs, "inputs"), *more], tensors_of(outputs, "outputs"), unique=False
+    )
 
 
-def _check_held(model: Model, graph: Graph) -> None:
+def _kind(owner: Any) -> str:
+    return "model" if hasattr(owner, "nested_forward") else "layer"
+
+
+def check_held(owner: Any, graph: Graph) -> None:
     """Refuse layers with weights that `call` makes itself: nothing would hold them."""
-    held = {id(variable) for layer in model._sublayers() for variable in layer.variables}
+    held = {id(variable) for variable in owner.variables}
     for layer in graph.layers:
         if any(id(variable) not in held for variable in layer.variables):
             raise ValueError(
-                f"the `call` of model {model.name!r} uses the layer {layer.name!r}, which no attribute of the model holds: "
-                "make layers in `__init__`"
+                f"the `call` of {_kind(owner)} {owner.name!r} uses the layer {layer.name!r}, which no attribute of the "
+                f"{_kind(owner)} holds: make layers in `__init__`"
             )
 
 
@@ -151,7 +163,7 @@ def _check_training(model: Model, inputs: Any) -> None:
     """Refuse a `call` that branches on `training`: a graph has one form, its layers know what training is."""
     seen = []
     for training in (True, False):
-        _, graph = _trace(model, inputs, {"training": training})
+        _, graph = trace_call(model, inputs, {"training": training})
         seen.append(
             [node.layer for node in graph.nodes if flatten(node.layer.weights) or _is_own(model, node.layer)]
         )
@@ -169,10 +181,10 @@ def _is_own(model: Model, layer: Layer) -> bool:
     return any(layer is own for own in model._sublayers())
 
 
-def _all_layers(owner: Any) -> Iterator[Layer]:
+def all_layers(owner: Any) -> Iterator[Layer]:
     for layer in owner._sublayers():
         yield layer
-        yield from _all_layers(layer)
+        yield from all_layers(layer)
 
 
 def _is_shape(value: Any) -> bool:

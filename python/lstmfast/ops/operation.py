@@ -20,8 +20,9 @@ import numpy.typing as npt
 from ..layers.base import Layer
 from ..layers.call import Call
 from ..layers.frozen import FrozenLayer
-from ..symbolic import KerasTensor, Node, is_symbolic, map_leaves
+from ..symbolic import KerasTensor, Node, current_trace, is_symbolic, map_leaves
 from ..utils.naming import unique_name
+from ..variables import Variable
 from . import classes
 from .rules import as_array, broadcast, promoted, settled, unbroadcast
 
@@ -87,7 +88,7 @@ class Operation(Layer):
     # --- calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        values = self._named(args, kwargs)
+        values = _in_trace(self._named(args, kwargs))
         if not is_symbolic(values):
             return self._compute(values)[0]
         tensors: list[KerasTensor] = []
@@ -325,6 +326,7 @@ def operation(
             bound.apply_defaults()
             given = dict(bound.arguments)
             settings = {key: given.pop(key) for key in config_names}
+            given = _in_trace(given)
             if is_symbolic(given):
                 return cls(**settings)(*(given[cls.call_names[0]] if variadic else given.values()))
             arrays = {
@@ -336,6 +338,14 @@ def operation(
         return run  # type: ignore[return-value]
 
     return decorate
+
+
+def _in_trace(values: dict[str, Any]) -> dict[str, Any]:
+    """The arguments; while a `call` is traced, variables among them as symbolic tensors."""
+    trace = current_trace.get()
+    if trace is None:
+        return values
+    return map_leaves(lambda v: trace.symbolic(v) if isinstance(v, Variable) else v, values)  # type: ignore[no-any-return]
 
 
 def _as_tuples(value: Any) -> Any:

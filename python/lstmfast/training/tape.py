@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..layers.keras_call import hides_states
 from ..symbolic import flatten
 from .structure import along_outputs, has_nested_outputs, output_keys
 
@@ -114,6 +115,8 @@ def checked_states(executor: Executor, states: Any, batch: int) -> list[Any]:
         raise ValueError("states must be the `states` of a tape of this model")
     checked: list[Any] = []
     for step, state in zip(executor.steps, states, strict=True):
+        if hides_states(step.layer):
+            raise ValueError(f"states of layers inside layer {step.layer.name!r} cannot be given")
         if state is None:
             checked.append(None)
         elif step.nested:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..layers.keras_call import hides_states
 from .batching import DataSet
 from .stepping import TrainStep
 
@@ -39,6 +40,11 @@ def _check_layers(executor: Executor) -> None:
         name = step.layer.name
         if step.nested:
             _check_layers(step.layer.executor)  # type: ignore[attr-defined]
+        if hides_states(step.layer):
+            raise ValueError(
+                f"tbptt cannot hand on the states of recurrent layers inside layer {name!r} of class "
+                f"{type(step.layer).__name__}"
+            )
         if getattr(step.layer, "go_backwards", False) or hasattr(step.layer, "backward_layer"):
             raise ValueError(f"tbptt cannot cut the sequence for layer {name!r}: it walks backwards in time")
         if any(isinstance(s, int) and s not in executor.input_slots for s in step.initial_state or ()):

@@ -6,11 +6,13 @@ from __future__ import annotations
 import gc
 import re
 from collections import Counter
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["clear_session", "object_name", "to_snake_case", "unique_name"]
+__all__ = ["clear_session", "names_given", "object_name", "to_snake_case", "unique_name"]
 
-_used: Counter[str] = Counter()
+#: How often each name was given; `models.composed` counts anew for what it makes and throws away.
+names_given: ContextVar[Counter[str]] = ContextVar("names_given", default=Counter())  # noqa: B039 - one for all threads
 
 
 def to_snake_case(name: str) -> str:
@@ -30,8 +32,9 @@ def to_snake_case(name: str) -> str:
 def unique_name(prefix: str) -> str:
     """`prefix` in snake case, with ``_1``, ``_2``... appended from its second use on."""
     name = to_snake_case(prefix)
-    count = _used[name]
-    _used[name] += 1
+    given = names_given.get()
+    count = given[name]
+    given[name] += 1
     return f"{name}_{count}" if count else name
 
 
@@ -58,6 +61,6 @@ def clear_session(free_memory: bool = True) -> None:
     >>> unique_name("LSTM"), unique_name("LSTM")
     ('lstm', 'lstm_1')
     """
-    _used.clear()
+    names_given.get().clear()
     if free_memory:
         gc.collect()
