@@ -374,7 +374,6 @@ def test_configurations():
     (lambda: layers.StringLookup(output_mode="tf_idf").set_vocabulary(["a"]), ValueError, "`idf_weights` must be set"),
     (lambda: layers.IntegerLookup(oov_token="x"), TypeError, "must be integers"),
     (lambda: layers.IntegerLookup(vocabulary=[1.5]), TypeError, "vocabulary must be integers"),
-    (lambda: layers.IntegerLookup(vocabulary=[1])([[0.5]]), ValueError, "not whole"),
     (lambda: layers.IntegerLookup(oov_method="md5"), ValueError, "oov_method"),
 ])  # fmt: skip
 def test_errors(make, error, match):

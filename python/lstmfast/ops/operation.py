@@ -97,6 +97,10 @@ class Operation(Layer):
             if isinstance(value, KerasTensor):
                 tensors.append(value)
                 return _Place(len(tensors) - 1)
+            if isinstance(value, (str, bytes)) and not any(
+                value is values.get(key) for key in self.plain_names
+            ):
+                raise TypeError(f"operation {self.name!r} takes tensors, arrays and numbers, got {value!r}")
             float64 = isinstance(value, np.ndarray) and value.dtype == np.float64
             return value.astype(np.float32) if float64 else value
 
