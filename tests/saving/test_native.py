@@ -90,6 +90,46 @@ def test_training_goes_on_as_if_never_saved(saved):
     assert int(np.asarray(loaded.optimizer.iterations)) == 4
 
 
+def seeded_model():
+    lf.utils.set_random_seed(1)
+    model = lf.Sequential(
+        [
+            layers.Input((None, 3)),
+            layers.GaussianNoise(0.1, seed=1),
+            layers.LSTM(4, dropout=0.2, recurrent_dropout=0.2, return_sequences=True, seed=2),
+            lf.Sequential([layers.SpatialDropout1D(0.2, seed=3), layers.GRU(3, zoneout=0.2, seed=4)]),
+            layers.Dropout(0.2, seed=5),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.compile(lf.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.fit(*data(), epochs=1, verbose=0)
+    return model
+
+
+def test_random_numbers_of_seeded_layers_go_on(tmp_path):
+    model = seeded_model()
+    model.save(tmp_path / "m")
+    loaded, anew = saving.load_model(tmp_path / "m"), saving.load_model(rewrite(
+        tmp_path / "m", tmp_path / "n", lambda m: m.pop("generators")
+    ))  # fmt: skip
+    for m in (model, loaded, anew):
+        m.fit(*data(), epochs=1, verbose=0, shuffle=False)
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(model.get_weights(), anew.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "states",
+    ["", "3", "[]", "[1,2,3,4,5]", "[" * 10**5, '[{"bit_generator":"MT19937"},{},{},{},{}]',
+     '[{"bit_generator":"PCG64","state":{"state":-1,"inc":1},"has_uint32":0,"uinteger":0},{},{},{},{}]'],
+)  # fmt: skip
+def test_damaged_random_numbers(tmp_path, states):
+    seeded_model().save(tmp_path / "m")
+    refused(rewrite(tmp_path / "m", tmp_path / "n", lambda m: m.update(generators=states)), "random numbers")
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
 def test_every_optimizer_comes_back(tmp_path, optimizer):
     model = small_model(compiled=False)

@@ -10,8 +10,8 @@ Arrays, all float32 in Keras's layout but for the step counter:
 - ``states/<layer name>/<index>``: the states of stateful layers, if any are set;
 - ``vocabularies/<layer name>/tokens``: the vocabulary of a lookup layer, a JSON list in uint8, and ``idf_weights``.
 
-Metadata: ``format`` = "lstmfast", ``format_version`` = "1", ``lstmfast_version``, and ``model``: the
-configuration, build and compile state as JSON in Keras 3's form. Any safetensors reader gets at the arrays.
+Metadata: ``format`` = "lstmfast", ``format_version`` = "1", ``lstmfast_version``, ``generators`` (see `generators.py`),
+and ``model``: the configuration, build and compile state as JSON in Keras 3's form. Any safetensors reader gets at the arrays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..layers.keras_call import has_traces
-from . import safetensors, vocabularies
+from . import generators, safetensors, vocabularies
 from .keras_archive import attribute_groups
 from .model_state import (
     assign_all,
@@ -63,6 +63,9 @@ def save_native(model: Model, path: str | os.PathLike[str]) -> None:
         "lstmfast_version": version,
         "model": config_to_json(model),
     }
+    drawn = generators.to_json(model)
+    if drawn is not None:
+        metadata["generators"] = drawn
     safetensors.save_file(arrays, path, metadata)
 
 
@@ -106,6 +109,7 @@ def _model_of(
     vocabularies.from_arrays(model, arrays)
     for name, layer in _stateful_layers(model):
         _restore_states(name, layer, arrays)
+    generators.from_json(model, metadata.get("generators"))
     if compile:
         compile_model(model, config, custom_objects)
         _restore_optimizer(model, arrays)
