@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import optimizers
 from .batching import positive_int
 from .objective import Objective
+from .own_steps import own_metrics
 
 if TYPE_CHECKING:
     from ..callbacks import History
@@ -114,8 +115,6 @@ class Compiled:
     def metrics(self: Any) -> list[Metric]:
         """As in Keras: the mean loss, the metrics of `compile` as one (its `metrics` has each, once data have shown
         which they are), and the means of each output's loss where several outputs have one."""
-        from .own_steps import own_metrics
-
         if not self.compiled:
             return own_metrics(self)
         if self._trackers is None:
@@ -309,8 +308,6 @@ class Compiled:
 
     def reset_metrics(self) -> None:
         """Forget the batches that loss and metrics have seen."""
-        from .own_steps import own_metrics
-
         if self._objective is not None:
             self._objective.reset()
         self._own_logs = {}

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..layers.properties import held_in_attributes
+from ..metrics.base import Metric
 from ..symbolic import flatten, map_leaves
 from .batching import DataSet
 
@@ -45,9 +47,6 @@ def overrides(model: Any, name: str) -> bool:
 
 def own_metrics(model: Any) -> list[Any]:
     """Metrics in the model's attributes, and those of its layers that are no models."""
-    from ..layers.properties import held_in_attributes
-    from ..metrics.base import Metric
-
     attributes = vars(model)
     attributes.setdefault("_own_metrics", None)
     # The walk through all attributes takes 75 us on a small model, and every batch asks twice.
