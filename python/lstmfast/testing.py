@@ -14,6 +14,7 @@ from .layers.arrays import checked_lengths, checked_mask, shapes_of
 from .layers.base import Layer
 from .layers.call import Call
 from .layers.keras_call import has_traces
+from .layers.properties import layers_inside
 from .variables import Variable
 
 __all__ = ["check_gradients"]
@@ -323,7 +324,7 @@ class _Start:
     """Moving statistics, states and random numbers as they were, before every run and in the end."""
 
     def __init__(self, layer: Layer) -> None:
-        layers: list[Any] = list(_all_layers(layer))
+        layers: list[Any] = [layer, *layers_inside(layer)]
         self._fixed = [(v, v._data.copy()) for v in layer.non_trainable_variables]
         self._states = [
             (one, list(one.states)) for one in layers if isinstance(one.__dict__.get("states"), list)
@@ -339,9 +340,3 @@ class _Start:
             layer.states = list(states)
         for generator, position in self._generators:
             generator.bit_generator.state = position
-
-
-def _all_layers(layer: Layer) -> Iterator[Layer]:
-    yield layer
-    for inner in getattr(layer, "layers", None) or layer._sublayers():
-        yield from _all_layers(inner)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from .keras_call import current_call
 if TYPE_CHECKING:
     from .base import Layer
 
-__all__ = ["DTypePolicy", "LayerProperties", "held_in_attributes"]
+__all__ = ["DTypePolicy", "LayerProperties", "held_in_attributes", "layers_inside"]
 
 
 class DTypePolicy:
@@ -229,6 +229,13 @@ def held_in_attributes(owner: Any, kind: type[Any]) -> list[Any]:
             items = value.values() if isinstance(value, dict) else value
             left += reversed([item for item in items if type(item) not in _PLAIN])
     return list(found.values())
+
+
+def layers_inside(owner: Any) -> Iterator[Layer]:
+    """The layers of a layer or model, each before those inside it, however deep."""
+    for layer in owner._sublayers():
+        yield layer
+        yield from layers_inside(layer)
 
 
 def own_variables(layer: Any, of_layers_inside: list[Variable]) -> list[Variable]:

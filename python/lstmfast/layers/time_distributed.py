@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from .batch_normalization import BatchNormalization
 from .call import Call
 from .frozen import FrozenLayer
 from .keras_call import forward_of_call
+from .properties import layers_inside
 
 __all__ = ["TimeDistributed"]
 
@@ -105,7 +105,7 @@ class TimeDistributed(Layer):
 
     def _one_by_one(self, training: bool) -> bool:
         """Whether steps must not be a single batch."""
-        for layer in _all_layers(self.layer):
+        for layer in (self.layer, *layers_inside(self.layer)):
             noise_shape = getattr(layer, "noise_shape", None)
             fixed = noise_shape is not None and noise_shape[0] is not None
             penalty = layer is not self.layer and layer.activity_regularizer is not None
@@ -232,12 +232,6 @@ class TimeDistributed(Layer):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TimeDistributed:
         config = dict(config)
         return cls(deserialize_keras_object(config.pop("layer"), custom_objects), **config)
-
-
-def _all_layers(layer: Layer) -> Iterator[Layer]:
-    yield layer
-    for inner in layer._sublayers():
-        yield from _all_layers(inner)
 
 
 def _scattered(values: Array, places: Array, count: int) -> Array:

@@ -18,12 +18,13 @@ from ..layers.call import Call
 from ..layers.eager import training_flag
 from ..layers.input import Input
 from ..layers.keras_call import TRACES, arguments_of_call, current_call
+from ..layers.properties import layers_inside
 from ..symbolic import KerasTensor, Node, current_trace, flatten, map_leaves
 from ..utils.naming import names_given, unique_name
 from ..variables import Variable
 from .executor import Executor
 from .nested import NestedModel
-from .subclassed import all_layers, check_held, trace_call
+from .subclassed import check_held, trace_call
 
 __all__ = ["Traced", "TracedCall", "forward_traced", "frozen_trace"]
 
@@ -246,7 +247,7 @@ def _set(variable: Any, value: Any) -> Iterator[None]:
 def _undone(layer: Layer) -> Iterator[None]:
     """Leave no trace in attributes of the layer and in the graph that the layers inside belong to."""
     attributes = dict(vars(layer))
-    nodes = [(inner.inbound_nodes, len(inner.inbound_nodes)) for inner in all_layers(layer)]
+    nodes = [(inner.inbound_nodes, len(inner.inbound_nodes)) for inner in layers_inside(layer)]
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from ..layers.base import Layer
 from ..layers.building import as_before_on_error, plain_arguments
 from ..layers.input import Input
 from ..layers.keras_call import prefix_built
+from ..layers.properties import layers_inside
 from ..symbolic import KerasTensor, flatten
 from .executor import Executor
 from .graph import Graph, tensors_of
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .model import Model
 
 __all__ = [
-    "all_layers",
     "build_by_call",
     "build_for_arrays",
     "check_fixed_shapes",
@@ -67,7 +67,7 @@ def build_for_arrays(model: Model, x: Any) -> None:
     the model only takes what has the same size there (see `check_fixed_shapes`).
     """
     shapes = shapes_of_arrays(x)
-    if any(getattr(layer, "stateful", False) for layer in all_layers(model)):
+    if any(getattr(layer, "stateful", False) for layer in layers_inside(model)):
         size = len(flatten(x)[0])
         shapes = _map_shapes(lambda shape: (size, *shape[1:]), shapes)
     opened = _map_shapes(lambda shape: (shape[0], *(None for _ in shape[1:-1]), *shape[1:][-1:]), shapes)
@@ -98,7 +98,7 @@ def build_by_call(model: Model, input_shape: Any) -> None:
     """
     names = _names_of(input_shape)
     inputs = _map_shapes(lambda shape: Input(batch_shape=shape, name=next(names)), input_shape)
-    unbuilt = [layer for layer in all_layers(model) if not layer.built]
+    unbuilt = [layer for layer in layers_inside(model) if not layer.built]
     known = {id(layer) for layer in model._sublayers() if layer.built}
     given = inspect.signature(model.call).parameters
     with as_before_on_error(*unbuilt):
@@ -179,12 +179,6 @@ def _check_training(model: Model, inputs: Any) -> None:
 
 def _is_own(model: Model, layer: Layer) -> bool:
     return any(layer is own for own in model._sublayers())
-
-
-def all_layers(owner: Any) -> Iterator[Layer]:
-    for layer in owner._sublayers():
-        yield layer
-        yield from all_layers(layer)
 
 
 def _is_shape(value: Any) -> bool:

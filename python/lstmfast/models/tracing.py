@@ -16,6 +16,7 @@ import numpy.typing as npt
 from .. import _core
 from ..layers.bidirectional import Bidirectional, resets_seen_backwards
 from ..layers.call import Call
+from ..layers.properties import layers_inside
 from ..layers.recurrent import RecurrentLayer
 from ..layers.rnn import RNN
 from .executor import Executor, GradientPlan
@@ -39,7 +40,11 @@ def trace(
     """See `Model.trace`."""
     arrays = model._standardize(x)
     found: dict[str, Array] = {}
-    stateful = [layer for layer in _walk(model) if getattr(layer, "stateful", False)]
+    stateful = [
+        layer
+        for layer in layers_inside(model)
+        if isinstance(layer, RecurrentLayer) and getattr(layer, "stateful", False)
+    ]
     before = [layer.states for layer in stateful]
     try:
         masks, all_lengths = model.masks_of(mask, arrays), model.lengths_of(lengths, arrays)
@@ -48,14 +53,6 @@ def trace(
         for layer, states in zip(stateful, before, strict=True):
             layer.states = states
     return found
-
-
-def _walk(layer: Any) -> Any:
-    """The recurrent layers inside, however deep."""
-    if isinstance(layer, RecurrentLayer):
-        yield layer
-    for inner in layer._sublayers():
-        yield from _walk(inner)
 
 
 def _trace(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..layers.properties import layers_inside
+
 if TYPE_CHECKING:
     from ..models import Model
 
@@ -16,9 +18,7 @@ __all__ = ["from_json", "to_json"]
 
 
 def _generators(model: Model) -> list[np.random.Generator]:
-    from ..models.subclassed import all_layers
-
-    found = (getattr(layer, "_generator", None) for layer in all_layers(model))
+    found = (getattr(layer, "_generator", None) for layer in layers_inside(model))
     return [generator for generator in found if generator is not None]
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..layers.keras_call import has_traces
+from ..layers.properties import layers_inside
 from . import generators, safetensors, vocabularies
 from .keras_archive import attribute_groups
 from .model_state import (
@@ -130,10 +131,8 @@ def _restore_optimizer(model: Model, arrays: dict[str, Array]) -> None:
 
 def _named_state(model: Model) -> dict[str, Variable]:
     """The optimizer's variables by their names in the file; numbers alone where names of layers are chance."""
-    from ..models.subclassed import all_layers
-
     variables = optimizer_variables(model)
-    if model._names_by_chance or any(has_traces(layer) for layer in all_layers(model)):
+    if model._names_by_chance or any(has_traces(layer) for layer in layers_inside(model)):
         return {f"optimizer/{i}": variable for i, variable in enumerate(variables)}
     return {f"optimizer/{i}/{variable.name}": variable for i, variable in enumerate(variables)}
 
