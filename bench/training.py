@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Duels over the standard rows of training and those of train_grid.py, and a page of their results.
 
-    python bench/training.py --peers ENV/bin/python [--threads 1,2] [--rounds N] [--budget SECONDS] [--out FILE]
+    python bench/training.py --peers ENV/bin/python [--threads 1,2] [--duels N] [--rounds N] [--budget SECONDS] [--out FILE]
 
 PyTorch (packed, and padded where that is possible) and JAX run with the interpreter of --peers; both take turns with lstmfast
-in `duel.py`, once for each number of threads, about five minutes each. On one thread processor time counts, as neighbours
-disturb it least; on more, wall time. The machine's limits are measured first. The page says machine, versions and method,
-and for each number of threads the geometric mean, the rows that we lose, and all rows.
+in `duel.py`, --duels times for each number of threads, about five minutes each; of several duels the medians count. On one
+thread processor time counts, as neighbours disturb it least; on more, wall time. The machine's limits are measured first.
+The page says machine, versions and method, and for each number of threads the geometric mean, the rows that we lose, and
+all rows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tables import in_words, limit_seconds, table
+from tables import in_words, limit_seconds, median_of, table
 from workloads import STANDARD, Train, from_json
 
 HERE = Path(__file__).parent
@@ -81,6 +82,7 @@ def main() -> None:
         "--peers", default=sys.executable, help="an interpreter that has torch, jax and optax"
     )
     parser.add_argument("--threads", default="1,2", help="duels, with so many threads each")
+    parser.add_argument("--duels", type=int, default=1, help="so many for each number of threads; medians count")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--budget", type=float, default=0.45, help="seconds an engine has for a row")
     parser.add_argument("--wall", action="store_true", help="wall time on one thread too, not processor time")
@@ -95,17 +97,21 @@ def main() -> None:
         report, limits = Path(folder) / "report.json", Path(folder) / "limits.json"
         run("limits.py", "--threads", max(teams), "--json", limits)
         figures, reports = json.loads(limits.read_text()), []
-        command = f"python bench/training.py --peers ENV/bin/python --threads {a.threads} --rounds {a.rounds} --budget {a.budget}"
+        command = f"python bench/training.py --peers ENV/bin/python --threads {a.threads} --duels {a.duels} --rounds {a.rounds} --budget {a.budget}"
+        chosen = [name for name in standard if name.startswith(tuple(a.only.split(",")))]
+        grids = [["--only", ",".join(chosen)]] if chosen else []
+        grids.append(["--grid", HERE / "train_grid.py", "--only", a.only])
         for threads in teams:
-            both = []
-            chosen = [name for name in standard if name.startswith(tuple(a.only.split(",")))]
-            grids = [["--only", ",".join(chosen)]] if chosen else []
-            for grid in [*grids, ["--grid", HERE / "train_grid.py", "--only", a.only]]:
-                size = ["--threads", threads, "--rounds", a.rounds, "--budget", a.budget]
-                size += ["--clock", "cpu"] if threads == 1 and not a.wall else []
-                run("duel.py", *engines, *grid, *size, "--json", report)
-                both.append(json.loads(report.read_text()))
-            reports.append(merged(both))
+            size = ["--threads", threads, "--rounds", a.rounds, "--budget", a.budget]
+            size += ["--clock", "cpu"] if threads == 1 and not a.wall else []
+            duels = []
+            for _ in range(a.duels):
+                both = []
+                for grid in grids:
+                    run("duel.py", *engines, *grid, *size, "--json", report)
+                    both.append(json.loads(report.read_text()))
+                duels.append(merged(both))
+            reports.append(median_of(duels))
             print(f"{threads} threads: {verdict(reports[-1], figures)}")
             a.out.write_text(
                 page(reports, figures, command)

@@ -124,9 +124,11 @@ class ForwardWorker {
     panels_ = static_cast<int>(panels.end - panels.begin);
     if (w_.cell.projection) columns_ = split(w_.projection.layout.panels, share.unit_groups, id_);
     if (s_.ragged()) {
+      for (int g = 0; g < group; ++g) first_row_ += (s_.batch - g + share.row_groups - 1) / share.row_groups;
       for (int i = group; i < s_.batch; i += share.row_groups) m_.rows[n_rows_++] = j_.order_[i];
     } else {
       const Range r = split(s_.batch, share.row_groups, group);
+      first_row_ = static_cast<int>(r.begin);
       for (std::int64_t i = r.begin; i < r.end; ++i) m_.rows[n_rows_++] = static_cast<int>(i);
     }
     beside_ = j_.beside_ && n_rows_ == 1;
@@ -235,8 +237,10 @@ class ForwardWorker {
     projection_.limit = INT64_MAX / 2;  // rows have room for whole panels
   }
 
-  // Index of a pair in `gates`.
-  int gates_index(int step, int row) const { return j_.tape_ ? j_.tape_->pair(step, row) : (step % j_.window_) * s_.batch + row; }
+  // Index in `gates` of a step of this thread's row number r.
+  int gates_index(int step, int r) const {
+    return j_.tape_ ? j_.tape_->pair(step, m_.rows[r]) : first_row_ * j_.window_ + (step % j_.window_) * n_rows_ + r;
+  }
 
   // A product with this thread's panels of `m`, into the vectors of `gates` from `first_vector` on.
   GemmArgs product(const PackedMatrix& m, int first_vector) const {
@@ -266,7 +270,7 @@ class ForwardWorker {
         if (s_.ragged() && !s_.valid(row, step)) continue;
         m_.x_rows[n] = s_.x + (static_cast<std::int64_t>(row) * s_.time + s_.input_time(step)) * w_.inputs;
         if (s_.input_mask) m_.x_batch_row[n] = row;
-        m_.x_index[n++] = gates_index(step, row);
+        m_.x_index[n++] = gates_index(step, r);
       }
     input_.rows = n;
     input_.a = m_.x_rows;
@@ -320,7 +324,7 @@ class ForwardWorker {
       }
       m_.batch_row[n] = row;
       m_.last_step[row] = step;
-      m_.index[n] = gates_index(step, row);
+      m_.index[n] = gates_index(step, r);
       const int last = m_.last[row];
       m_.h_in[n] = last < 0 ? j_.initial_hidden_ + row * ld : j_.hidden_ + last * ld;
       if (j_.tape_) {
@@ -469,8 +473,9 @@ class ForwardWorker {
   const ForwardPass::ThreadMemory& m_;
   Barrier* meeting_ = nullptr;
   bool idle_ = false, turns_ = false, backwards_ = false, beside_ = false;
-  int id_ = 0, parties_ = 1, first_panel_ = 0, panels_ = 0, n_rows_ = 0;
-  Range columns_{0, 0};  // panels of the projection
+  int id_ = 0, parties_ = 1, first_panel_ = 0, panels_ = 0;
+  int n_rows_ = 0, first_row_ = 0;  // this thread's rows, and how many other threads have before them
+  Range columns_{0, 0};             // panels of the projection
   GemmArgs input_{}, recurrent_{}, projection_{};
   GemmBeside beside_product_{};
   CellForwardArgs cell_{};

@@ -64,7 +64,7 @@ struct SequenceTape {
   Sequence sequence;
   std::int64_t pairs = 0;
   std::int64_t planes = 0;            // pairs, and behind them the carried states of each row where there are some
-  std::vector<std::int32_t> pair_of;  // [step][row], -1 where excluded; empty when every step is valid
+  std::vector<std::int32_t> pair_of;  // [step][row], -1 where excluded
   std::int64_t units_ld = 0;          // floats a row of c, and of what there is a unit
   std::int64_t outputs_ld = 0;        // floats a row of h: units_ld unless h is projected
   Buffer gates;                       // [panel][pair][gates_width]; becomes dG
@@ -77,8 +77,7 @@ struct SequenceTape {
   Buffer recurrent_mask;              // (B, recurrent_masks, outputs_ld)
 
   std::int32_t pair(int step, int row) const {
-    const std::int64_t i = static_cast<std::int64_t>(step) * sequence.batch + row;
-    return pair_of.empty() ? static_cast<std::int32_t>(i) : pair_of[static_cast<std::size_t>(i)];
+    return pair_of[static_cast<std::size_t>(step * static_cast<std::int64_t>(sequence.batch) + row)];
   }
 };
 

@@ -6,6 +6,25 @@
 namespace lstmfast {
 namespace {
 
+// Pairs are numbered by quarters of the batch, in them by steps, in them by rows: threads share rows in such blocks, and each
+// then writes memory of its own. Were the rows of a step side by side, a core would prefetch the lines that its neighbour is
+// about to write: 8 rows of 64 units took 157 us on two threads instead of 120 (Zen 4). Not by threads: sums over pairs are
+// the same for any number of them.
+std::vector<std::int32_t> numbered_pairs(const Sequence& s, std::int64_t* count) {
+  constexpr int kBlocks = 4;
+  std::vector<std::int32_t> pair_of(static_cast<std::size_t>(s.time) * static_cast<std::size_t>(s.batch));
+  std::int32_t n = 0;
+  for (int block = 0; block < kBlocks; ++block) {
+    const Range rows = split(s.batch, kBlocks, block);
+    for (int step = 0; step < s.time; ++step)
+      for (std::int64_t row = rows.begin; row < rows.end; ++row)
+        pair_of[static_cast<std::size_t>(step * static_cast<std::int64_t>(s.batch) + row)] =
+            s.valid(static_cast<int>(row), step) ? n++ : -1;
+  }
+  *count = n;
+  return pair_of;
+}
+
 std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence& s) {
   auto tape = std::make_unique<SequenceTape>();
   const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
@@ -13,14 +32,7 @@ std::unique_ptr<SequenceTape> new_tape(const RecurrentWeights& w, const Sequence
   tape->sequence = s;
   tape->units_ld = ld;
   tape->outputs_ld = hidden_stride(w);
-  tape->pairs = static_cast<std::int64_t>(s.time) * s.batch;
-  if (s.ragged()) {
-    tape->pair_of.resize(size(tape->pairs));
-    std::int32_t n = 0;
-    for (int step = 0; step < s.time; ++step)
-      for (int row = 0; row < s.batch; ++row) tape->pair_of[size(step) * size(s.batch) + size(row)] = s.valid(row, step) ? n++ : -1;
-    tape->pairs = n;
-  }
+  tape->pair_of = numbered_pairs(s, &tape->pairs);
   tape->planes = tape->pairs + (s.carried[0] ? s.batch : 0);
   tape->gates = Buffer(size(tape->pairs * w.panels() * w.gates_width()));
   if (w.cell.keeps_unit_state) {
