@@ -28,14 +28,17 @@ struct BackwardJob {
   const float* const* staged_rows;  // [pairs]: r*h, for the cell whose reset gate comes before the product; h unprojected
   const std::int32_t* dx_rows;      // [pairs]: row of dx, b*T + t
   const std::int32_t* before;       // [pairs]: the row's pair before, -1 for the initial state
+  std::int64_t weight_rows;         // of the gradients of kernel, recurrent kernel and bias, one after the other
+  float* partial;  // [weight_rows][G*H]: their sums over the second half of the batch; null where all pairs are summed at once
   std::vector<Barrier>& meetings;
 };
 
-// Scratch of one thread.
+// Scratch of one thread, the same from call to call as long as the shapes are: what another core has written last comes late.
 struct BackwardMemory {
-  Buffer scratch, zone;
-  std::vector<const float*> pointers;
-  std::vector<int> ints;
+  float *scratch, *zone;
+  const float** pointers;
+  int* ints;
+  std::int64_t rows;  // of weights, whose transposed inputs `scratch` can hold
 };
 
 class BackwardSteps {
@@ -70,12 +73,18 @@ class BackwardProducts {
       : j_(job), s_(job.tape.sequence), team_(team), m_(memory) {}
   void run();
 
-  static std::size_t pointers_needed(const RecurrentWeights& w);
-  // `threads` share the features.
-  static std::size_t scratch_needed(const RecurrentWeights& w, const SequenceTape& tape, int threads);
+  static std::int64_t weight_rows(const RecurrentWeights& w, bool bias);
+  // Whether the weights' gradients are summed over each half of the batch apart: the same for any number of threads.
+  static bool sums_halves(const RecurrentWeights& w, std::int64_t weight_rows, const SequenceTape& tape);
+  // Rows of weights that each of so many threads takes at once.
+  static std::int64_t rows_at_once(std::int64_t weight_rows, int threads, bool halves);
+  static std::size_t pointers_needed(const RecurrentWeights& w, std::int64_t rows);
+  static std::size_t scratch_needed(const RecurrentWeights& w, const SequenceTape& tape, std::int64_t rows, int threads);
 
  private:
   void weight_gradients();
+  void weight_gradients(Range rows, Range pairs, bool to_partial);
+  float* weight_gradient(std::int64_t row) const;
   void projection_gradients();
   void norm_gradients();
   void peephole_gradients();

@@ -44,10 +44,10 @@ BackwardSteps::BackwardSteps(const BackwardJob& job, const Team& team, BackwardM
 void BackwardSteps::run() {
   if (idle_) return;
   const int batch = s_.batch;
-  int* batch_row = m_.ints.data();
+  int* batch_row = m_.ints;
   int* index = batch_row + batch;
   int* before = index + batch;
-  const float** dy = m_.pointers.data();
+  const float** dy = m_.pointers;
   const float** gate_rows = dy + batch;
   const float** hidden_rows = gate_rows + batch;
   const float** output_rows = hidden_rows + batch;
@@ -110,11 +110,11 @@ void BackwardSteps::run() {
     c.norm_scales = j_.tape.norm_scales.data();
     c.norm_gradient = j_.d_norm;
     c.norm_gradient_ld = j_.norm_ld;
-    c.kept = m_.scratch.data();
+    c.kept = m_.scratch;
     if (s_.zoneout.any()) {
-      zoneout_shares(w.kernels, s_, batch_row, n, step, unit_begin_, unit_end_, j_.ld, m_.zone.data());
-      c.zone_h = m_.zone.data();
-      c.zone_c = m_.zone.data() + batch * j_.ld;
+      zoneout_shares(w.kernels, s_, batch_row, n, step, unit_begin_, unit_end_, j_.ld, m_.zone);
+      c.zone_h = m_.zone;
+      c.zone_c = m_.zone + batch * j_.ld;
       c.zone_ld = j_.ld;
     }
     if (w.cell.projection) unproject(batch_row, index, dy, output_rows, n);
@@ -177,12 +177,12 @@ void BackwardSteps::reset_gradients(const GemmArgs& state_product, CellBackwardA
   const int candidate = w.cell.gates - 1;
   GemmArgs g = state_product;
   select_depth(g, w.recurrent.layout.vector_of_gate(candidate), 1, w.cell.gates, w.kernels.lanes);
-  g.c = m_.scratch.data() + unit_begin_;
+  g.c = m_.scratch + unit_begin_;
   g.c_row = nullptr;
   g.load_mask = 0;
   g.rows = n;
   if (g.panels > 0) gemm_blocked(w.kernels, g);
-  c.dreset = m_.scratch.data();
+  c.dreset = m_.scratch;
   c.reset_ld = j_.ld;
   c.h_in = hidden_rows;
   if (j_.tape.recurrent_mask) {
@@ -197,7 +197,7 @@ void BackwardSteps::state_gradients(GemmArgs g, const int* batch_row, int n) {
   if (!j_.tape.recurrent_mask) return gemm_blocked(j_.w.kernels, g);
   const RecurrentWeights& w = j_.w;
   const int copies = s_.recurrent_masks, products = copies > 1 && w.cell.reset_backward ? copies - 1 : copies;
-  float* product = m_.scratch.data();  // [row][hidden_ld], this thread's columns
+  float* product = m_.scratch;  // [row][hidden_ld], this thread's columns
   float* const dh = j_.dh;
   g.c = product + column_begin_;
   g.c_row = nullptr;

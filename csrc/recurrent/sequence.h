@@ -63,6 +63,7 @@ struct Sequence {
 struct SequenceTape {
   Sequence sequence;
   std::int64_t pairs = 0;
+  std::int64_t first_half = 0;        // of them, of the first half of the batch
   std::int64_t planes = 0;            // pairs, and behind them the carried states of each row where there are some
   std::vector<std::int32_t> pair_of;  // [step][row], -1 where excluded
   std::int64_t units_ld = 0;          // floats a row of c, and of what there is a unit

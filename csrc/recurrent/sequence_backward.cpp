@@ -63,16 +63,28 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   const double flops =
       4.0 * static_cast<double>(tape.pairs) * w.units * (w.cell.gates * (w.inputs + w.outputs) + (w.cell.projection ? w.outputs : 0));
   const int threads = threads_for_work(flops);
+  const std::int64_t weight_rows = BackwardProducts::weight_rows(w, grads.dbias && !w.cell.layer_norm);  // see norm_gradients
+  const bool halves = BackwardProducts::sums_halves(w, weight_rows, tape);
   std::vector<Barrier> meetings(static_cast<std::size_t>(threads));
   std::vector<BackwardMemory> memory(static_cast<std::size_t>(threads));
-  for (BackwardMemory& m : memory) {
-    // Should the team turn out to be one thread (busy, forked), that one needs room for all features.
-    const int sharing = &m == &memory[0] ? 1 : threads;
-    m.pointers.resize(std::max(BackwardSteps::pointers_needed(s.batch), BackwardProducts::pointers_needed(w)));
-    m.ints.resize(BackwardSteps::ints_needed(s.batch));
-    if (s.zoneout.any()) m.zone = Buffer(static_cast<std::size_t>(2 * s.batch * ld));
-    m.scratch = Buffer(std::max(BackwardSteps::scratch_needed(w, tape), BackwardProducts::scratch_needed(w, tape, sharing)));
-  }
+  float* partial = nullptr;
+  const auto carve = [&](Carver place) {
+    for (BackwardMemory& m : memory) {
+      // Should the team turn out to be one thread (busy, forked), that one has room for all rows.
+      const int sharing = &m == &memory[0] ? 1 : threads;
+      m.rows = BackwardProducts::rows_at_once(weight_rows, sharing, halves);
+      m.pointers =
+          place.take<const float*>(std::max(BackwardSteps::pointers_needed(s.batch), BackwardProducts::pointers_needed(w, m.rows)));
+      m.ints = place.take<int>(BackwardSteps::ints_needed(s.batch));
+      m.zone = s.zoneout.any() ? place.take<float>(static_cast<std::size_t>(2 * s.batch * ld)) : nullptr;
+      m.scratch =
+          place.take<float>(std::max(BackwardSteps::scratch_needed(w, tape), BackwardProducts::scratch_needed(w, tape, m.rows, sharing)));
+    }
+    if (halves) partial = place.take<float>(static_cast<std::size_t>(weight_rows * w.cell.gates * w.units));
+    return place.bytes();
+  };
+  Arena arena(carve(Carver{}));
+  carve(Carver(arena.data()));
   const BackwardJob job{w,
                         tape,
                         grads,
@@ -90,6 +102,8 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
                         staged_rows.data(),
                         dx_rows.data(),
                         before.data(),
+                        weight_rows,
+                        partial,
                         meetings};
   run_team(threads, [&](const Team& team) {
     BackwardMemory& m = memory[static_cast<std::size_t>(team.id)];

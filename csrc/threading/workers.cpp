@@ -103,7 +103,7 @@ struct alignas(128) Desk {
     const auto there = [&](std::memory_order order) { return given.load(order) != seen; };
     for (int i = 0; i < 1000; ++i)
       if (there(std::memory_order_acquire)) return;
-    const std::int64_t start = nanoseconds(), spin = waited < kLong ? std::max(kShort, waited + waited / 2) : kShort;
+    const std::int64_t start = nanoseconds(), spin = waited < kLong ? std::max(kShort, 4 * waited) : kShort;
     for (std::int64_t now = start; now < start + spin; now = nanoseconds())
       for (int i = 0; i < 16; ++i) {
         if (there(std::memory_order_acquire)) {
