@@ -20,6 +20,7 @@ struct BackwardJob {
   float* dc;                   // (B, ld)
   float* d_outputs;            // [pair][hidden_ld]: the whole gradient of a projected h
   float* d_unprojected;        // (B, ld)
+  float* c_made;               // [panel][pair][VL]: what the cell made before zoneout mixed it, for peepholes; null where it is c
   float* d_initial[2];         // (B, hidden_ld), (B, ld): of initial states that resets bring back; null without resets
   float* d_norm;               // (B, norm_ld): of layer normalization's weights, [panel][14][VL] a row
   std::int64_t norm_ld;
@@ -33,7 +34,7 @@ struct BackwardJob {
 
 // Scratch of one thread.
 struct BackwardMemory {
-  Buffer scratch, zone;
+  Buffer scratch, zone[2];  // shares of h (B, hidden_ld) and of c (B, ld) that zoneout keeps at a step
   std::vector<const float*> pointers;
   std::vector<int> ints;
 };
@@ -49,6 +50,7 @@ class BackwardSteps {
 
  private:
   int n_columns() const { return std::min(column_end_, j_.w.outputs) - column_begin_; }
+  void draw_zoneout(const int* batch_row, int n, int step);
   void unproject(const int* batch_row, const int* index, const float* const* dy, const float* const* output_rows, int n);
   void reset_gradients(const GemmArgs& state_product, CellBackwardArgs c, const float* const* hidden_rows, int n);
   void state_gradients(GemmArgs g, const int* batch_row, int n);
