@@ -37,6 +37,7 @@ struct LayerNormBackwardArgs {
   float* dx;      // (rows, columns), or null; may be dy
   float* dgamma;  // [columns] sums over rows, added to, in the order of the rows
   float* dbeta;
+  bool far;  // the arrays do not fit the caches
 };
 
 // Sums over the rows that count, added to `first` and `second`: of d = x - mean and of d^2; with dy, of dy and of dy * d * scale.

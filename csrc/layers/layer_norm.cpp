@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "dispatch/cpu_features.h"
 #include "memory/buffer.h"
 #include "threading/parallel.h"
 #include "threading/work.h"
@@ -33,6 +34,7 @@ void layer_norm_forward(const KernelTable& kernels, const LayerNormArgs& args) {
 void layer_norm_backward(const KernelTable& kernels, LayerNormBackwardArgs args, bool accumulate) {
   const std::int64_t columns = args.columns, blocks = (args.rows + kBlock - 1) / kBlock;
   float* const gradients[2] = {args.dgamma, args.dbeta};
+  args.far = static_cast<std::size_t>(3 * args.rows * columns) * sizeof(float) >= cache_sizes().l3 / 2;  // others use a part of it
   Buffer sums(static_cast<std::size_t>(2 * blocks * columns));
   const int threads = threads_for_work(2 * layer_norm_work(args.rows, columns));
   run_team(threads, [&](const Team& team) {
