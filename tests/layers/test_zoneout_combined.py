@@ -25,9 +25,9 @@ VARIANTS = {
 every_variant = pytest.mark.parametrize("name", VARIANTS)
 
 
-def made(name, rng, features=4, **options):
+def made(variant_name, rng, features=4, **options):
     """A layer with random weights."""
-    kind, variant = VARIANTS[name]
+    kind, variant = VARIANTS[variant_name]
     rates = (0.3, 0.2) if kind is layers.LSTM else 0.3  # of c and of h
     layer = kind(UNITS, **{"zoneout": rates, **variant, **options})
     layer.build((None, None, features))
@@ -110,6 +110,19 @@ def test_inference_is_the_expected_mixture_frozen_and_in_streams_too(name, rng):
     np.testing.assert_allclose(
         both(x)[:, layer.output_size :], want, rtol=0, atol=1e-5 * max(1, np.abs(want).max())
     )
+
+
+@every_variant
+def test_a_trace_shows_the_mixed_states(name, rng):
+    layer = made(name, rng, return_sequences=True, return_state=True, name="r")
+    x = rng.standard_normal((2, 6, 4)).astype("float32")
+    inputs = lf.Input((None, 4))
+    model = lf.Model(inputs, layer(inputs))
+    y, *states = model(x)
+    found = model.trace(x)
+    assert np.array_equal(found["r/h"], y)
+    for key, state in zip("hc", states, strict=False):
+        assert np.array_equal(found[f"r/{key}"][:, -1], state)
 
 
 @every_variant
