@@ -7,8 +7,8 @@
 // A few rows at a time, so that the chains of sums of one hide behind those of the others (and the way from 16 sums to one
 // with them); what is done to a row is the same in any company. Where a first look takes lines of several rows in turn, the hardware
 // sees no stream: the group before asks for them. That is not enough for rows that share a page of memory (4 KB) in arrays beyond
-// the caches: there the way back takes one row after the other and asks ahead of time, for 0.5 to 0.8 of the time (AVX-512, 24 MB);
-// in the caches it would take 1.3 of it.
+// the caches: there one row after the other, asked for ahead of time, takes 0.5 to 0.8 of the time (AVX-512, arrays of 8 MB); in the
+// caches it would take 1.3 of it.
 #pragma once
 
 namespace lstmfast::LSTMFAST_ISA {
@@ -17,7 +17,8 @@ namespace {
 constexpr int kNormRows = kLanes == 16 ? 4 : kLanes == 8 ? 2 : 1;  // as many as have registers
 constexpr std::int64_t kAhead = 768, kWriteAhead = 512;            // floats, of rows one after the other
 constexpr std::int64_t kPage = 1024;                               // floats
-constexpr std::int64_t kFewColumns = kLanes == 16 ? 64 : 256;      // of a row whose sums take longer than its memory
+// Columns from which on a row's memory takes longer than the chains of its own sums.
+constexpr std::int64_t kForwardColumns = kLanes == 16 ? 128 : 256, kBackwardColumns = kLanes == 16 ? 64 : 256;
 
 // The first n lanes, 0 < n <= 16; the others are 0.
 LSTMFAST_INLINE Wide wide_load_some(const float* p, int n) {
@@ -60,6 +61,10 @@ LSTMFAST_INLINE void layer_norm_forward_rows(const LayerNormArgs& a, std::int64_
     for (int r = 0; r < R; ++r) {  // the first look at the row: one after the other, which is a stream to the hardware
       sum[r] = wide_set1(0.0f);
       for_wide(a.columns, [&](std::int64_t j, int n) {
+        if constexpr (R == 1) {
+          __builtin_prefetch(x + j + kAhead);
+          __builtin_prefetch(y + j + kWriteAhead, 1);
+        }
         sum[r] = wide_map([](F32 s, F32 v) { return add(s, v); }, sum[r], wide_load_some(x + r * a.columns + j, n));
       });
     }
@@ -158,28 +163,34 @@ LSTMFAST_INLINE void layer_norm_backward_rows(const LayerNormBackwardArgs& a, st
   });
 }
 
-// f.template operator()<R>(first row) over all rows, R at a time.
+// f.template operator()<R>(first row) over all rows, R at a time; or one, `alone`.
 template <class F>
-LSTMFAST_INLINE void for_row_groups(std::int64_t rows, F f) {
+LSTMFAST_INLINE void for_row_groups(std::int64_t rows, F f, bool alone = false) {
   std::int64_t row = 0;
-  for (; row + kNormRows <= rows; row += kNormRows) f.template operator()<kNormRows>(row);
+  for (; !alone && row + kNormRows <= rows; row += kNormRows) f.template operator()<kNormRows>(row);
   for (; row < rows; ++row) f.template operator()<1>(row);
 }
 
 void layer_norm_forward(const LayerNormArgs& a) {
-  for_row_groups(a.rows, [&]<int R>(std::int64_t row) {
-    if (a.centered) layer_norm_forward_rows<R, true>(a, row);
-    else layer_norm_forward_rows<R, false>(a, row);
-  });
+  const bool alone = a.far && a.columns >= kForwardColumns && a.columns <= kPage;
+  for_row_groups(
+      a.rows,
+      [&]<int R>(std::int64_t row) {
+        if (a.centered) layer_norm_forward_rows<R, true>(a, row);
+        else layer_norm_forward_rows<R, false>(a, row);
+      },
+      alone);
 }
 
 void layer_norm_backward(const LayerNormBackwardArgs& a) {
-  const auto some = [&]<int R>(std::int64_t row) {
-    if (a.centered) layer_norm_backward_rows<R, true>(a, row);
-    else layer_norm_backward_rows<R, false>(a, row);
-  };
-  if (!a.far || a.columns < kFewColumns || a.columns > kPage) return for_row_groups(a.rows, some);
-  for (std::int64_t row = 0; row < a.rows; ++row) some.template operator()<1>(row);
+  const bool alone = a.far && a.columns >= kBackwardColumns && a.columns <= kPage;
+  for_row_groups(
+      a.rows,
+      [&]<int R>(std::int64_t row) {
+        if (a.centered) layer_norm_backward_rows<R, true>(a, row);
+        else layer_norm_backward_rows<R, false>(a, row);
+      },
+      alone);
 }
 
 }  // namespace
