@@ -112,6 +112,8 @@ VARIANTS = {
     "resets_mask_lengths": {"resets": True, "mask": True, "lengths": True, "return_sequences": True},
     "zoneout": {"zoneout": "random", "return_sequences": True, "resets": True},
     "zoneout_shares": {"zoneout": "shares", "mask": True},
+    "zoneout_recurrent_mask": {"zoneout": "random", "recurrent_mask": "shared", "resets": True, "mask": True},
+    "zoneout_mask_by_gate": {"zoneout": "random", "recurrent_mask": "gate", "return_sequences": True},
     "shared_recurrent_mask": {"recurrent_mask": "shared", "return_sequences": True},
     "recurrent_mask_by_gate": {"recurrent_mask": "gate", "return_sequences": True},
     "input_mask_by_gate": {"input_mask": True, "recurrent_mask": "gate", "return_sequences": True},

@@ -161,7 +161,7 @@ void register_engine(py::module_& m) {
           [](Program& p, const std::string& name, Slots in, Slots out, const CellArrays& cell, bool sequences, bool backwards,
              bool zero_masked, const std::array<float, 2>& zoneout) {
             auto weights = pack_cell(cell);
-            const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(weights->cell, zoneout)};
+            const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(zoneout)};
             p.add(std::make_unique<RecurrentOperation>(std::move(in), std::move(out), name, std::move(weights), options));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("cell"), py::arg("return_sequences"), py::arg("go_backwards"),
@@ -171,7 +171,7 @@ void register_engine(py::module_& m) {
           [](Program& p, const std::string& name, Slots in, Slots out, const CellArrays& forward, const CellArrays& backward,
              const std::string& merge, bool sequences, bool backwards, bool zero_masked, const std::array<float, 2>& zoneout) {
             auto one = pack_cell(forward), two = pack_cell(backward);
-            const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(one->cell, zoneout)};
+            const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(zoneout)};
             p.add(std::make_unique<BidirectionalOperation>(std::move(in), std::move(out), name, std::move(one), std::move(two), options,
                                                            merge_named(merge)));
           },

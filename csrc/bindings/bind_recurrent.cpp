@@ -136,11 +136,10 @@ py::tuple forward(const BoundRecurrentWeights& bound, FloatArray x, const Option
     check_shape(*resets, "resets", {batch, time});
     s.resets = reinterpret_cast<const std::uint8_t*>(resets->data());
   }
-  s.zoneout = checked_zoneout(w.cell, zoneout);
+  s.zoneout = checked_zoneout(zoneout);
   s.zoneout.random = zoneout_key.has_value();
   s.zoneout.key = zoneout_key.value_or(0);
   s.zoneout.first_step = first_step;
-  if (s.zoneout.any() && recurrent_mask) throw py::value_error("zoneout: not together with recurrent_mask");
   if (input_mask) {
     check_shape(*input_mask, "input_mask", {batch, w.cell.gates, w.inputs});
     s.input_mask = input_mask->data();

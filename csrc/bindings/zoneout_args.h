@@ -10,15 +10,13 @@
 namespace lstmfast {
 
 // Zoneout of h and c, for inference, from a pair of rates.
-inline Zoneout checked_zoneout(const CellSpec& cell, const std::array<float, 2>& rates) {
+inline Zoneout checked_zoneout(const std::array<float, 2>& rates) {
   Zoneout z;
   for (std::size_t k = 0; k < 2; ++k) {
     if (!(rates[k] >= 0 && rates[k] < 1))
       throw py::value_error("zoneout: expected rates from 0 to below 1, got " + std::to_string(rates[k]));
     z.rate[k] = rates[k];
   }
-  if (z.any() && (cell.peephole || cell.layer_norm || cell.projection))
-    throw py::value_error(std::string("zoneout: not supported for cell '") + cell.name + "'");
   return z;
 }
 

@@ -17,6 +17,7 @@ Stream::Stream(const Program& program, int batch) : program_(program), batch_(ba
     if (const auto* r = dynamic_cast<const RecurrentOperation*>(op.get())) {
       const RecurrentWeights& w = *r->weights;
       layer.recurrent = &w;
+      layer.zoneout = r->options.zoneout;
       layer.kernels = &w.kernels;
       layer.ld = hidden_stride(w);
       layer.width = w.outputs;
@@ -67,6 +68,9 @@ Stream::Stream(const Program& program, int batch) : program_(program), batch_(ba
   for (Layer& layer : layers_)
     if (layer.reset_rows)
       for (int b = 0; b < batch_; ++b) layer.reset_rows[b] = layer.reset_hidden + b * layer.ld;
+  for (Layer& layer : layers_)
+    for (int k = 0; k < 2; ++k)
+      if (layer.zone[k]) std::fill_n(layer.zone[k], layer.ld, layer.zoneout.rate[k]);
   reset(nullptr, batch_);
 }
 
@@ -84,6 +88,8 @@ void Stream::carve(Carver& memory) {
       layer.rows[k] = memory.take<float*>(size(batch_));
     }
     if (!layer.recurrent) continue;
+    for (int k = 0; k < 2; ++k)
+      if (layer.zoneout.keeps(layer.recurrent->cell, k)) layer.zone[k] = memory.take<float>(size(layer.ld));
     const RecurrentWeights& w = *layer.recurrent;
     layer.gates = memory.take<float>(size(batch_ * w.panels() * w.gates_width()));
     if (w.cell.keeps_unit_state) layer.unit_state = memory.take<float>(size(batch_ * w.padded_units()));
@@ -144,6 +150,8 @@ void Stream::run_recurrent(const Layer& layer, const float* const* x, float* con
   c.units = w.units;
   c.vectors = w.gate_vectors();
   c.peephole = w.peephole.data();
+  c.zone_h = layer.zone[0];
+  c.zone_c = layer.zone[1];
 
   const auto product = [&](const PackedMatrix& m, const float* const* a, int first_vector, unsigned load_mask) {
     GemmArgs g{};

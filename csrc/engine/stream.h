@@ -52,6 +52,8 @@ class Stream {
     float* context = nullptr;     // the steps before, of a convolution
     float* reset_hidden = nullptr;
     float** reset_rows = nullptr;
+    Zoneout zoneout;
+    float* zone[2] = {};  // one row for all: the shares of h and of c that zoneout keeps; null where that is none
   };
   void carve(Carver& memory);
   void run(const Team& team, float* y) const;

@@ -25,6 +25,7 @@ struct LayerNormArgs {
   bool centered;
   float* y;        // (rows, columns); may be x
   float* moments;  // [row][mean (0 if not centered), scale], or null
+  bool far;        // the arrays do not fit the caches
 };
 
 struct LayerNormBackwardArgs {
@@ -37,6 +38,7 @@ struct LayerNormBackwardArgs {
   float* dx;      // (rows, columns), or null; may be dy
   float* dgamma;  // [columns] sums over rows, added to, in the order of the rows
   float* dbeta;
+  bool far;  // as in the forward pass
 };
 
 // Sums over the rows that count, added to `first` and `second`: of d = x - mean and of d^2; with dy, of dy and of dy * d * scale.

@@ -20,7 +20,9 @@ LSTMFAST_INLINE const float* unit_state_before(const CellBackwardArgs& a, int pa
 
 // h = n + z*(h_prev - n), to the unit's state, the product's row and the output.
 LSTMFAST_INLINE void mix_state(const CellForwardArgs& a, int panel, int row, int unit, F32 z, F32 n) {
-  const F32 h = zoned_hidden(a, row, unit, fma(z, sub(load(unit_state(a, panel, row, unit)), n), n));
+  const F32 before = load(unit_state(a, panel, row, unit));
+  F32 h = fma(z, sub(before, n), n);
+  if (a.zone_h) h = zoned(load(a.zone_h + row * a.zone_ld + unit), before, h);
   store(a.c_out + panel * a.c_out_panel_stride + static_cast<std::int64_t>(a.c_out_row[row]) * kLanes, h);
   store_hidden(a, row, unit, h);
 }

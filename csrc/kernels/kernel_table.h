@@ -100,6 +100,7 @@ struct CellForwardArgs {
   std::int64_t copy_stride;
   const float *zone_h, *zone_c;  // zoneout: the share of the value before that h and c keep, [row][zone_ld] from unit 0 on; or null
   std::int64_t zone_ld;
+  float* const* h_plain;  // [rows] zoneout beside recurrent dropout: row starts of h without its mask, before and then after; or null
   int unit;               // first unit of the first panel
   int units;              // H
   int vectors;            // simple_rnn: vectors a panel
@@ -108,6 +109,7 @@ struct CellForwardArgs {
   // keep_gates 1/sqrt(variance) of x's and h's sums, [row index in gates][2].
   const float* norm;
   float* norm_scales;
+  float* kept;  // scratch where zone_c is given, [panel][VL]
 };
 
 // The same step backwards. dG replaces the activated gates in place.
@@ -139,6 +141,8 @@ struct CellBackwardArgs {
   std::int64_t mask_stride;
   const float *zone_h, *zone_c;  // as in the forward step; dh gets what passes the step by
   std::int64_t zone_ld;
+  float* c_made;  // peepholes with zone_c: out, what the cell made before it was mixed, laid out as c is, but of pairs alone
+  std::int64_t c_made_panel_stride;
   int unit, units, vectors;
   const float* peephole;                         // as in the forward step, not scaled
   const float *norm, *plain_norm, *norm_scales;  // as in the forward step; not scaled
@@ -161,6 +165,7 @@ struct PeepholeGradientArgs {
   std::int64_t pairs;
   const float* gates;          // dG of the panel, [pair][4*VL]
   const float* c;              // [pair][VL]
+  const float* c_made;         // likewise: what the output gate saw, which zoneout has mixed to c
   const std::int32_t* before;  // [pair] the pair before, negative: the initial state
   const std::int32_t* step;    // [pair] batch row * time + a time
   int time;

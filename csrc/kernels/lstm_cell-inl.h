@@ -44,7 +44,11 @@ LSTMFAST_INLINE void store_hidden(const CellForwardArgs& a, int row, int unit, F
 // Zoneout's mixture; exact where `keep` is 0 or 1.
 LSTMFAST_INLINE F32 zoned(F32 keep, F32 before, F32 now) { return fma(keep, before, mul(sub(set1(1.0f), keep), now)); }
 LSTMFAST_INLINE F32 zoned_hidden(const CellForwardArgs& a, int row, int unit, F32 h) {
-  return a.zone_h ? zoned(load(a.zone_h + row * a.zone_ld + unit), load(a.h_in[row] + unit), h) : h;
+  if (!a.zone_h) return h;
+  const float* before = a.h_plain ? a.h_plain[row] : a.h_in[row];
+  const F32 mixed = zoned(load(a.zone_h + row * a.zone_ld + unit), load(before + unit), h);
+  if (a.h_plain) store(a.h_plain[row] + unit, mixed);
+  return mixed;
 }
 
 // The gradient that reaches h: from the layer above and from the next step. With zoneout its part that passes the step by is
@@ -61,6 +65,13 @@ LSTMFAST_INLINE F32 load_hidden_gradient(const CellBackwardArgs& a, int row, int
     dh = mul(sub(set1(1.0f), keep), dh);
   }
   return dh;
+}
+
+// With zoneout: the part of the gradient of c that reaches what the cell made; the rest is `passing`.
+LSTMFAST_INLINE F32 zoned_cell_gradient(const CellBackwardArgs& a, int row, int unit, F32 dc, F32& passing) {
+  const F32 keep = load(a.zone_c + row * a.zone_ld + unit);
+  passing = mul(keep, dc);
+  return mul(sub(set1(1.0f), keep), dc);
 }
 
 template <class Act, bool kPeephole>
@@ -126,9 +137,8 @@ inline void lstm_backward_with(const CellBackwardArgs& a) {
       const F32 dz_o = mul(mul(dh, tanh_c), act.gate_slope(o));
       F32 dc_out = load(dc_row), passing = zero();
       if (a.zone_c) {
-        const F32 keep = load(a.zone_c + r * a.zone_ld + unit);
-        passing = mul(keep, dc_out);
-        dc_out = mul(sub(set1(1.0f), keep), dc_out);
+        dc_out = zoned_cell_gradient(a, r, unit, dc_out, passing);
+        if constexpr (kPeephole) store(a.c_made + p * a.c_made_panel_stride + static_cast<std::int64_t>(a.gates_row[r]) * kLanes, c);
       }
       F32 dc = fma(mul(dh, o), act.state_slope(tanh_c), dc_out);
       if constexpr (kPeephole) dc = fma(dz_o, load(a.peephole + 3 * unit + 2 * kLanes), dc);
@@ -165,7 +175,7 @@ void lstm_peephole_gradient(const PeepholeGradientArgs& a) {
                                                 : a.c_initial + a.step[pair] / a.time * a.c_initial_ld + a.unit);
     sum[0] = fma(load(dz), c_prev, sum[0]);
     sum[1] = fma(load(dz + kLanes), c_prev, sum[1]);
-    sum[2] = fma(load(dz + 3 * kLanes), load(a.c + pair * kLanes), sum[2]);
+    sum[2] = fma(load(dz + 3 * kLanes), load(a.c_made + pair * kLanes), sum[2]);
   }
   for (int k = 0; k < 3; ++k) store_n(out[k], sum[k], n);
 }

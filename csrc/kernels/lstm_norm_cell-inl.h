@@ -81,12 +81,20 @@ LSTMFAST_INLINE F32 norm_gate(const float* weights, int v, F32 x, F32 h) {
   return fma(load(weights + v * kLanes), h, fma(load(weights + (4 + v) * kLanes), x, load(weights + (8 + v) * kLanes)));
 }
 
-template <class Act>
+// With zoneout c is mixed with the one before when LN(c) is done: until then it waits in a.kept.
+template <class Act, bool kZoneout>
 inline void lstm_norm_forward_with(const CellForwardArgs& a) {
   const Act act(a.activation, a.recurrent_activation);
   for (int r = 0; r < a.rows; ++r) {
     float* row = a.gates + static_cast<std::int64_t>(a.gates_row[r]) * (kNormGates * kLanes);
     float* c_out = a.c_out + static_cast<std::int64_t>(a.c_out_row[r]) * kLanes;
+    const bool waits = kZoneout && a.zone_c;
+    float* c_row = waits ? a.kept : c_out;
+    const std::int64_t c_stride = waits ? kLanes : a.c_out_panel_stride;
+    const bool stored = a.c_in_row[r] >= 0;
+    const float* before =
+        stored ? a.c_in + static_cast<std::int64_t>(a.c_in_row[r]) * kLanes : a.c_initial + a.batch_row[r] * a.c_initial_ld;
+    const std::int64_t before_stride = stored ? a.c_in_panel_stride : kLanes;
     const Moments of_h = row_moments(row + 4 * kLanes, a.gates_panel_stride, 4, a.units);
     if (a.keep_gates) a.norm_scales[2 * a.gates_row[r] + 1] = first_lane(of_h.scale);
     for (int p = 0; p < a.panels; ++p) {
@@ -99,26 +107,37 @@ inline void lstm_norm_forward_with(const CellForwardArgs& a) {
         if (a.keep_gates) store(z + (4 + v) * kLanes, h);
         sum[v] = norm_gate(weights, v, load(z + v * kLanes), h);
       }
-      const float* c_prev = a.c_in_row[r] >= 0 ? a.c_in + p * a.c_in_panel_stride + static_cast<std::int64_t>(a.c_in_row[r]) * kLanes
-                                               : a.c_initial + a.batch_row[r] * a.c_initial_ld + unit;
       const F32 i = act.gate(sum[0]), f = act.gate(sum[1]), g = act.state(sum[2]);
-      store(c_out + p * a.c_out_panel_stride, fma(f, load(c_prev), mul(i, g)));
+      store(c_row + p * c_stride, fma(f, load(before + p * before_stride), mul(i, g)));
       store(a.h_out[r] + unit, act.gate(sum[3]));  // until c's moments are known
     }
-    const Moments of_c = row_moments(c_out, a.c_out_panel_stride, 1, a.units);
+    const Moments of_c = row_moments(c_row, c_stride, 1, a.units);
     for (int p = 0; p < a.panels; ++p) {
       const int unit = p * kLanes;
       const float* weights = a.norm + kNormWeights * unit;
-      const F32 c = of_c.normal(load(c_out + p * a.c_out_panel_stride), unit_lanes(a.units, unit));
-      const F32 y = act.state(fma(load(weights + 12 * kLanes), c, load(weights + 13 * kLanes)));
-      store_hidden(a, r, unit, mul(load(a.h_out[r] + unit), y));
+      const F32 c = load(c_row + p * c_stride), normal = of_c.normal(c, unit_lanes(a.units, unit));
+      const F32 y = act.state(fma(load(weights + 12 * kLanes), normal, load(weights + 13 * kLanes)));
+      F32 h = mul(load(a.h_out[r] + unit), y);
+      if constexpr (kZoneout) {
+        h = zoned_hidden(a, r, unit, h);
+        if (a.zone_c)
+          store(c_out + p * a.c_out_panel_stride, zoned(load(a.zone_c + r * a.zone_ld + unit), load(before + p * before_stride), c));
+      }
+      store_hidden(a, r, unit, h);
     }
   }
 }
 
+template <class Act>
+inline void lstm_norm_forward_zoned_or_not(const CellForwardArgs& a) {
+  if (a.zone_h || a.zone_c) lstm_norm_forward_with<Act, true>(a);
+  else lstm_norm_forward_with<Act, false>(a);
+}
+
 void lstm_norm_forward(const CellForwardArgs& a) {
-  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_norm_forward_with<DefaultActivations>(a);
-  else lstm_norm_forward_with<AnyActivations>(a);
+  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid)
+    lstm_norm_forward_zoned_or_not<DefaultActivations>(a);
+  else lstm_norm_forward_zoned_or_not<AnyActivations>(a);
 }
 
 // From the gradient d of gain*normal + offset to that of what was normalized: scale * (e - mean(e) - normal*mean(e*normal)),
@@ -137,28 +156,42 @@ struct NormGradientMeans {
   LSTMFAST_INLINE F32 of(F32 e, F32 normal, int n) const { return only(mul(scale, sub(sub(e, sum), mul(normal, product))), n); }
 };
 
+// The pre-activation of gate v again, from the normalized sums that the forward pass left in a row of the gates buffer.
+LSTMFAST_INLINE F32 gate_sum(const CellBackwardArgs& a, const float* row, int panel, int v) {
+  const float* z = row + panel * a.gates_panel_stride;
+  return norm_gate(a.norm + kNormWeights * panel * kLanes, v, load(z + v * kLanes), load(z + (4 + v) * kLanes));
+}
+
 LSTMFAST_INLINE void add_to(float* sum, F32 x) { store(sum, add(load(sum), x)); }
 
-template <class Act>
+// With zoneout the c that LN saw is computed again, from the gates and the c before.
+template <class Act, bool kZoneout>
 inline void lstm_norm_backward_with(const CellBackwardArgs& a) {
   const Act act(a.activation, a.recurrent_activation);
   const float units = static_cast<float>(a.units);
   for (int r = 0; r < a.rows; ++r) {
     float* row = a.gates + static_cast<std::int64_t>(a.gates_row[r]) * (kNormGates * kLanes);
-    const float* c_row = a.c + static_cast<std::int64_t>(a.c_row[r]) * kLanes;
+    const bool stored = a.c_prev_row[r] >= 0;
+    const float* before =
+        stored ? a.c + static_cast<std::int64_t>(a.c_prev_row[r]) * kLanes : a.c_initial + a.batch_row[r] * a.c_initial_ld;
+    const std::int64_t before_stride = stored ? a.c_panel_stride : kLanes;
+    if constexpr (kZoneout)
+      for (int p = 0; p < a.panels; ++p) {
+        const F32 i = act.gate(gate_sum(a, row, p, 0)), f = act.gate(gate_sum(a, row, p, 1)), g = act.state(gate_sum(a, row, p, 2));
+        store(a.kept + (kNormKept * p + 5) * kLanes, fma(f, load(before + p * before_stride), mul(i, g)));
+      }
+    const float* c_row = kZoneout ? a.kept + 5 * kLanes : a.c + static_cast<std::int64_t>(a.c_row[r]) * kLanes;
+    const std::int64_t c_stride = kZoneout ? kNormKept * kLanes : a.c_panel_stride;
     float* dc_row = a.dc + a.batch_row[r] * a.dc_ld;
     float* gradient = a.norm_gradient + a.batch_row[r] * a.norm_gradient_ld;
-    const Moments of_c = row_moments(c_row, a.c_panel_stride, 1, a.units);
+    const Moments of_c = row_moments(c_row, c_stride, 1, a.units);
     NormGradient for_c;
     for (int p = 0; p < a.panels; ++p) {
       const int unit = p * kLanes, n = unit_lanes(a.units, unit);
-      const float* z = row + p * a.gates_panel_stride;
       const float* weights = a.norm + kNormWeights * unit;
       float* kept = a.kept + kNormKept * unit;
-      F32 sum[4];
-      for (int v = 0; v < 4; ++v) sum[v] = norm_gate(weights, v, load(z + v * kLanes), load(z + (4 + v) * kLanes));
-      const F32 o = act.gate(sum[3]);
-      const F32 c = of_c.normal(load(c_row + p * a.c_panel_stride), n);
+      const F32 o = act.gate(gate_sum(a, row, p, 3));
+      const F32 c = of_c.normal(load(c_row + p * c_stride), n);
       const F32 y = act.state(fma(load(weights + 12 * kLanes), c, load(weights + 13 * kLanes)));
       const F32 dh = only(load_hidden_gradient(a, r, unit), n);
       const F32 dy = mul(mul(dh, o), act.state_slope(y));
@@ -166,9 +199,9 @@ inline void lstm_norm_backward_with(const CellBackwardArgs& a) {
       for_c.more(p, e, c);
       add_to(gradient + (kNormWeights * unit + 12 * kLanes), mul(dy, c));
       add_to(gradient + (kNormWeights * unit + 13 * kLanes), dy);
-      store(kept, act.gate(sum[0]));
-      store(kept + kLanes, act.gate(sum[1]));
-      store(kept + 2 * kLanes, act.state(sum[2]));
+      store(kept, act.gate(gate_sum(a, row, p, 0)));
+      store(kept + kLanes, act.gate(gate_sum(a, row, p, 1)));
+      store(kept + 2 * kLanes, act.state(gate_sum(a, row, p, 2)));
       store(kept + 3 * kLanes, mul(mul(dh, y), act.gate_slope(o)));
       store(kept + 4 * kLanes, e);
       store(kept + 5 * kLanes, c);
@@ -178,14 +211,15 @@ inline void lstm_norm_backward_with(const CellBackwardArgs& a) {
     for (int p = 0; p < a.panels; ++p) {
       const int unit = p * kLanes, n = unit_lanes(a.units, unit);
       const float* z = row + p * a.gates_panel_stride;
-      const float* c_prev = a.c_prev_row[r] >= 0 ? a.c + p * a.c_panel_stride + static_cast<std::int64_t>(a.c_prev_row[r]) * kLanes
-                                                 : a.c_initial + a.batch_row[r] * a.c_initial_ld + unit;
       float* kept = a.kept + kNormKept * unit;
       const F32 i = load(kept), f = load(kept + kLanes), g = load(kept + 2 * kLanes);
-      const F32 dc = only(add(load(dc_row + unit), to_c.of(load(kept + 4 * kLanes), load(kept + 5 * kLanes), n)), n);
-      const F32 dz[4] = {mul(mul(dc, g), act.gate_slope(i)), mul(mul(dc, load(c_prev)), act.gate_slope(f)),
+      F32 dc_out = load(dc_row + unit), passing = zero();
+      if constexpr (kZoneout)
+        if (a.zone_c) dc_out = zoned_cell_gradient(a, r, unit, dc_out, passing);
+      const F32 dc = only(add(dc_out, to_c.of(load(kept + 4 * kLanes), load(kept + 5 * kLanes), n)), n);
+      const F32 dz[4] = {mul(mul(dc, g), act.gate_slope(i)), mul(mul(dc, load(before + p * before_stride)), act.gate_slope(f)),
                          mul(mul(dc, i), act.state_slope(g)), load(kept + 3 * kLanes)};
-      store(dc_row + unit, mul(dc, f));
+      store(dc_row + unit, kZoneout ? fma(dc, f, passing) : mul(dc, f));
       for (int v = 0; v < 4; ++v) {
         const float* gains = a.plain_norm + kNormWeights * unit + v * kLanes;
         float* to = gradient + kNormWeights * unit + v * kLanes;
@@ -214,9 +248,16 @@ inline void lstm_norm_backward_with(const CellBackwardArgs& a) {
   }
 }
 
+template <class Act>
+inline void lstm_norm_backward_zoned_or_not(const CellBackwardArgs& a) {
+  if (a.zone_h || a.zone_c) lstm_norm_backward_with<Act, true>(a);
+  else lstm_norm_backward_with<Act, false>(a);
+}
+
 void lstm_norm_backward(const CellBackwardArgs& a) {
-  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid) lstm_norm_backward_with<DefaultActivations>(a);
-  else lstm_norm_backward_with<AnyActivations>(a);
+  if (a.activation == Activation::kTanh && a.recurrent_activation == Activation::kSigmoid)
+    lstm_norm_backward_zoned_or_not<DefaultActivations>(a);
+  else lstm_norm_backward_zoned_or_not<AnyActivations>(a);
 }
 
 }  // namespace

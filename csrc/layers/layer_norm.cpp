@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "dispatch/cpu_features.h"
 #include "memory/buffer.h"
 #include "threading/parallel.h"
 #include "threading/work.h"
@@ -13,6 +14,11 @@ namespace {
 // The gradients of gamma and beta are sums over rows: of blocks of so many, then of the blocks in order, whoever does which.
 constexpr std::int64_t kBlock = 64;
 
+// Whether so many arrays leave the caches, of which others use a part.
+bool beyond_caches(std::int64_t rows, std::int64_t columns, int arrays) {
+  return static_cast<std::size_t>(rows * columns * arrays) * sizeof(float) >= cache_sizes().l3 / 2;
+}
+
 }  // namespace
 
 double layer_norm_work(std::int64_t rows, std::int64_t columns) {
@@ -20,8 +26,10 @@ double layer_norm_work(std::int64_t rows, std::int64_t columns) {
 }
 
 void layer_norm_forward(const KernelTable& kernels, const LayerNormArgs& args) {
+  const bool far = beyond_caches(args.rows, args.columns, 2);
   parallel_for(args.rows, threads_for_work(layer_norm_work(args.rows, args.columns)), [&](std::int64_t begin, std::int64_t end) {
     LayerNormArgs part = args;
+    part.far = far;
     part.rows = end - begin;
     part.x += begin * args.columns;
     part.y += begin * args.columns;
@@ -33,6 +41,7 @@ void layer_norm_forward(const KernelTable& kernels, const LayerNormArgs& args) {
 void layer_norm_backward(const KernelTable& kernels, LayerNormBackwardArgs args, bool accumulate) {
   const std::int64_t columns = args.columns, blocks = (args.rows + kBlock - 1) / kBlock;
   float* const gradients[2] = {args.dgamma, args.dbeta};
+  args.far = beyond_caches(args.rows, columns, 3);
   Buffer sums(static_cast<std::size_t>(2 * blocks * columns));
   const int threads = threads_for_work(2 * layer_norm_work(args.rows, columns));
   run_team(threads, [&](const Team& team) {

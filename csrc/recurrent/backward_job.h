@@ -20,6 +20,7 @@ struct BackwardJob {
   float* dc;                   // (B, ld)
   float* d_outputs;            // [pair][hidden_ld]: the whole gradient of a projected h
   float* d_unprojected;        // (B, ld)
+  float* c_made;               // [panel][pair][VL]: what the cell made before zoneout mixed it, for peepholes; null where it is c
   float* d_initial[2];         // (B, hidden_ld), (B, ld): of initial states that resets bring back; null without resets
   float* d_norm;               // (B, norm_ld): of layer normalization's weights, [panel][14][VL] a row
   std::int64_t norm_ld;
@@ -35,7 +36,8 @@ struct BackwardJob {
 
 // Scratch of one thread, the same from call to call as long as the shapes are: what another core has written last comes late.
 struct BackwardMemory {
-  float *scratch, *zone;
+  float* scratch;
+  float* zone[2];  // shares of h (B, hidden_ld) and of c (B, ld) that zoneout keeps at a step
   const float** pointers;
   int* ints;
   std::int64_t rows;  // of weights, whose transposed inputs `scratch` can hold
@@ -52,6 +54,7 @@ class BackwardSteps {
 
  private:
   int n_columns() const { return std::min(column_end_, j_.w.outputs) - column_begin_; }
+  void draw_zoneout(const int* batch_row, int n, int step);
   void unproject(const int* batch_row, const int* index, const float* const* dy, const float* const* output_rows, int n);
   void reset_gradients(const GemmArgs& state_product, CellBackwardArgs c, const float* const* hidden_rows, int n);
   void state_gradients(GemmArgs g, const int* batch_row, int n);

@@ -203,6 +203,7 @@ void BackwardProducts::peephole_gradients() {
     g.pairs = j_.tape.pairs;
     g.gates = j_.tape.gates.data() + p * g.pairs * w.gates_width();
     g.c = j_.tape.unit_state.data() + p * j_.tape.planes * w.kernels.lanes;
+    g.c_made = j_.c_made ? j_.c_made + p * g.pairs * w.kernels.lanes : g.c;
     g.before = j_.before;
     g.step = j_.dx_rows;
     g.time = s_.time;

@@ -38,7 +38,7 @@ BackwardSteps::BackwardSteps(const BackwardJob& job, const Team& team, BackwardM
   column_begin_ = static_cast<int>(columns.begin);
   column_end_ = static_cast<int>(columns.end);
   rows_ = split(s_.batch, share.row_groups, group_);
-  carries_hidden_ = job.w.cell.carries_hidden || s_.zoneout.any();
+  carries_hidden_ = job.w.cell.carries_hidden || s_.zoneout.rate[0] > 0;
 }
 
 void BackwardSteps::run() {
@@ -112,10 +112,12 @@ void BackwardSteps::run() {
     c.norm_gradient_ld = j_.norm_ld;
     c.kept = m_.scratch;
     if (s_.zoneout.any()) {
-      zoneout_shares(w.kernels, s_, batch_row, n, step, unit_begin_, unit_end_, j_.ld, m_.zone);
-      c.zone_h = m_.zone;
-      c.zone_c = m_.zone + batch * j_.ld;
+      draw_zoneout(batch_row, n, step);
+      c.zone_h = w.cell.projection ? nullptr : m_.zone[0];
+      c.zone_c = m_.zone[1];
       c.zone_ld = j_.ld;
+      c.c_made_panel_stride = j_.tape.pairs * w.kernels.lanes;
+      if (j_.c_made) c.c_made = j_.c_made + first_panel * c.c_made_panel_stride;
     }
     if (w.cell.projection) unproject(batch_row, index, dy, output_rows, n);
     if (c.panels > 0) (w.kernels.*w.cell.backward)(c);
@@ -147,14 +149,28 @@ void BackwardSteps::run() {
   }
 }
 
-// The whole gradient of a projected h, and from it that of this thread's units before the projection.
+// This thread's part of what some rows keep at a step.
+void BackwardSteps::draw_zoneout(const int* batch_row, int n, int step) {
+  const KernelTable& k = j_.w.kernels;
+  if (s_.zoneout.rate[0] > 0) zoneout_shares(k, s_, batch_row, n, step, 0, {column_begin_, column_end_}, j_.hidden_ld, m_.zone[0]);
+  if (m_.zone[1]) zoneout_shares(k, s_, batch_row, n, step, 1, {unit_begin_, unit_end_}, j_.ld, m_.zone[1]);
+}
+
+// The whole gradient of a projected h (what zoneout lets pass the step by stays in dh), and from it that of this thread's units
+// before the projection.
 void BackwardSteps::unproject(const int* batch_row, const int* index, const float* const* dy, const float* const* output_rows, int n) {
   const RecurrentWeights& w = j_.w;
   for (int r = 0; r < n; ++r) {
-    const float* from = j_.dh + batch_row[r] * j_.hidden_ld;
+    float* from = j_.dh + batch_row[r] * j_.hidden_ld;
     float* to = j_.d_outputs + index[r] * j_.hidden_ld;
     std::copy(from + column_begin_, from + column_end_, to + column_begin_);  // with the padding, which the product reads
     if (dy[r]) add(dy[r] + column_begin_, n_columns(), to + column_begin_);
+    if (!m_.zone[0]) continue;
+    const float* keep = m_.zone[0] + r * j_.hidden_ld;
+    for (int u = column_begin_; u < column_begin_ + n_columns(); ++u) {
+      from[u] = keep[u] * to[u];
+      to[u] *= 1.0f - keep[u];
+    }
   }
   meet();
   const PackedMatrix& pt = w.transposed().projection;
@@ -231,10 +247,6 @@ void BackwardSteps::start_anew(int step) {
 
 void BackwardSteps::meet() {
   if (parties_ > 1) j_.meetings[static_cast<std::size_t>(group_)].wait(id_, parties_);
-}
-
-static void add(const float* from, int n, float* to) {
-  for (int i = 0; i < n; ++i) to[i] += from[i];
 }
 
 std::size_t BackwardSteps::scratch_needed(const RecurrentWeights& w, const SequenceTape& tape) {

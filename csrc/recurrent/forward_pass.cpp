@@ -43,6 +43,10 @@ void ForwardPass::carve(Carver& memory) {
   gates_ = tape_ ? tape_->gates.data() : memory.take<float>(size(planes_) * size(w_.panels() * w_.gates_width()));
   if (unit_state) unit_state_ = tape_ ? tape_->unit_state.data() : memory.take<float>(size(unit_state_planes_) * size(w_.padded_units()));
   hidden_ = tape_ ? tape_->hidden.data() : memory.take<float>(2 * hidden);
+  const bool zones[2] = {s_.zoneout.keeps(w_.cell, 0), s_.zoneout.keeps(w_.cell, 1)};
+  // A cell with h alone has it in its unit state too.
+  const bool plain = zones[0] && s_.recurrent_mask && !(unit_state && w_.cell.states == 1);
+  if (plain) plain_hidden_ = memory.take<float>(batch * size(copy_ld_));
   if (staged) staged_ = tape_ ? tape_->staged.data() : memory.take<float>(state);
   if (s_.ragged()) order_ = memory.take<int>(batch);
   meetings_ = memory.take<Barrier>(size(threads_));
@@ -59,7 +63,10 @@ void ForwardPass::carve(Carver& memory) {
     m.h_in = memory.take<const float*>(batch);
     m.h_out = memory.take<float*>(batch);
     m.y_out = memory.take<float*>(batch);
-    if (s_.zoneout.any()) m.zone = memory.take<float>(2 * state);
+    if (zones[0]) m.zone[0] = memory.take<float>(batch * size(copy_ld_));
+    if (zones[1]) m.zone[1] = memory.take<float>(state);
+    if (plain) m.h_plain = memory.take<float*>(batch);
+    if (zones[1] && w_.cell.layer_norm) m.kept = memory.take<float>(size(w_.padded_units()));
     if (staged) m.staged_out = memory.take<float*>(batch);
     if (w_.cell.projection) m.h_slot = memory.take<int>(batch);
     if (beside_) {
@@ -75,6 +82,7 @@ void ForwardPass::prepare() {
   const int copies = s_.recurrent_masks;
   for (int k = 0; k < copies; ++k) pad_rows(s_.initial[0], s_.batch, w_.outputs, copy_ld_, hidden_ld_, initial_hidden_ + k * copy_ld_);
   if (w_.cell.keeps_unit_state) pad_rows(s_.initial[w_.cell.states - 1], s_.batch, w_.units, ld_, ld_, initial_unit_state_);
+  if (plain_hidden_) pad_rows(s_.carried[0] ? s_.carried[0] : s_.initial[0], s_.batch, w_.outputs, copy_ld_, copy_ld_, plain_hidden_);
   if (s_.recurrent_mask) {
     pad_rows(s_.recurrent_mask, s_.batch * copies, w_.outputs, copy_ld_, copy_ld_, recurrent_mask_);
     const std::int64_t all = static_cast<std::int64_t>(s_.batch) * hidden_ld_;
@@ -210,24 +218,28 @@ class ForwardWorker {
     cell_.peephole = w_.peephole.data();
     cell_.norm = w_.norm.data();
     cell_.norm_scales = j_.tape_ ? j_.tape_->norm_scales.data() : nullptr;
-    if (s_.zoneout.any()) {
-      cell_.zone_h = m_.zone;
-      cell_.zone_c = m_.zone + s_.batch * j_.ld_;
-      cell_.zone_ld = j_.ld_;
-    }
+    cell_.zone_h = m_.zone[0];
+    cell_.zone_c = m_.zone[1];
+    cell_.zone_ld = j_.ld_;
+    cell_.h_plain = m_.h_plain;
+    cell_.kept = m_.kept;
     if (w_.cell.projection) start_projection();
   }
 
   // Of the first n rows at this step; without randomness once for all steps.
   void draw_zoneout(int step, int n) {
-    const std::int64_t begin = unit_begin(), end = static_cast<std::int64_t>(first_panel_ + panels_) * w_.panel_units();
-    zoneout_shares(w_.kernels, s_, s_.zoneout.random ? m_.batch_row : m_.rows, n, step, begin, end, j_.ld_, m_.zone);
+    const Range units{unit_begin(), static_cast<std::int64_t>(first_panel_ + panels_) * w_.panel_units()};
+    const Range hidden = w_.cell.projection ? Range{hidden_begin(), hidden_end()} : units;
+    const int* rows = s_.zoneout.random ? m_.batch_row : m_.rows;
+    if (m_.zone[0]) zoneout_shares(w_.kernels, s_, rows, n, step, 0, hidden, j_.copy_ld_, m_.zone[0]);
+    if (m_.zone[1]) zoneout_shares(w_.kernels, s_, rows, n, step, 1, units, j_.ld_, m_.zone[1]);
   }
 
   void start_projection() {
     cell_.h_out = m_.staged_out;
     cell_.y_out = nullptr;
     cell_.recurrent_mask = nullptr;
+    cell_.zone_h = nullptr;
     w_.projection.address_panels(projection_, static_cast<int>(columns_.begin), static_cast<int>(columns_.end - columns_.begin));
     projection_.a = const_cast<const float**>(m_.staged_out);
     projection_.c = j_.hidden_ + columns_.begin * w_.projection.layout.width();
@@ -317,6 +329,7 @@ class ForwardWorker {
       if (s_.resets && s_.reset(row, step)) {
         m_.last[row] = -1;
         m_.last_step[row] = kInitial;
+        if (j_.plain_hidden_) reset_plain_hidden(row);
       }
       if (s_.ragged() && !s_.valid(row, step)) {
         if (j_.y_) repeat_output(row, step);
@@ -339,6 +352,7 @@ class ForwardWorker {
         m_.last[row] = slot;
       }
       if (m_.h_slot) m_.h_slot[n] = m_.last[row];
+      if (m_.h_plain) m_.h_plain[n] = j_.plain_hidden_ + row * j_.copy_ld_;
       m_.y_out[n] =
           j_.y_ ? j_.y_ + s_.output_row(row, step) * j_.output_ld_ : j_.final_state_[0] + static_cast<std::int64_t>(row) * w_.outputs;
       if (j_.staged_) m_.staged_out[n] = j_.staged_ + (j_.tape_ ? m_.index[n] : row) * j_.ld_;
@@ -376,16 +390,34 @@ class ForwardWorker {
     meet();
     projection_.rows = n;
     if (projection_.panels > 0) gemm_blocked(w_.kernels, projection_);
-    if (!j_.y_ && !j_.recurrent_mask_) return;
+    if (!j_.y_ && !j_.recurrent_mask_ && !m_.zone[0]) return;
     const int begin = hidden_begin(), end = hidden_end();
     for (int i = 0; i < n; ++i) {
       float* h = m_.h_out[i];
+      if (m_.zone[0]) mix_projected(i, begin, end, h);
+      if (!j_.y_ && !j_.recurrent_mask_) continue;
       std::copy(h + begin, h + end, m_.y_out[i] + begin);
       if (!j_.recurrent_mask_) continue;
       const float* mask = j_.recurrent_mask_ + m_.batch_row[i] * j_.hidden_ld_;
       for (std::int64_t k = s_.recurrent_masks - 1; k >= 0; --k)  // the first copy is h itself: last
         for (std::int64_t u = begin; u < end; ++u) h[k * j_.copy_ld_ + u] = h[u] * mask[k * j_.copy_ld_ + u];
     }
+  }
+
+  // Zoneout of a projected h, of a step's row i.
+  void mix_projected(int i, int begin, int end, float* h) {
+    const float* keep = m_.zone[0] + i * j_.copy_ld_;
+    const float* before = m_.h_plain ? m_.h_plain[i] : m_.h_in[i];
+    for (int u = begin; u < end; ++u) h[u] = keep[u] * before[u] + (1.0f - keep[u]) * h[u];
+    if (m_.h_plain) std::copy(h + begin, h + end, m_.h_plain[i] + begin);
+  }
+
+  // This thread's part of the initial h, where zoneout reads it.
+  void reset_plain_hidden(int row) {
+    float* to = j_.plain_hidden_ + row * j_.copy_ld_;
+    const int begin = hidden_begin(), end = hidden_end();
+    if (s_.initial[0]) std::copy_n(s_.initial[0] + static_cast<std::int64_t>(row) * w_.outputs + begin, end - begin, to + begin);
+    else std::fill(to + begin, to + end, 0.0f);
   }
 
   // The product of h; with one mask a gate, of `gates` gates in turn, h's copy for gate 0 being `first_copy` copies from h_in.

@@ -39,7 +39,9 @@ class ForwardPass {
     const float **x_rows, **masked_rows, **h_in;
     float **h_out, **y_out, **staged_out;
     float* masked;
-    float* zone;                         // [state][B][ld]: see zoneout_shares
+    float* zone[2];                      // of h (B, copy_ld), of c (B, ld): see zoneout_shares; null where its rate is 0
+    float** h_plain;                     // rows of `plain_hidden_`
+    float* kept;                         // (padded units): c until it is mixed, see lstm_norm_forward
     float *beside_sums, *beside_inputs;  // of the input product that advances beside the steps
     int* h_slot;                         // row of `hidden_` that a projection writes
     int *x_index, *x_batch_row, *rows, *batch_row, *index, *c_in, *c_out;
@@ -71,8 +73,9 @@ class ForwardPass {
   float* initial_hidden_ = nullptr;  // as the product reads it: times the recurrent mask
   float* initial_unit_state_ = nullptr;
   float* recurrent_mask_ = nullptr;
-  int* order_ = nullptr;         // rows, longest first where lengths are given
-  Barrier* meetings_ = nullptr;  // one a group of rows
+  float* plain_hidden_ = nullptr;  // (B, copy_ld): h itself, which zoneout keeps, where `hidden_` holds it behind a mask
+  int* order_ = nullptr;           // rows, longest first where lengths are given
+  Barrier* meetings_ = nullptr;    // one a group of rows
   ThreadMemory* thread_memory_ = nullptr;
 };
 

@@ -15,13 +15,15 @@
 
 namespace lstmfast {
 
-// Shares of h and of c that keep their value, see zoneout.h. Of cells without peepholes, layer normalization and projection.
+// Shares of h and of c that keep their value, see zoneout.h. Behind recurrent dropout it is h itself that stays, not what the
+// product reads; a projected h keeps of its own columns, c of the units.
 struct Zoneout {
   float rate[2] = {};
   bool random = false;  // in training: whole units, drawn anew at each step from key, row and first_step + step
   std::uint64_t key = 0;
   int first_step = 0;
   bool any() const { return rate[0] > 0 || rate[1] > 0; }
+  bool keeps(const CellSpec& cell, int state) const { return state < cell.states && rate[state] > 0; }
 };
 
 struct Sequence {
@@ -37,11 +39,11 @@ struct Sequence {
   const float* input_mask = nullptr;      // (B, G, I): multiplies x on its way into each gate's product
   const float* recurrent_mask = nullptr;  // (B, recurrent_masks, P): multiplies h on its way into the recurrent product
   int recurrent_masks = 1;                // 1 or G
-  Zoneout zoneout;                        // not together with recurrent_mask
-  bool reversed = false;                  // from the last step to the first; outputs in processing order
-  bool zero_masked = false;               // outputs of masked steps are 0, not the last h; beyond a length they always are
-  bool turned = false;                    // outputs in the opposite order of processing
-  std::int64_t output_ld = 0;             // floats from one step's output to the next (0: outputs), as with two directions side by side
+  Zoneout zoneout;
+  bool reversed = false;       // from the last step to the first; outputs in processing order
+  bool zero_masked = false;    // outputs of masked steps are 0, not the last h; beyond a length they always are
+  bool turned = false;         // outputs in the opposite order of processing
+  std::int64_t output_ld = 0;  // floats from one step's output to the next (0: outputs), as with two directions side by side
 
   int input_time(int step) const { return reversed ? time - 1 - step : step; }
   bool ragged() const { return mask || lengths; }

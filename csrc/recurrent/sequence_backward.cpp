@@ -15,7 +15,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
   w.transposed();  // here, as the team below packs nothing
   if (grads.dx) w.transposed_input();
 
-  Buffer dh(static_cast<std::size_t>(s.batch * outputs_ld)), dc, d_initial[2], d_outputs, d_unprojected, d_norm;
+  Buffer dh(static_cast<std::size_t>(s.batch * outputs_ld)), dc, d_initial[2], d_outputs, d_unprojected, d_norm, c_made;
   pad_rows(grads.dfinal[0], s.batch, w.outputs, outputs_ld, outputs_ld, dh.data());
   if (w.cell.projection) {
     d_outputs = Buffer(static_cast<std::size_t>(tape.pairs * outputs_ld));
@@ -26,6 +26,9 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
     dc = Buffer(static_cast<std::size_t>(s.batch * ld));
     pad_rows(grads.dfinal[1], s.batch, w.units, ld, ld, dc.data());
   }
+
+  const bool zones[2] = {s.zoneout.keeps(w.cell, 0), s.zoneout.keeps(w.cell, 1)};
+  if (w.cell.peephole && zones[1]) c_made = Buffer(static_cast<std::size_t>(tape.pairs * w.padded_units()));
 
   if (s.resets) {
     for (int k = 0; k < std::min(w.cell.states, 2); ++k) {
@@ -76,7 +79,8 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
       m.pointers =
           place.take<const float*>(std::max(BackwardSteps::pointers_needed(s.batch), BackwardProducts::pointers_needed(w, m.rows)));
       m.ints = place.take<int>(BackwardSteps::ints_needed(s.batch));
-      m.zone = s.zoneout.any() ? place.take<float>(static_cast<std::size_t>(2 * s.batch * ld)) : nullptr;
+      for (int k = 0; k < 2; ++k)
+        m.zone[k] = zones[k] ? place.take<float>(static_cast<std::size_t>(s.batch * (k == 0 ? outputs_ld : ld))) : nullptr;
       m.scratch =
           place.take<float>(std::max(BackwardSteps::scratch_needed(w, tape), BackwardProducts::scratch_needed(w, tape, m.rows, sharing)));
     }
@@ -94,6 +98,7 @@ void sequence_backward(const RecurrentWeights& w, SequenceTape& tape, const Sequ
                         dc.data(),
                         d_outputs.data(),
                         d_unprojected.data(),
+                        c_made.data(),
                         {d_initial[0].data(), d_initial[1].data()},
                         d_norm.data(),
                         norm_ld,

@@ -7,9 +7,9 @@
 
 namespace lstmfast {
 
-// How much of h, and of c, the units [begin, end) of some rows of the batch keep at a step: `keeps` is [state][s.batch][ld], with
-// one row for each of `batch_row`.
-void zoneout_shares(const KernelTable& kernels, const Sequence& s, const int* batch_row, int rows, int step, std::int64_t begin,
-                    std::int64_t end, std::int64_t ld, float* keeps);
+// How much of a state (0: h, 1: c) the elements `range` of some rows of the batch keep at a step: `keeps` is [row][ld], with one
+// row for each of `batch_row`.
+void zoneout_shares(const KernelTable& kernels, const Sequence& s, const int* batch_row, int rows, int step, int state, Range range,
+                    std::int64_t ld, float* keeps);
 
 }  // namespace lstmfast

@@ -183,7 +183,9 @@ def recurrent_forward(
     resets : (B, T) bool or None. Where it is True the states are the initial ones again before that step (of those that
         exist, masked or not).
     zoneout : shares of the states before that the new ones keep (Krueger et al. 2016), one for each state, of shapes
-        that broadcast to (T, B, H) in the order of processing: random zeros and ones in training, the rate in inference
+        that broadcast to (T, B, H), for a projected h (T, B, P), in the order of processing: random zeros and ones in
+        training, the rate in inference. The cell's own equations see what it made before the mixture, and what is kept
+        is h itself, not h times `recurrent_mask`
     extra : the weights that the cell has beside these three, of the shapes that its `extra_shapes` gives
 
     Returns

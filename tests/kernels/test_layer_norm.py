@@ -110,6 +110,25 @@ def test_threads_change_no_bit(isa, rng):
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+@pytest.mark.parametrize("columns", [65, 256, 1024])
+def test_arrays_beyond_the_caches(isa, columns, rng):
+    """Rows are taken otherwise there (8 MB each, of 32 MB of cache), for the same bits."""
+    rows = 2**21 // columns + 5
+    x, dy, gamma, beta = case(rng, rows, columns)
+    y, moments = forward(isa, x, gamma, beta)
+    assert np.array_equal(
+        np.concatenate([forward(isa, x[k : k + 640], gamma, beta)[0] for k in range(0, rows, 640)]), y
+    )
+    dx, dgamma, dbeta = backward(isa, x, dy, gamma, moments)
+    near = [
+        backward(isa, *(a[k : k + 640] for a in (x, dy)), gamma, moments[k : k + 640])
+        for k in range(0, rows, 640)
+    ]
+    assert np.array_equal(np.concatenate([part[0] for part in near]), dx)
+    for k, whole in ((1, dgamma), (2, dbeta)):
+        close(whole, np.sum([part[k] for part in near], axis=0, dtype=float))
+
+
 def test_nan_and_infinity_stay_in_their_rows(isa, rng):
     x, dy, gamma, beta = case(rng, 9, 20)
     clean, _ = forward(isa, x, gamma, beta)

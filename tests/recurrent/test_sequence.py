@@ -32,12 +32,9 @@ MODES = [
     "zoneout",
     "zoneout_shares",
     "masked_zoneout",
+    "zoneout_recurrent_mask",
+    "masked_resets_zoneout_gate_masks",
 ]
-
-
-def zones(cell):
-    """Whether zoneout is there for the cell."""
-    return not any(variant in cell for variant in ("peephole", "layer_norm", "projection"))
 
 
 def output_size(cell, units):
@@ -65,13 +62,13 @@ class Case:
         self.mask = rng.random((b, t)) > 0.4 if mode.startswith("masked") else None
         self.lengths = rng.integers(0, t + 1, b).astype(np.int32) if mode.endswith("lengths") else None
         self.resets = rng.random((b, t)) > 0.7 if "resets" in mode else None
-        self.zoneout = (0.4, 0.3) if "zoneout" in mode and zones(cell) else (0.0, 0.0)
+        self.zoneout = (0.4, 0.3) if "zoneout" in mode else (0.0, 0.0)
         self.zoneout_key = None if mode == "zoneout_shares" else int(rng.integers(2**62))
         self.recurrent_mask = (
-            (rng.random((b, p)) > 0.3).astype(np.float32) * 2 if mode == "recurrent_mask" else None
+            (rng.random((b, p)) > 0.3).astype(np.float32) * 2 if "recurrent_mask" in mode else None
         )
         self.input_mask = None
-        if mode == "gate_masks":
+        if "gate_masks" in mode:
             self.recurrent_mask = (rng.random((b, g, p)) > 0.3).astype(np.float32) * 2
             self.input_mask = (rng.random((b, g, i)) > 0.3).astype(np.float32) * 2
         self.backwards = backwards
@@ -177,7 +174,7 @@ def close(got, want, tolerance=1e-5, floor=1e-3):
     assert np.max(np.abs(got - want), initial=0) <= tolerance * max(floor, np.max(np.abs(want), initial=0))
 
 
-# Where two variants meet, some of the shapes.
+# Where two variants or two kinds of mask meet, some of the shapes.
 COMBINED = [
     cell for cell in CELLS if cell.count("_") > 1 and "projection" in cell and cell.startswith("lstm")
 ]
@@ -185,13 +182,17 @@ COMBINED = [
 
 def with_modes(cells, modes=MODES):
     """(cell, mode) where the cell has it."""
-    return [(cell, mode) for cell in cells for mode in modes if "zoneout" not in mode or zones(cell)]
+    return [(cell, mode) for cell in cells for mode in modes]
 
 
 CASES = [
     (cell, mode, shape)
     for cell, mode in with_modes(CELLS)
-    for shape in (SHAPES[1::3] if cell in COMBINED else SHAPES)
+    for shape in (
+        SHAPES[1::3]
+        if cell in COMBINED or mode.endswith(("zoneout_recurrent_mask", "zoneout_gate_masks"))
+        else SHAPES
+    )
 ]
 
 
@@ -254,7 +255,18 @@ def test_two_halves_give_the_whole(cell, isa, team, rng):
 
 @pytest.mark.parametrize(
     ("cell", "mode"),
-    with_modes(CELLS, ["resets", "masked_resets_lengths", "recurrent_mask", "gate_masks", "zoneout"]),
+    with_modes(
+        CELLS,
+        [
+            "resets",
+            "masked_resets_lengths",
+            "recurrent_mask",
+            "gate_masks",
+            "zoneout",
+            "zoneout_recurrent_mask",
+            "masked_resets_zoneout_gate_masks",
+        ],
+    ),
 )
 def test_carried_states_go_on_and_resets_lead_back(cell, mode, isa, rng, poisoned):
     """A second part that carries the first one's states: the same bits as the whole, and its gradients."""

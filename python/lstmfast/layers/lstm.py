@@ -65,8 +65,10 @@ class LSTM(RecurrentLayer):
     zoneout : float or pair of float
         Share of c, and of h, that keeps its value from step to step: units drawn at random in training, that share of
         each in inference (Krueger et al. 2016, "Zoneout: regularizing RNNs by randomly preserving hidden activations").
-        One number serves both; GRU and SimpleRNN take one, of h. Not with recurrent dropout, nor with the three
-        variants above. Not in Keras.
+        One number serves both; GRU and SimpleRNN take one, of h. With `projection` it is the projected h that stays,
+        element by element; with `peephole` and `layer_norm` the output gate and the normalization see the new c before it
+        is mixed with the one before, as h does; with recurrent dropout h itself stays, not what the mask leaves of it for
+        the product. Not in Keras.
     variational : bool
         One dropout mask serves all gates ("tied weights", Gal and Ghahramani 2016, "A theoretically grounded application
         of dropout in recurrent neural networks"); Keras draws one a gate where there is recurrent dropout, which takes
@@ -173,8 +175,6 @@ class LSTM(RecurrentLayer):
             unroll=unroll,
             **kwargs,
         )
-        if any(self._zoneout) and (variants := list(self._variants())):
-            raise ValueError(f"zoneout is not supported together with {' and '.join(variants)}")
         if self.projection is not None:
             self.state_size[0] = self.projection
 

@@ -115,8 +115,6 @@ class RecurrentLayer(Layer):
         self.zero_output_for_mask = bool(zero_output_for_mask)
         self.variational, self.remat = bool(variational), bool(remat)
         self.zoneout, self._zoneout = _checked_zoneout(zoneout, self.n_states)
-        if any(self._zoneout) and self.recurrent_dropout:
-            raise ValueError("zoneout with recurrent_dropout is not supported: both act on h between steps")
         self._extra: list[Variable] = []
         self.states: list[Array] | None = None  # of a stateful layer, between calls
         self.state_size = [self.units] * self.n_states
