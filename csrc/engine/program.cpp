@@ -2,13 +2,41 @@
 #include "engine/program.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 namespace lstmfast {
 
 Program::Program(int slots, std::vector<int> inputs, std::vector<int> outputs)
-    : slots_(slots), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {}
+    : slots_(slots),
+      inputs_(std::move(inputs)),
+      outputs_(std::move(outputs)),
+      written_(static_cast<std::size_t>(std::max(slots, 0)), false) {
+  check_slots(inputs_);
+  check_slots(outputs_);
+  if (inputs_.empty() || outputs_.empty()) throw std::invalid_argument("expected a program with inputs and outputs");
+  for (const int slot : inputs_) written_[static_cast<std::size_t>(slot)] = true;
+}
+
+void Program::check_slots(const std::vector<int>& slots) const {
+  for (const int slot : slots)
+    if (slot < 0 || slot >= slots_)
+      throw std::invalid_argument("slot: expected 0 to " + std::to_string(slots_ - 1) + ", got " + std::to_string(slot));
+}
 
 void Program::add(std::unique_ptr<Operation> operation) {
+  check_slots(operation->inputs);
+  check_slots(operation->outputs);
+  if (operation->inputs.empty() || operation->outputs.empty())
+    throw std::invalid_argument("layer '" + operation->name + "': expected inputs and outputs");
+  for (const int slot : operation->inputs)
+    if (!written_[static_cast<std::size_t>(slot)])
+      throw std::invalid_argument("layer '" + operation->name + "': reads slot " + std::to_string(slot) + ", which nothing has written");
+  for (const int slot : operation->outputs) {
+    if (written_[static_cast<std::size_t>(slot)])
+      throw std::invalid_argument("layer '" + operation->name + "': writes slot " + std::to_string(slot) + " again");
+    written_[static_cast<std::size_t>(slot)] = true;
+  }
   sequences_.push_back(dynamic_cast<const RecurrentOperation*>(operation.get()));
   if (operation->n_states() > 0) {
     operation->state_index = static_cast<int>(2 * stateful_.size());
@@ -17,7 +45,10 @@ void Program::add(std::unique_ptr<Operation> operation) {
   operations_.push_back(std::move(operation));
 }
 
-void Program::end_mask() { operations_.back()->ends_mask = true; }
+void Program::end_mask() {
+  if (operations_.empty()) throw std::invalid_argument("expected an operation before it");
+  operations_.back()->ends_mask = true;
+}
 
 std::size_t Program::bytes() const {
   std::size_t n = 0;
@@ -26,6 +57,8 @@ std::size_t Program::bytes() const {
 }
 
 void Program::infer(Run& run) const {
+  for (const int slot : outputs_)
+    if (!written_[static_cast<std::size_t>(slot)]) throw std::invalid_argument("no operation writes output slot " + std::to_string(slot));
   for (const auto& op : operations_) op->infer(run);
 }
 

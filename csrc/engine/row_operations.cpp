@@ -152,17 +152,43 @@ void ConcatenateOperation::execute(Run& run) const {
 
 double ConcatenateOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(output(run).elements()); }
 
-// ---- flatten
+// ---- reshape
 
-void FlattenOperation::infer(Run& run) const {
+void ReshapeOperation::infer(Run& run) const {
   const Tensor& x = input(run);
-  Tensor& y = output(run) = x.with_width(x.time ? x.time * x.width : x.width);
-  y.time = 0;
+  const std::int64_t size = x.elements() / x.batch;
+  std::int64_t steps = steps_ == 0 ? 1 : steps_, width = width_;
+  if (steps < 0 && width > 0) steps = size / width;
+  if (width < 0 && steps > 0) width = size / steps;
+  if (steps <= 0 || width <= 0 || steps * width != size || steps > INT32_MAX)
+    refuse("its " + std::to_string(size) + " numbers are no " + std::to_string(steps_) + " steps of " + std::to_string(width_) +
+           " features");
+  Tensor y = x.with_width(width);
+  y.time = steps_ == 0 ? 0 : static_cast<int>(steps);
+  if (y.time != x.time) y.lengths = nullptr;
+  output(run) = y;
+}
+
+void ReshapeOperation::execute(Run& run) const { std::copy_n(input(run).data, input(run).elements(), mutable_data(output(run))); }
+
+double ReshapeOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(input(run).elements()); }
+
+// ---- repeat
+
+void RepeatOperation::infer(Run& run) const {
+  if (input(run).time != 0) refuse("expected an input of shape (batch, features), got 3 axes");
+  Tensor& y = output(run) = input(run).with_width(input(run).width);
+  y.time = steps_;
   y.lengths = nullptr;
 }
 
-void FlattenOperation::execute(Run& run) const { std::copy_n(input(run).data, input(run).elements(), mutable_data(output(run))); }
+void RepeatOperation::execute(Run& run) const {
+  const Tensor& x = input(run);
+  float* to = mutable_data(output(run));
+  for (std::int64_t b = 0; b < x.batch; ++b)
+    for (int t = 0; t < steps_; ++t) to = std::copy_n(x.data + b * x.width, x.width, to);
+}
 
-double FlattenOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(input(run).elements()); }
+double RepeatOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(output(run).elements()); }
 
 }  // namespace lstmfast

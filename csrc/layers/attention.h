@@ -29,6 +29,7 @@ struct AttentionForwardArgs {
   bool zero_blind;
   const float* drop;     // factors of the weights, (batch, heads, steps, keys), or null
   float* probabilities;  // (batch, heads, steps, keys), or null
+  bool scored;           // probabilities come as scores; q, k and scale are not read
   float* context;        // (batch, steps, heads, value_size)
 };
 

@@ -316,7 +316,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         >>> frozen(np.ones((2, 5, 4), np.float32)).shape
         (2, 3)
         """
-        from ..frozen import freeze
+        from ..freezing import freeze
 
         return freeze(self, dtype)
 
