@@ -190,7 +190,7 @@ def test_what_is_refused(rng):
         model.freeze().stream()
     data = rng.normal(size=(2, 5, 4)).astype("float32")
     for run in (model, model.freeze()):
-        with pytest.raises(ValueError, match="layer 'heads'.* does not take lengths"):
+        with pytest.raises(ValueError, match=r"layer 'heads'.* does not take lengths"):
             run(data, lengths=[5, 2])
     with pytest.raises(ValueError, match="layer 'heads' cannot be frozen: it returns its scores"):
         Model(x, attention(x, x, return_attention_scores=True)).freeze()

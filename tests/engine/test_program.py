@@ -14,7 +14,14 @@ FLOATS = np.ones((2, 3), np.float32)
 
 
 def test_slots_are_checked():
-    for slots, inputs, outputs in ((0, [0], [0]), (2, [2], [1]), (2, [-1], [1]), (2, [0], [5]), (2, [], [1]), (2, [0], [])):
+    for slots, inputs, outputs in (
+        (0, [0], [0]),
+        (2, [2], [1]),
+        (2, [-1], [1]),
+        (2, [0], [5]),
+        (2, [], [1]),
+        (2, [0], []),
+    ):
         with pytest.raises(ValueError, match=r"slot|inputs and outputs"):
             _core.Program(slots, inputs, outputs)
     program = _core.Program(3, [0], [2])
@@ -48,7 +55,11 @@ def test_slots_are_checked():
             {"mean": FLOATS[0], "scale": FLOATS[0, :2].copy(), "gamma": None, "beta": None},
             "scale",
         ),
-        ("group_normalization", {"width": 3, "groups": 2, "gamma": None, "beta": None, "epsilon": 0.0}, "groups"),
+        (
+            "group_normalization",
+            {"width": 3, "groups": 2, "gamma": None, "beta": None, "epsilon": 0.0},
+            "groups",
+        ),
         ("adaptive_pooling", {"pool": "max", "windows": 0}, "windows"),
         ("pooling", {"pool": "max", "size": 0, "stride": 1, "same": False}, "size"),
         ("repeat", {"steps": -1}, "steps"),
@@ -69,7 +80,10 @@ def frozen_states():
     h = layers.Conv1DTranspose(4, 2, strides=2)(h)
     h = layers.AdditiveAttention()([h, layers.LSTM(4, return_sequences=True)(h)])
     model = Model(x, layers.Dense(2)(layers.AdaptiveMaxPooling1D(3)(h)))
-    return [model.freeze()._state, Sequential([Input((3, 4)), layers.Flatten(), layers.Dense(2)]).freeze()._state]
+    return [
+        model.freeze()._state,
+        Sequential([Input((3, 4)), layers.Flatten(), layers.Dense(2)]).freeze()._state,
+    ]
 
 
 STATES = frozen_states()

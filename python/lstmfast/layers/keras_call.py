@@ -29,6 +29,7 @@ __all__ = [
     "forward_of_call",
     "has_traces",
     "hides_states",
+    "makes_own_mask",
     "prefix_built",
     "shapes_by_name",
     "traces_of",
@@ -121,6 +122,17 @@ def _masks_made(outputs: Any) -> Any:
 def has_traces(layer: Layer) -> bool:
     """Whether the layer trains by the graph that its `call` is."""
     return type(layer).backward is backward_of_call and type(layer).forward is forward_of_call
+
+
+def makes_own_mask(layer: Layer, inputs: Any) -> bool:
+    """Whether the `compute_mask` of a layer that writes `call` makes a mask of symbolic inputs that have none."""
+    written = next(vars(cls)["compute_mask"] for cls in type(layer).__mro__ if "compute_mask" in vars(cls))
+    if not (layer.supports_masking and has_traces(layer)) or written.__module__.startswith("lstmfast."):
+        return False
+    try:
+        return layer.compute_mask(inputs, None) is not None
+    except Exception:  # one that was written for arrays
+        return True
 
 
 def traces_of(layer: Layer) -> list[Any]:

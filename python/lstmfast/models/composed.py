@@ -200,6 +200,8 @@ def frozen_trace(layer: Layer, node: Node) -> FrozenTrace:
     masks = [KerasTensor(t.shape[:2], "bool") if t.has_mask else None for t in tensors]
     taken = "mask" in inspect.signature(layer.call).parameters
     own_mask = type(layer).compute_mask is not Layer.compute_mask
+    if own_mask and not layer.supports_masking:
+        raise ValueError(f"{cannot}it has a `compute_mask`, but not supports_masking=True")
     masked = tuple(k for k, mask in enumerate(masks) if mask is not None) if taken or own_mask else ()
     try:
         traced = trace_layer(layer, node.inputs, masks, call, with_mask=own_mask)
