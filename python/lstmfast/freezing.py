@@ -121,6 +121,7 @@ class _Builder:
         for step in executor.steps:
             layer = step.layer
             inputs = tuple(values[s] for s in step.inputs)
+            made: tuple[Any, ...]
             if step.initial_state is None and all(isinstance(v, np.ndarray) for v in inputs):
                 made = _computed(step, inputs)
             elif step.nested:
@@ -175,8 +176,7 @@ class _Builder:
         )
         outputs = self._inside(trace.executor, (*inputs, *masks))
         if trace.makes_mask:
-            *outputs_, mask = outputs  # type: ignore[misc]
-            y, mask = _slot(outputs_[0], layer), _slot(mask, layer)
+            y, mask = (_slot(value, layer) for value in outputs)
             outputs = (self.add(FrozenLayer("give_mask", {}), layer, (y, mask)),)
         for kind, wanted in (("carry_mask", trace.carries), ("refuse_mask", trace.refuses)):
             for x in inputs if wanted else ():
