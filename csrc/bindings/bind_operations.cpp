@@ -11,6 +11,7 @@
 #include "engine/convolution_operation.h"
 #include "engine/mask_operations.h"
 #include "engine/normalization_operation.h"
+#include "engine/shape_operations.h"
 
 namespace lstmfast {
 
@@ -173,6 +174,16 @@ void register_shapes_and_masks(ProgramClass& program) {
         add<RepeatOperation>(p, std::move(in), std::move(out), name, 1, steps);
       },
       py::arg("steps"));
+  operation(program, "transpose", [](Program& p, const std::string& name, Slots in, Slots out) {
+    add<TransposeOperation>(p, std::move(in), std::move(out), name, 1);
+  });
+  operation(
+      program, "resample",
+      [](Program& p, const std::string& name, Slots in, Slots out, std::int32_t times, std::int32_t before, std::int32_t behind) {
+        if (times <= 0) throw py::value_error("times: expected a positive number, got " + std::to_string(times));
+        add<ResampleOperation>(p, std::move(in), std::move(out), name, 1, ResampleOperation::Options{times, before, behind});
+      },
+      py::arg("times"), py::arg("before"), py::arg("behind"));
   operation(
       program, "pick",
       [](Program& p, const std::string& name, Slots in, Slots out, int step) {

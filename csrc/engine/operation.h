@@ -196,30 +196,4 @@ class ConcatenateOperation final : public SimpleOperation {
   double work(const Run& run) const override;
 };
 
-// The same numbers as so many steps of so many features: steps 0 for no time axis, one of both -1 for what is left.
-class ReshapeOperation final : public UnmaskedOperation {
- public:
-  ReshapeOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::int64_t steps, std::int64_t width)
-      : UnmaskedOperation(std::move(in), std::move(out), std::move(layer)), steps_(steps), width_(width) {}
-  void infer(Run& run) const override;
-  void execute(Run& run) const override;
-  double work(const Run& run) const override;
-
- private:
-  std::int64_t steps_, width_;
-};
-
-// (batch, width) to (batch, steps, width), all steps alike.
-class RepeatOperation final : public UnmaskedOperation {
- public:
-  RepeatOperation(std::vector<int> in, std::vector<int> out, std::string layer, int steps)
-      : UnmaskedOperation(std::move(in), std::move(out), std::move(layer)), steps_(steps) {}
-  void infer(Run& run) const override;
-  void execute(Run& run) const override;
-  double work(const Run& run) const override;
-
- private:
-  int steps_;
-};
-
 }  // namespace lstmfast

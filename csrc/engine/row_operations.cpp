@@ -152,43 +152,4 @@ void ConcatenateOperation::execute(Run& run) const {
 
 double ConcatenateOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(output(run).elements()); }
 
-// ---- reshape
-
-void ReshapeOperation::infer(Run& run) const {
-  const Tensor& x = input(run);
-  const std::int64_t size = x.elements() / x.batch;
-  std::int64_t steps = steps_ == 0 ? 1 : steps_, width = width_;
-  if (steps < 0 && width > 0) steps = size / width;
-  if (width < 0 && steps > 0) width = size / steps;
-  if (steps <= 0 || width <= 0 || steps * width != size || steps > INT32_MAX)
-    refuse("its " + std::to_string(size) + " numbers are no " + std::to_string(steps_) + " steps of " + std::to_string(width_) +
-           " features");
-  Tensor y = x.with_width(width);
-  y.time = steps_ == 0 ? 0 : static_cast<int>(steps);
-  if (y.time != x.time) y.lengths = nullptr;
-  output(run) = y;
-}
-
-void ReshapeOperation::execute(Run& run) const { std::copy_n(input(run).data, input(run).elements(), mutable_data(output(run))); }
-
-double ReshapeOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(input(run).elements()); }
-
-// ---- repeat
-
-void RepeatOperation::infer(Run& run) const {
-  if (input(run).time != 0) refuse("expected an input of shape (batch, features), got 3 axes");
-  Tensor& y = output(run) = input(run).with_width(input(run).width);
-  y.time = steps_;
-  y.lengths = nullptr;
-}
-
-void RepeatOperation::execute(Run& run) const {
-  const Tensor& x = input(run);
-  float* to = mutable_data(output(run));
-  for (std::int64_t b = 0; b < x.batch; ++b)
-    for (int t = 0; t < steps_; ++t) to = std::copy_n(x.data + b * x.width, x.width, to);
-}
-
-double RepeatOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(output(run).elements()); }
-
 }  // namespace lstmfast

@@ -204,7 +204,39 @@ def test_frozen(rng):
     model = Sequential(stack)
     x = rng.standard_normal((3, 5, 3)).astype("float32")
     np.testing.assert_array_equal(model.freeze()(x), model(x))
-    for layer in (layers.Permute((2, 1), name="bad"), layers.Cropping1D(name="bad"), layers.ZeroPadding1D(name="bad"),
-                  layers.UpSampling1D(name="bad"), layers.Reshape((3, 5, 1), name="bad")):  # fmt: skip
+    for layer in (
+        layers.ZeroPadding1D(data_format="channels_first", name="bad"),
+        layers.Reshape((3, 5, 1), name="bad"),
+    ):
         with pytest.raises(ValueError, match=r"'bad'.* cannot be frozen"):
             Sequential([Input((5, 3)), layer]).freeze()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Permute((2, 1)),
+        lambda: layers.Cropping1D(1),
+        lambda: layers.Cropping1D((0, 3)),
+        lambda: layers.Cropping1D((4, 0)),
+        lambda: layers.ZeroPadding1D(2),
+        lambda: layers.ZeroPadding1D((0, 1)),
+        lambda: layers.ZeroPadding1D((3, 0)),
+        lambda: layers.UpSampling1D(1),
+        lambda: layers.UpSampling1D(3),
+    ],
+)
+def test_frozen_resampling(layer, rng):
+    made = layer()
+    shape = (9, 3) if isinstance(made, layers.Permute) else (None, 3)
+    model = Sequential([Input(shape), made, layers.GRU(2, return_sequences=True)])
+    frozen = model.freeze()
+    x = rng.standard_normal((5, 9, 3)).astype("float32")
+    mask = rng.random((5, 9)) < 0.5
+    for given in ({}, {"mask": mask}, {"lengths": np.array([9, 5, 3, 1, 0])}):
+        np.testing.assert_array_equal(frozen(x, **given), model(x, **given))
+    if made.name.startswith("cropping"):
+        with pytest.raises(ValueError, match=made.name):
+            frozen(x[:, :2])
+    with pytest.raises(ValueError, match=f"layer '{made.name}' cannot run in a stream"):
+        frozen.stream()

@@ -218,6 +218,8 @@ class Permute(Layer):
     def frozen(self) -> FrozenLayer | None:
         if self.dims == tuple(range(1, len(self.dims) + 1)):
             return None
+        if self.dims == (2, 1):
+            return FrozenLayer("transpose", {}, "it needs all time steps at once")
         return super().frozen()
 
     def get_config(self) -> dict[str, Any]:
