@@ -2,6 +2,8 @@
 // Operations of a frozen model that have no states: arithmetic, normalization, attention, shapes, masks.
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/activation_names.h"
 #include "bindings/array_args.h"
 #include "bindings/program_class.h"
@@ -9,6 +11,7 @@
 #include "engine/arithmetic_operation.h"
 #include "engine/attention_operation.h"
 #include "engine/convolution_operation.h"
+#include "engine/id_operations.h"
 #include "engine/mask_operations.h"
 #include "engine/normalization_operation.h"
 #include "engine/shape_operations.h"
@@ -123,6 +126,50 @@ void add_additive_attention(Program& p, const std::string& name, Slots in, Slots
                                   visibility_of(causal, 0, {}, false, false, false), inner, copied(outer));
 }
 
+using IdArray = py::array_t<std::int64_t, py::array::c_style>;
+
+void add_lookup(Program& p, const std::string& name, Slots in, Slots out, const IdArray& keys, const IdArray& values, std::int32_t other,
+                std::int32_t buckets) {
+  check_shape(keys, "keys", {-1});
+  check_shape(values, "values", {keys.size()});
+  if (buckets < 0 || other < 0) throw py::value_error("other, buckets: expected no negative numbers");
+  LookupOperation::Table table{{keys.data(), keys.data() + keys.size()}, {}, other, buckets};
+  for (py::ssize_t i = 0; i < keys.size(); ++i) {
+    if (i > 0 && keys.at(i) <= keys.at(i - 1)) throw py::value_error("keys: expected ascending numbers");
+    if (values.at(i) > INT32_MAX || values.at(i) < INT32_MIN) throw py::value_error("values: expected numbers below 2**31");
+    table.values.push_back(static_cast<std::int32_t>(values.at(i)));
+  }
+  add<LookupOperation>(p, std::move(in), std::move(out), name, 1, std::move(table));
+}
+
+Encoding encoding_named(const std::string& name) {
+  if (name == "one_hot") return Encoding::kOneHot;
+  if (name == "multi_hot") return Encoding::kMultiHot;
+  if (name == "count") return Encoding::kCount;
+  throw py::value_error("mode: expected 'one_hot', 'multi_hot' or 'count', got '" + name + "'");
+}
+
+void register_ids(ProgramClass& program) {
+  operation(
+      program, "discretize",
+      [](Program& p, const std::string& name, Slots in, Slots out, const py::array_t<double, py::array::c_style>& boundaries) {
+        check_shape(boundaries, "boundaries", {-1});
+        std::vector<double> ascending(boundaries.data(), boundaries.data() + boundaries.size());
+        if (!std::is_sorted(ascending.begin(), ascending.end())) throw py::value_error("boundaries: expected ascending numbers");
+        add<DiscretizeOperation>(p, std::move(in), std::move(out), name, 1, std::move(ascending));
+      },
+      py::arg("boundaries").noconvert());
+  operation(program, "lookup", &add_lookup, py::arg("keys").noconvert(), py::arg("values").noconvert(), py::arg("other"),
+            py::arg("buckets"));
+  operation(
+      program, "encode",
+      [](Program& p, const std::string& name, Slots in, Slots out, const std::string& mode, std::int32_t depth, bool strict) {
+        if (depth <= 0) throw py::value_error("depth: expected a positive number, got " + std::to_string(depth));
+        add<EncodeOperation>(p, std::move(in), std::move(out), name, 1, encoding_named(mode), depth, strict);
+      },
+      py::arg("mode"), py::arg("depth"), py::arg("strict"));
+}
+
 void register_normalizations(ProgramClass& program) {
   operation(
       program, "normalization",
@@ -215,6 +262,7 @@ void register_shapes_and_masks(ProgramClass& program) {
 void register_operations(ProgramClass& program) {
   register_normalizations(program);
   register_shapes_and_masks(program);
+  register_ids(program);
   operation(program, "arithmetic", &add_arithmetic, py::arg("kind"), py::arg("constants").noconvert(), py::arg("reverse"));
   operation(program, "transposed_convolution", &add_transposed, py::arg("kernel").noconvert(), py::arg("bias").noconvert(),
             py::arg("stride"), py::arg("dilation"), py::arg("cut"), py::arg("steps_at_zero"), py::arg("activation"));

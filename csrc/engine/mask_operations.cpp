@@ -45,7 +45,7 @@ double MaskValuesOperation::work(const Run& run) const { return pass_work(output
 
 void DiffersOperation::infer(Run& run) const {
   const Tensor& x = input(run);
-  const bool ids = x.ids32 || x.ids64;
+  const bool ids = x.holds_ids();
   if (ids && x.time == 0) refuse("expected ids of shape (batch, time), got 1 axis");
   Tensor& y = output(run) = x.with_width(ids ? x.time : x.width);
   if (!ids) return;

@@ -10,6 +10,7 @@ namespace lstmfast {
 class MaskValuesOperation final : public UnmaskedOperation {
  public:
   using UnmaskedOperation::UnmaskedOperation;
+  bool reads_ids(std::size_t) const override { return true; }
   void infer(Run& run) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
@@ -23,6 +24,7 @@ class DiffersOperation final : public UnmaskedOperation {
   void infer(Run& run) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
+  bool reads_ids(std::size_t) const override { return true; }
 
  private:
   const double value_;
@@ -32,6 +34,7 @@ class DiffersOperation final : public UnmaskedOperation {
 class CarryMaskOperation final : public SimpleOperation {
  public:
   using SimpleOperation::SimpleOperation;
+  bool reads_ids(std::size_t which) const override { return which == 1; }
   void infer(Run& run) const override;
   void place_outputs(Run& run, Carver& memory, float* first_output) const override;
   void execute(Run& run) const override;
@@ -52,6 +55,7 @@ class GiveMaskOperation final : public SimpleOperation {
 class RefuseMaskOperation final : public SimpleOperation {
  public:
   using SimpleOperation::SimpleOperation;
+  bool reads_ids(std::size_t which) const override { return which == 1; }
   void infer(Run& run) const override;
   void place_outputs(Run& run, Carver& memory, float* first_output) const override;
   void execute(Run& run) const override;

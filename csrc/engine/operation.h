@@ -41,7 +41,8 @@ class Operation {
   // Floating-point operations, to choose whether the interpreter lock is worth releasing.
   virtual double work(const Run& run) const = 0;
   virtual std::size_t bytes() const { return 0; }
-  virtual int n_states() const { return 0; }  // of a stream: recurrent 1 or 2
+  virtual bool reads_ids(std::size_t /*which input*/) const { return false; }  // which may hold ids, not numbers
+  virtual int n_states() const { return 0; }                                   // of a stream: recurrent 1 or 2
   virtual int state_width(int /*which*/) const { return 0; }
 
   const std::vector<int> inputs, outputs;
@@ -162,6 +163,7 @@ class EmbeddingOperation final : public SimpleOperation {
   void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return table_.size() * sizeof(float); }
+  bool reads_ids(std::size_t) const override { return true; }
 
  private:
   template <class Id>

@@ -59,7 +59,14 @@ std::size_t Program::bytes() const {
 void Program::infer(Run& run) const {
   for (const int slot : outputs_)
     if (!written_[static_cast<std::size_t>(slot)]) throw std::invalid_argument("no operation writes output slot " + std::to_string(slot));
-  for (const auto& op : operations_) op->infer(run);
+  const auto refuse = [](const std::string& layer, const char* what) { throw std::invalid_argument("layer '" + layer + "': " + what); };
+  for (const auto& op : operations_) {
+    for (std::size_t i = 0; i < op->inputs.size(); ++i)
+      if (run.slots[op->inputs[i]].holds_ids() && !op->reads_ids(i)) refuse(op->name, "it reads ids as numbers");
+    op->infer(run);
+  }
+  for (const int slot : outputs_)
+    if (run.slots[slot].holds_ids()) throw std::invalid_argument("output slot " + std::to_string(slot) + " holds ids");
 }
 
 double Program::work(const Run& run) const {

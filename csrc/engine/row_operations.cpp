@@ -53,12 +53,17 @@ EmbeddingOperation::EmbeddingOperation(std::vector<int> in, std::vector<int> out
 
 void EmbeddingOperation::infer(Run& run) const {
   const Tensor& ids = input(run);
-  if (!ids.ids32 && !ids.ids64) refuse("expected integer ids");
+  if (!ids.holds_ids()) refuse("expected integer ids");
+  output(run) = ids.with_width(width_);
+  if (ids.made_ids > 0) {
+    if (ids.made_ids > vocabulary_)
+      refuse("expected ids from 0 to " + std::to_string(vocabulary_ - 1) + ", and may get " + std::to_string(ids.made_ids - 1));
+    return;
+  }
   const std::int64_t bad = ids.ids32 ? first_bad_id(ids.ids32, ids.rows(), vocabulary_) : first_bad_id(ids.ids64, ids.rows(), vocabulary_);
   if (bad >= 0)
     refuse("expected ids from 0 to " + std::to_string(vocabulary_ - 1) + ", got " +
            std::to_string(ids.ids32 ? ids.ids32[bad] : ids.ids64[bad]));
-  output(run) = ids.with_width(width_);
 }
 
 void EmbeddingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {

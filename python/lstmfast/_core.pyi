@@ -142,6 +142,22 @@ class Program:
     def reshape(
         self, name: str, inputs: Sequence[int], outputs: Sequence[int], steps: int, width: int
     ) -> None: ...
+    def discretize(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], boundaries: NDArray[np.float64]
+    ) -> None: ...
+    def lookup(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        keys: NDArray[np.int64],
+        values: NDArray[np.int64],
+        other: int,
+        buckets: int,
+    ) -> None: ...
+    def encode(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], mode: str, depth: int, strict: bool
+    ) -> None: ...
     def transpose(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
     def resample(
         self, name: str, inputs: Sequence[int], outputs: Sequence[int], times: int, before: int, behind: int

@@ -37,8 +37,8 @@ def freeze(model: Model, dtype: str = "float32") -> FrozenModel:
     for name, value, tensor in zip(executor.output_names, outputs, executor.graph.outputs, strict=True):
         if isinstance(value, np.ndarray):
             raise ValueError(f"output {name!r} cannot be frozen: it does not depend on the inputs")
-        if tensor.dtype == "bool":
-            raise ValueError(f"output {name!r} cannot be frozen: it is one of True and False")
+        if tensor.dtype != "float32":
+            raise ValueError(f"output {name!r} cannot be frozen: it is of {tensor.dtype}, not float32")
     operations = builder.folded(outputs)
     shapes = [tensor.shape for tensor in executor.graph.inputs]
     integers = _integer_inputs(operations, slots)
@@ -65,20 +65,23 @@ def freeze(model: Model, dtype: str = "float32") -> FrozenModel:
     )
 
 
-#: Operations that see ids as they are; the second input of the last two only has a mask.
-_READ_IDS = {"embedding": 0, "differs": 0, "mask_values": 0, "carry_mask": 1, "refuse_mask": 1}
+#: Operations whose input must be ids, and those whose output is.
+_TAKE_IDS, _MAKE_IDS = ("embedding", "lookup", "encode"), ("lookup", "discretize")
+#: Which input of an operation may hold ids; that of the last two only has a mask.
+_READ_IDS = {**dict.fromkeys(_TAKE_IDS, 0), "differs": 0, "mask_values": 0, "carry_mask": 1, "refuse_mask": 1}
 
 
 def _integer_inputs(operations: list[Operation], inputs: list[int]) -> list[bool]:
     """Which inputs hold ids. ValueError naming the layer if ids come from elsewhere, or are read as numbers."""
-    ids = {slot for op in operations if op.kind == "embedding" for slot in op.inputs}
+    taken = {op.inputs[0] for op in operations if op.kind in _TAKE_IDS}
+    made = {op.outputs[0] for op in operations if op.kind in _MAKE_IDS}
     for op in operations:
-        if op.kind == "embedding" and op.inputs[0] not in inputs:
+        if op.kind in _TAKE_IDS and op.inputs[0] not in inputs and op.inputs[0] not in made:
             raise ValueError(f"layer {op.layer!r} cannot be frozen: its ids are made by another layer")
         for number, slot in enumerate(op.inputs):
-            if slot in ids and number != _READ_IDS.get(op.kind):
+            if slot in taken | made and number != _READ_IDS.get(op.kind):
                 raise ValueError(f"layer {op.layer!r} cannot be frozen: it reads ids as numbers")
-    return [slot in ids for slot in inputs]
+    return [slot in taken for slot in inputs]
 
 
 def frozen_form(layer: Layer) -> FrozenLayer | None:

@@ -63,6 +63,11 @@ def test_slots_are_checked():
         ("adaptive_pooling", {"pool": "max", "windows": 0}, "windows"),
         ("pooling", {"pool": "max", "size": 0, "stride": 1, "same": False}, "size"),
         ("repeat", {"steps": -1}, "steps"),
+        ("encode", {"mode": "one_hot", "depth": 0, "strict": False}, "depth"),
+        ("discretize", {"boundaries": np.array([2.0, 1.0])}, "boundaries"),
+        ("lookup", {"keys": np.array([2, 1]), "values": np.array([0, 1]), "other": 0, "buckets": 1}, "keys"),
+        ("lookup", {"keys": np.array([1, 2]), "values": np.array([0]), "other": 0, "buckets": 1}, "values"),
+        ("lookup", {"keys": np.array([1]), "values": np.array([2**31]), "other": 0, "buckets": 1}, "values"),
         ("additive_attention", {"value_size": 3, "inner": 1.0, "outer": FLOATS, "causal": False}, "outer"),
     ],
 )
@@ -80,8 +85,13 @@ def frozen_states():
     h = layers.Conv1DTranspose(4, 2, strides=2)(h)
     h = layers.AdditiveAttention()([h, layers.LSTM(4, return_sequences=True)(h)])
     model = Model(x, layers.Dense(2)(layers.AdaptiveMaxPooling1D(3)(h)))
+    ids = Input((3,), dtype="int64")
+    looked_up = layers.Embedding(9, 2)(layers.IntegerLookup(vocabulary=[5, 3])(ids))
+    coded = layers.CategoryEncoding(9)(ids)
+    words = Model(ids, [looked_up, coded])
     return [
         model.freeze()._state,
+        words.freeze()._state,
         Sequential([Input((3, 4)), layers.Flatten(), layers.Dense(2)]).freeze()._state,
     ]
 
@@ -111,6 +121,6 @@ def test_damaged_programs(data):
         operations[number] = op._replace(arguments={**op.arguments, key: value})
     try:
         frozen = FrozenModel(operations, data.draw(st.sampled_from([slots, 0, 3])), *rest)
-        frozen(np.ones((2, 3, 4), np.float32))
+        frozen(np.ones((2, 3), np.int64) if frozen._integer_inputs[0] else np.ones((2, 3, 4), np.float32))
     except (ValueError, TypeError):
         pass
