@@ -29,8 +29,8 @@ struct AttentionForwardArgs {
   bool zero_blind;
   const float* drop;     // factors of the weights, (batch, heads, steps, keys), or null
   float* probabilities;  // (batch, heads, steps, keys), or null
-  bool scored;           // probabilities come as scores; q, k and scale are not read
   float* context;        // (batch, steps, heads, value_size)
+  bool scored = false;   // probabilities come as scores; q, k and scale are not read
 };
 
 struct AttentionBackwardArgs {

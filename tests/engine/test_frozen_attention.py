@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -157,6 +158,15 @@ def test_a_transformer_encoder(rng):
     ids = rng.integers(0, 11, (6, 9))
     ids[:, 0] = 1
     assert same_bits(words.freeze()(ids), words(ids))
+
+
+def test_many_callers_at_once(rng):
+    model = encoder()
+    frozen = model.freeze()
+    batches = [rng.normal(size=(n, 5 + 3 * n, 8)).astype("float32") for n in (1, 2, 5, 8) * 6]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(frozen, batches))
+    assert all(same_bits(y, model(x)) for x, y in zip(batches, results, strict=True))
 
 
 def test_every_instruction_set(rng):

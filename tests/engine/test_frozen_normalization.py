@@ -119,3 +119,14 @@ def test_what_cannot_be_frozen():
     ):
         with pytest.raises(ValueError, match="not the last axis alone"):
             Sequential([Input((5, 4)), layer]).freeze()
+
+
+def test_spectral_normalization(rng):
+    """In inference the layer inside is as it is."""
+    for inner in (layers.Dense(3), layers.Conv1D(3, 2), layers.EinsumDense("abc,cd->abd", (None, 3))):
+        model = with_any(Sequential([Input((None, 5)), layers.SpectralNormalization(inner), layers.GRU(2)]))
+        x = rng.normal(size=(3, 7, 5)).astype("float32")
+        assert same_bits(model.freeze()(x), model(x))
+    split = layers.SpectralNormalization(layers.EinsumDense("abc,cde->abde", (None, 3, 2), name="split"))
+    with pytest.raises(ValueError, match="layer 'split' cannot be frozen"):
+        Sequential([Input((4, 5)), split, layers.Flatten()]).freeze()
