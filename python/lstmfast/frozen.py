@@ -36,7 +36,7 @@ class FrozenModel:
     """A model that no longer changes: packed weights, folded layers, one native call a batch.
 
     Made by `lstmfast.Model.freeze`. Any number of threads may call it at once; it can be pickled; the bits of
-    its results are those of the model's.
+    its results are those of the model's, but for layers that compute with NumPy there.
 
     Attributes
     ----------

@@ -301,7 +301,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         Returns
         -------
         FrozenModel
-            Gives the same bits as the model does now; later changes of the model do not reach it.
+            Gives the same bits as the model does now (but for layers that compute with NumPy, as `Attention`: there
+            the last digits of float32 differ); later changes of the model do not reach it.
 
         Raises
         ------
