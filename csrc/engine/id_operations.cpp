@@ -25,7 +25,7 @@ double search_work(std::int64_t count, std::size_t size) {
 
 }  // namespace
 
-void IdsOperation::place_outputs(Run& run, Carver& memory, float* /*first_output*/) const {
+void IdsOperation::place_outputs(Run& run, Placer& memory, float* /*first_output*/) const {
   Tensor& out = output(run);
   out.ids32 = memory.take<std::int32_t>(static_cast<std::size_t>(out.rows()));
 }

@@ -10,7 +10,7 @@ namespace lstmfast {
 class IdsOperation : public Operation {
  public:
   using Operation::Operation;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const final;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const final;
 
  protected:
   static std::int32_t* mutable_ids(const Tensor& t) { return const_cast<std::int32_t*>(t.ids32); }

@@ -74,7 +74,7 @@ void CarryMaskOperation::infer(Run& run) const {
   output(run) = x.with_width(x.width);
 }
 
-void CarryMaskOperation::place_outputs(Run& run, Carver& /*memory*/, float* first_output) const {
+void CarryMaskOperation::place_outputs(Run& run, Placer& /*memory*/, float* first_output) const {
   const Tensor& from = input(run, 1);
   Tensor& out = output(run);
   pass(input(run), out, first_output);
@@ -96,7 +96,7 @@ void GiveMaskOperation::infer(Run& run) const {
   output(run) = x.with_width(x.width);
 }
 
-void GiveMaskOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void GiveMaskOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   Tensor& out = output(run);
   pass(input(run), out, first_output);
   out.mask = memory.take<std::uint8_t>(static_cast<std::size_t>(out.rows()));
@@ -115,7 +115,7 @@ double GiveMaskOperation::work(const Run& run) const { return pass_work(input(ru
 
 void RefuseMaskOperation::infer(Run& run) const { output(run) = input(run).with_width(input(run).width); }
 
-void RefuseMaskOperation::place_outputs(Run& run, Carver& /*memory*/, float* first_output) const {
+void RefuseMaskOperation::place_outputs(Run& run, Placer& /*memory*/, float* first_output) const {
   if (input(run, 1).mask) refuse("it was frozen for inputs without a mask, and got one");
   pass(input(run), output(run), first_output);
 }

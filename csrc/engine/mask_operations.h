@@ -34,9 +34,10 @@ class DiffersOperation final : public UnmaskedOperation {
 class CarryMaskOperation final : public SimpleOperation {
  public:
   using SimpleOperation::SimpleOperation;
+  bool passes_data() const override { return true; }
   bool reads_ids(std::size_t which) const override { return which == 1; }
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
 };
@@ -45,8 +46,9 @@ class CarryMaskOperation final : public SimpleOperation {
 class GiveMaskOperation final : public SimpleOperation {
  public:
   using SimpleOperation::SimpleOperation;
+  bool passes_data() const override { return true; }
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
 };
@@ -55,9 +57,10 @@ class GiveMaskOperation final : public SimpleOperation {
 class RefuseMaskOperation final : public SimpleOperation {
  public:
   using SimpleOperation::SimpleOperation;
+  bool passes_data() const override { return true; }
   bool reads_ids(std::size_t which) const override { return which == 1; }
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "engine/operation.h"
@@ -37,6 +38,13 @@ class Program {
   std::vector<const RecurrentOperation*> sequences_;  // as operations_, null where one is not of this kind
   std::vector<const Operation*> stateful_;
   std::vector<bool> written_;  // of each slot
+  // Which place in memory each operation's outputs take: places are taken again when nothing reads what stands there any more, so
+  // that a large model stays in the cache. Planned once, when the program first runs.
+  mutable std::once_flag planned_;
+  mutable std::vector<int> places_;
+  mutable int n_places_ = 0;
+
+  void plan_memory() const;
 
   void check_slots(const std::vector<int>& slots) const;
   // Runs the operations from the i-th on that belong together, and returns how many.

@@ -66,7 +66,7 @@ void EmbeddingOperation::infer(Run& run) const {
            std::to_string(ids.ids32 ? ids.ids32[bad] : ids.ids64[bad]));
 }
 
-void EmbeddingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void EmbeddingOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   SimpleOperation::place_outputs(run, memory, first_output);
   Tensor& out = output(run);
   out.mask = mask_zero_ && out.time ? memory.take<std::uint8_t>(static_cast<std::size_t>(out.rows())) : nullptr;
@@ -95,7 +95,7 @@ void MaskingOperation::infer(Run& run) const {
   output(run) = input(run).with_width(input(run).width);
 }
 
-void MaskingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void MaskingOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   Tensor& out = output(run);
   if (clears_ || first_output) SimpleOperation::place_outputs(run, memory, first_output);
   else out.data = input(run).data;
@@ -132,7 +132,7 @@ void ConcatenateOperation::infer(Run& run) const {
     if (!y.lengths) y.lengths = input(run, i).lengths;
 }
 
-void ConcatenateOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void ConcatenateOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   SimpleOperation::place_outputs(run, memory, first_output);
   const std::uint8_t* const mask = memory.take<std::uint8_t>(static_cast<std::size_t>(output(run).rows()));
   bool masked = true;  // an input without a mask counts everywhere

@@ -124,3 +124,40 @@ def test_damaged_programs(data):
         frozen(np.ones((2, 3), np.int64) if frozen._integer_inputs[0] else np.ones((2, 3, 4), np.float32))
     except (ValueError, TypeError):
         pass
+
+
+def test_memory_is_taken_again_when_nothing_reads_it(rng):
+    """Many steps of one size, some read late or passed on, in both orders of magnitude of slots."""
+    x = Input((None, 6))
+    data = rng.normal(size=(3, 5, 6)).astype("float32")
+    mask = rng.random((3, 5)) < 0.6
+    for number in (5, 90):
+        kept, h = [], x
+        for k in range(number):
+            h = layers.Dense(6, activation="tanh")(h)
+            if k % 7 == 2:
+                kept.append(layers.Masking(0.25)(h))
+            if k % 5 == 1:
+                h = layers.LSTM(6, return_sequences=True)(layers.LSTM(6, return_sequences=True)(h))
+            if k % 4 == 3 and kept:
+                h = layers.add([h, kept[k // 2 % len(kept)]])
+        model = Model(x, [h, kept[0], layers.GRU(3)(h)])
+        model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
+        frozen = model.freeze()
+        for given in ({}, {"mask": mask}):
+            expected = model(data, **given)
+            for _ in range(2):
+                for a, b in zip(frozen(data, **given), expected, strict=True):
+                    np.testing.assert_array_equal(a, b)
+        long = rng.normal(size=(1, 300, 6)).astype("float32")  # recurrent layers side by side
+        for a, b in zip(frozen(long), model(long), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_is_added_to_a_program_that_has_run():
+    program = _core.Program(3, [0], [1])
+    program.unit_normalization("unit", [0], [1])
+    program.run([FLOATS])
+    program.unit_normalization("unit", [1], [2])
+    with pytest.raises(ValueError, match="added after the first run"):
+        program.run([FLOATS])
