@@ -144,10 +144,10 @@ def test_memory_is_taken_again_when_nothing_reads_it(rng):
         model = Model(x, [h, kept[0], layers.GRU(3)(h)])
         model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
         frozen = model.freeze()
-        for given in ({}, {"mask": mask}):
-            expected = model(data, **given)
+        for options in ({}, {"mask": mask}):
+            expected = model(data, **options)
             for _ in range(2):
-                for a, b in zip(frozen(data, **given), expected, strict=True):
+                for a, b in zip(frozen(data, **options), expected, strict=True):
                     np.testing.assert_array_equal(a, b)
         long = rng.normal(size=(1, 300, 6)).astype("float32")  # recurrent layers side by side
         for a, b in zip(frozen(long), model(long), strict=True):
