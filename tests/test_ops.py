@@ -164,7 +164,7 @@ def test_masks_end_in_frozen_models_too(join):
         lambda x: x[:, 1:],
         lambda x: ops.mean(x, axis=1),
         lambda x: x > 0,
-        lambda x: x * np.ones((6, 1)),
+        lambda x: x * np.ones((4, 6, 1)),
     ],
 )
 def test_without_native_form(make):

@@ -9,22 +9,22 @@
 #include "bindings/activation_names.h"
 #include "bindings/array_args.h"
 #include "bindings/gil.h"
+#include "bindings/program_class.h"
 #include "bindings/tensor_args.h"
 #include "bindings/zoneout_args.h"
 #include "dispatch/select.h"
-#include "engine/affine_operation.h"
-#include "engine/arithmetic_operation.h"
 #include "engine/convolution_operation.h"
 #include "engine/merging_operation.h"
-#include "engine/normalization_operation.h"
 #include "engine/pooling_operation.h"
 #include "engine/program.h"
 #include "engine/rectifier_operation.h"
 
 namespace lstmfast {
+
+void register_operations(ProgramClass& program);
+
 namespace {
 
-using Slots = std::vector<int>;
 using MaskArray = py::array_t<bool, py::array::c_style>;
 using LengthArray = py::array_t<std::int32_t, py::array::c_style>;
 
@@ -56,6 +56,9 @@ Merge merge_named(const std::string& name) {
 
 void add_dense(Program& p, const std::string& name, Slots in, Slots out, const FloatArray& kernel, const OptionalFloatArray& bias,
                const std::string& activation) {
+  check_shape(kernel, "kernel", {-1, -1});
+  if (kernel.size() == 0) throw py::value_error("kernel: expected a shape without zeros, got " + shape_text(kernel));
+  if (bias) check_shape(*bias, "bias", {kernel.shape(1)});
   const bool softmax = activation == "softmax";
   auto w = std::make_unique<DenseWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1));
   p.add(std::make_unique<DenseOperation>(std::move(in), std::move(out), name, std::move(w),
@@ -75,13 +78,6 @@ Join join_named(const std::string& name) {
   throw py::value_error("join: expected 'add', 'subtract', 'multiply', 'average', 'maximum' or 'minimum', got '" + name + "'");
 }
 
-Arithmetic arithmetic_named(const std::string& name) {
-  constexpr const char* kNames[] = {"add", "subtract", "multiply", "divide", "maximum", "minimum"};
-  for (int i = 0; i < static_cast<int>(std::size(kNames)); ++i)
-    if (name == kNames[i]) return static_cast<Arithmetic>(i);
-  throw py::value_error("kind: expected 'add', 'subtract', 'multiply', 'divide', 'maximum' or 'minimum', got '" + name + "'");
-}
-
 Padding padding_named(const std::string& name) {
   if (name == "valid") return Padding::kValid;
   if (name == "same") return Padding::kSame;
@@ -91,6 +87,12 @@ Padding padding_named(const std::string& name) {
 
 void add_conv1d(Program& p, const std::string& name, Slots in, Slots out, const FloatArray& kernel, const OptionalFloatArray& bias,
                 py::ssize_t stride, py::ssize_t dilation, py::ssize_t groups, const std::string& padding, const std::string& activation) {
+  check_shape(kernel, "kernel", {-1, -1, -1});
+  if (kernel.size() == 0) throw py::value_error("kernel: expected a shape without zeros, got " + shape_text(kernel));
+  if (bias) check_shape(*bias, "bias", {kernel.shape(2)});
+  if (stride <= 0 || dilation <= 0) throw py::value_error("stride, dilation: expected positive numbers");
+  if (groups <= 0 || kernel.shape(2) % groups)
+    throw py::value_error("groups: expected a divisor of the filters, got " + std::to_string(groups));
   const bool softmax = activation == "softmax";
   auto w = std::make_unique<Conv1DWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1),
                                            kernel.shape(2), groups);
@@ -154,8 +156,8 @@ py::object run(const Program& p, const std::vector<py::array>& xs, const std::op
 }  // namespace
 
 void register_engine(py::module_& m) {
-  py::class_<Program, std::shared_ptr<Program>>(m, "Program", "Prepacked operations on numbered slots, run in one call.")
-      .def(py::init<int, Slots, Slots>(), py::arg("slots"), py::arg("inputs"), py::arg("outputs"))
+  ProgramClass program(m, "Program", "Prepacked operations on numbered slots, run in one call.");
+  program.def(py::init<int, Slots, Slots>(), py::arg("slots"), py::arg("inputs"), py::arg("outputs"))
       .def(
           "recurrent",
           [](Program& p, const std::string& name, Slots in, Slots out, const CellArrays& cell, bool sequences, bool backwards,
@@ -194,6 +196,7 @@ void register_engine(py::module_& m) {
       .def(
           "embedding",
           [](Program& p, const std::string& name, Slots in, Slots out, const FloatArray& table, bool mask_zero) {
+            check_shape(table, "table", {-1, -1});
             p.add(std::make_unique<EmbeddingOperation>(std::move(in), std::move(out), name, table.data(), table.shape(0), table.shape(1),
                                                        mask_zero));
           },
@@ -211,19 +214,22 @@ void register_engine(py::module_& m) {
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"))
       .def(
-          "flatten",
-          [](Program& p, const std::string& name, Slots in, Slots out) {
-            p.add(std::make_unique<FlattenOperation>(std::move(in), std::move(out), name));
-          },
-          py::arg("name"), py::arg("inputs"), py::arg("outputs"))
-      .def(
           "pooling",
           [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, py::ssize_t size, py::ssize_t stride,
              bool same) {
+            if (size <= 0 || stride <= 0) throw py::value_error("size, stride: expected positive numbers");
             p.add(std::make_unique<PoolingOperation>(std::move(in), std::move(out), name,
                                                      PoolingOperation::Options{pool_named(pool), size, stride, same}));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("pool"), py::arg("size"), py::arg("stride"), py::arg("same"))
+      .def(
+          "adaptive_pooling",
+          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, py::ssize_t windows) {
+            if (windows <= 0) throw py::value_error("windows: expected a positive number, got " + std::to_string(windows));
+            p.add(std::make_unique<PoolingOperation>(std::move(in), std::move(out), name,
+                                                     PoolingOperation::Options{pool_named(pool), 1, 1, false, windows}));
+          },
+          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("pool"), py::arg("windows"))
       .def(
           "global_pooling",
           [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, bool keepdims) {
@@ -236,21 +242,6 @@ void register_engine(py::module_& m) {
             p.add(std::make_unique<MergingOperation>(std::move(in), std::move(out), name, join_named(join)));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("join"))
-      .def(
-          "arithmetic",
-          [](Program& p, const std::string& name, Slots in, Slots out, const std::string& kind, const FloatArray& constants, bool reverse) {
-            check_shape(constants, "constants", {-1});
-            p.add(std::make_unique<ArithmeticOperation>(std::move(in), std::move(out), name, arithmetic_named(kind),
-                                                        std::vector<float>(constants.data(), constants.data() + constants.size()),
-                                                        reverse));
-          },
-          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("kind"), py::arg("constants").noconvert(), py::arg("reverse"))
-      .def(
-          "pick",
-          [](Program& p, const std::string& name, Slots in, Slots out, int step) {
-            p.add(std::make_unique<PickOperation>(std::move(in), std::move(out), name, step));
-          },
-          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("step"))
       .def("end_mask", &Program::end_mask, "Let no mask go through the operation added last.")
       .def(
           "rectifier",
@@ -270,34 +261,9 @@ void register_engine(py::module_& m) {
                                                    std::vector<float>(slopes.data(), slopes.data() + slopes.size())));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("slopes").noconvert())
-      .def(
-          "normalization",
-          [](Program& p, const std::string& name, Slots in, Slots out, std::int64_t width, const OptionalFloatArray& gamma,
-             const OptionalFloatArray& beta, float epsilon, bool centered) {
-            const auto copy = [&](const OptionalFloatArray& a, const char* what) {
-              if (a) check_shape(*a, what, {width});
-              return a ? std::vector<float>(a->data(), a->data() + width) : std::vector<float>();
-            };
-            p.add(std::make_unique<NormalizationOperation>(
-                std::move(in), std::move(out), name, kernels(),
-                NormalizationOperation::Options{width, copy(gamma, "gamma"), copy(beta, "beta"), epsilon, centered}));
-          },
-          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("width"), py::arg("gamma").noconvert(),
-          py::arg("beta").noconvert(), py::arg("epsilon"), py::arg("centered"))
-      .def(
-          "affine",
-          [](Program& p, const std::string& name, Slots in, Slots out, const FloatArray& scale, const FloatArray& shift, bool inverse) {
-            check_shape(scale, "scale", {-1});
-            if (scale.size() == 0) throw py::value_error("scale: expected at least one number");
-            check_shape(shift, "shift", {scale.size()});
-            p.add(std::make_unique<AffineOperation>(std::move(in), std::move(out), name,
-                                                    std::vector<float>(scale.data(), scale.data() + scale.size()),
-                                                    std::vector<float>(shift.data(), shift.data() + shift.size()), inverse));
-          },
-          py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("scale").noconvert(), py::arg("shift").noconvert(),
-          py::arg("inverse"))
       .def_property_readonly("nbytes", &Program::bytes)
       .def("run", &run, py::arg("xs"), py::arg("lengths") = py::none(), py::arg("masks") = py::none(), py::arg("outs") = py::none());
+  register_operations(program);
 }
 
 }  // namespace lstmfast

@@ -17,9 +17,7 @@ namespace {
 // A stream with the program that it runs.
 struct BoundStream {
   BoundStream(std::shared_ptr<Program> p, int batch)
-      : program(std::move(p)),
-        stream(*program, batch),
-        takes_ids(dynamic_cast<const EmbeddingOperation*>(program->operations().front().get()) != nullptr) {}
+      : program(std::move(p)), stream(*program, batch), takes_ids(program->operations().front()->reads_ids(0)) {}
   std::shared_ptr<Program> program;
   Stream stream;
   const bool takes_ids;

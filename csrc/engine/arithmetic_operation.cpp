@@ -38,35 +38,35 @@ void apply(const Side& left, const Side& right, const Tensor& out, float* y, F&&
 
 void ArithmeticOperation::infer(Run& run) const {
   const Tensor& x = input(run);
-  Tensor y;
-  y.batch = x.batch;
-  y.time = x.time;
-  y.width = x.width;
-  y.lengths = x.lengths;
-  if (constants_.size() > 1 && static_cast<std::int64_t>(constants_.size()) != x.width)
-    refuse("expected " + std::to_string(constants_.size()) + " features, got " + std::to_string(x.width));
-  if (inputs.size() > 1) {
+  Tensor y = x.with_width(x.width);
+  const auto agree = [](std::int64_t a, std::int64_t b) { return a == b || a == 1 || b == 1; };
+  const auto broadcast = [&](std::int64_t time, std::int64_t width) {
+    y.time = std::max(x.time, static_cast<int>(time));
+    y.width = std::max(x.width, width);
+    if (x.time != y.time) y.lengths = nullptr;
+  };
+  if (!constants_.values.empty()) {
+    if (!agree(constants_.width, x.width))
+      refuse("expected " + std::to_string(constants_.width) + " features, got " + std::to_string(x.width));
+    if (!agree(constants_.steps, x.time ? x.time : 1) || (x.time == 0 && constants_.steps > 1))
+      refuse("expected " + std::to_string(constants_.steps) + " steps, got " + std::to_string(x.time));
+    broadcast(x.time ? constants_.steps : 0, constants_.width);
+  } else if (inputs.size() > 1) {
     const Tensor& other = input(run, 1);
-    const auto agree = [](std::int64_t a, std::int64_t b) { return a == b || a == 1 || b == 1; };
     if (other.batch != x.batch || !agree(other.time, x.time) || !agree(other.width, x.width) || !other.time != !x.time)
       refuse("its inputs cannot be broadcast to one shape");
-    y.time = std::max(x.time, other.time);
-    y.width = std::max(x.width, other.width);
-    if (!y.lengths || x.time != y.time) y.lengths = other.time == y.time ? other.lengths : nullptr;
+    broadcast(other.time, other.width);
+    if (!y.lengths && other.time == y.time) y.lengths = other.lengths;
   }
   output(run) = y;
-}
-
-void ArithmeticOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
-  SimpleOperation::place_outputs(run, memory, first_output);
-  output(run).mask = nullptr;
 }
 
 void ArithmeticOperation::execute(Run& run) const {
   const Tensor& out = output(run);
   Side left = side_of(input(run)), right = side_of(input(run, inputs.size() - 1));
-  if (!constants_.empty()) right = {constants_.data(), 0, 0, constants_.size() > 1 ? 1 : 0};
-  if (reverse_) std::swap(left, right);
+  if (!constants_.values.empty())
+    right = {constants_.values.data(), 0, constants_.steps > 1 ? constants_.width : 0, constants_.width > 1 ? 1 : 0};
+  if (constants_.reverse) std::swap(left, right);
   float* const y = mutable_data(out);
   switch (kind_) {
     case Arithmetic::kAdd: return apply(left, right, out, y, [](float a, float b) { return a + b; });
@@ -81,6 +81,8 @@ void ArithmeticOperation::execute(Run& run) const {
 
 double ArithmeticOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(output(run).elements()); }
 
+// ---- one step
+
 void PickOperation::infer(Run& run) const {
   const Tensor& x = input(run);
   if (x.time == 0) refuse("expected an input of shape (batch, time, features), got 2 axes");
@@ -91,11 +93,6 @@ void PickOperation::infer(Run& run) const {
   y.time = run.states ? x.time : 0;
   y.width = x.width;
   output(run) = y;
-}
-
-void PickOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
-  SimpleOperation::place_outputs(run, memory, first_output);
-  output(run).mask = nullptr;
 }
 
 void PickOperation::execute(Run& run) const {

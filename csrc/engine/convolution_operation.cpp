@@ -73,4 +73,61 @@ void Conv1DOperation::execute(Run& run) const {
 
 double Conv1DOperation::work(const Run& run) const { return weights->work(windows(run)); }
 
+// ---- transposed
+
+void TransposedConvolutionOperation::infer(Run& run) const {
+  const Tensor& x = input(run);
+  if (x.time == 0) refuse("expected an input of shape (batch, time, features), got 2 axes");
+  if (x.width != weights_.filters) refuse("expected " + std::to_string(weights_.filters) + " features, got " + std::to_string(x.width));
+  const std::int64_t steps = outputs_of(x.time);
+  if (steps <= 0 || steps > INT32_MAX) refuse("it makes " + std::to_string(steps) + " steps of " + std::to_string(x.time));
+  Tensor y = x.with_width(weights_.channels());
+  y.time = static_cast<int>(steps);
+  if (x.lengths) {
+    std::int32_t* const lengths = run.new_lengths(x.batch);
+    for (int b = 0; b < x.batch; ++b) lengths[b] = static_cast<std::int32_t>(std::max<std::int64_t>(outputs_of(x.lengths[b]), 0));
+    y.lengths = lengths;
+  }
+  output(run) = y;
+}
+
+Windows TransposedConvolutionOperation::windows(const Run& run) const {
+  const Tensor &x = input(run), &y = output(run);
+  const std::int64_t reached = (x.time - 1) * options_.stride + (weights_.taps - 1) * options_.dilation + 1;
+  return {x.batch, std::max<std::int64_t>(reached, options_.cut + y.time), options_.stride, options_.dilation, x.time};
+}
+
+void TransposedConvolutionOperation::execute(Run& run) const {
+  const Tensor& x = input(run);
+  const Tensor& out = output(run);
+  const Windows n = windows(run);
+  const std::int64_t row = n.time * out.width;
+  Carver measure;
+  const auto place = [&](Carver& memory) {
+    float* const reached = memory.take<float>(static_cast<std::size_t>(n.batch * row));
+    return std::pair(reached, memory.take<float>(static_cast<std::size_t>(x.lengths ? x.elements() : 0)));
+  };
+  place(measure);
+  Arena arena(measure.bytes());
+  Carver memory(arena.data());
+  const auto [reached, cleared] = place(memory);
+  const float* from = x.data;
+  if (x.lengths) {
+    std::copy_n(x.data, x.elements(), cleared);
+    for (std::int64_t b = 0; b < x.batch; ++b)
+      std::fill(cleared + (b * x.time + x.lengths[b]) * x.width, cleared + (b + 1) * x.time * x.width, 0.0f);
+    from = cleared;
+  }
+  conv1d_input_gradient(weights_, n, from, reached);
+  float* const y = mutable_data(out);
+  for (std::int64_t b = 0; b < x.batch; ++b)
+    std::copy_n(reached + b * row + options_.cut * out.width, out.time * out.width, y + b * out.time * out.width);
+  if (!bias_.empty())
+    for (std::int64_t i = 0; i < out.rows(); ++i) weights_.kernels.accumulate(out.width, bias_.data(), y + i * out.width);
+  if (options_.softmax) softmax_forward(weights_.kernels, out.rows(), out.width, y, y);
+  else if (options_.activation != Activation::kLinear) activation_forward(weights_.kernels, options_.activation, out.elements(), y, y);
+}
+
+double TransposedConvolutionOperation::work(const Run& run) const { return weights_.work(windows(run)); }
+
 }  // namespace lstmfast

@@ -30,7 +30,7 @@ void MergingOperation::infer(Run& run) const {
   output(run) = y;
 }
 
-void MergingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void MergingOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   SimpleOperation::place_outputs(run, memory, first_output);
   Tensor& out = output(run);
   const std::uint8_t* const mask = memory.take<std::uint8_t>(static_cast<std::size_t>(out.rows()));

@@ -15,7 +15,7 @@ class MergingOperation final : public SimpleOperation {
   MergingOperation(std::vector<int> in, std::vector<int> out, std::string layer, Join join)
       : SimpleOperation(std::move(in), std::move(out), std::move(layer)), join_(join) {}
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
 

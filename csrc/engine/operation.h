@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "engine/tensor.h"
@@ -27,6 +28,21 @@ struct Run {
   }
 };
 
+// Gives an operation memory for its outputs. Masks stay until the program's end, for they are passed on; the rest only until the
+// last operation that reads it.
+class Placer {
+ public:
+  Placer(Carver& data, Carver& masks) : data_(data), masks_(masks) {}
+  template <class T>
+  T* take(std::size_t count) {
+    if constexpr (std::is_same_v<T, std::uint8_t>) return masks_.take<T>(count);
+    else return data_.take<T>(count);
+  }
+
+ private:
+  Carver &data_, &masks_;
+};
+
 class Operation {
  public:
   Operation(std::vector<int> in, std::vector<int> out, std::string layer)
@@ -34,14 +50,16 @@ class Operation {
   virtual ~Operation() = default;
   // Shape and lengths of the outputs. Throws std::invalid_argument if the input does not fit.
   virtual void infer(Run& run) const = 0;
-  // Memory for the outputs (and masks) that live until the program's end; the first output may be the caller's. What is
+  // Memory for the outputs and their masks; the first output may be the caller's. What is
   // taken must not depend on masks: they are not there yet when it is measured.
-  virtual void place_outputs(Run& run, Carver& memory, float* first_output) const = 0;
+  virtual void place_outputs(Run& run, Placer& memory, float* first_output) const = 0;
   virtual void execute(Run& run) const = 0;
   // Floating-point operations, to choose whether the interpreter lock is worth releasing.
   virtual double work(const Run& run) const = 0;
   virtual std::size_t bytes() const { return 0; }
-  virtual int n_states() const { return 0; }  // of a stream: recurrent 1 or 2
+  virtual bool passes_data() const { return false; }                           // the output may be the (first) input's memory
+  virtual bool reads_ids(std::size_t /*which input*/) const { return false; }  // which may hold ids, not numbers
+  virtual int n_states() const { return 0; }                                   // of a stream: recurrent 1 or 2
   virtual int state_width(int /*which*/) const { return 0; }
 
   const std::vector<int> inputs, outputs;
@@ -61,14 +79,14 @@ class Operation {
 class SimpleOperation : public Operation {
  public:
   using Operation::Operation;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
 };
 
 // The same where the output's steps are not the input's: it has no mask.
 class UnmaskedOperation : public SimpleOperation {
  public:
   using SimpleOperation::SimpleOperation;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const final;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const final;
 };
 
 class RecurrentOperation final : public Operation {
@@ -81,7 +99,7 @@ class RecurrentOperation final : public Operation {
   RecurrentOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::unique_ptr<RecurrentWeights> w, Options o)
       : Operation(std::move(in), std::move(out), std::move(layer)), weights(std::move(w)), options(o) {}
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return weights->bytes(); }
@@ -115,7 +133,7 @@ class BidirectionalOperation final : public Operation {
         options(forward_options),
         merge(m) {}
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return forward->bytes() + backward->bytes(); }
@@ -158,10 +176,11 @@ class EmbeddingOperation final : public SimpleOperation {
   EmbeddingOperation(std::vector<int> in, std::vector<int> out, std::string layer, const float* table, std::int64_t vocabulary,
                      std::int64_t width, bool mask_zero);
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return table_.size() * sizeof(float); }
+  bool reads_ids(std::size_t) const override { return true; }
 
  private:
   template <class Id>
@@ -174,10 +193,11 @@ class EmbeddingOperation final : public SimpleOperation {
 // A mask of the steps that hold something else than `value`; other steps become 0 unless nothing reads them.
 class MaskingOperation final : public SimpleOperation {
  public:
+  bool passes_data() const override { return true; }
   MaskingOperation(std::vector<int> in, std::vector<int> out, std::string layer, float value, bool clears)
       : SimpleOperation(std::move(in), std::move(out), std::move(layer)), value_(value), clears_(clears) {}
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
 
@@ -191,16 +211,7 @@ class ConcatenateOperation final : public SimpleOperation {
  public:
   using SimpleOperation::SimpleOperation;
   void infer(Run& run) const override;
-  void place_outputs(Run& run, Carver& memory, float* first_output) const override;
-  void execute(Run& run) const override;
-  double work(const Run& run) const override;
-};
-
-// (batch, time, width) to (batch, time*width).
-class FlattenOperation final : public UnmaskedOperation {
- public:
-  using UnmaskedOperation::UnmaskedOperation;
-  void infer(Run& run) const override;
+  void place_outputs(Run& run, Placer& memory, float* first_output) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
 };

@@ -23,6 +23,7 @@ void take(Pool pool, const float* x, std::int64_t width, float* y) {
 // ---- windows
 
 std::int64_t PoolingOperation::outputs_of(std::int64_t time) const {
+  if (options_.windows > 0) return time == 0 ? 0 : options_.windows;
   if (options_.same) return time == 0 ? 0 : (time - 1) / options_.stride + 1;
   return time < options_.size ? 0 : (time - options_.size) / options_.stride + 1;
 }
@@ -44,31 +45,41 @@ void PoolingOperation::infer(Run& run) const {
   output(run) = y;
 }
 
+std::pair<std::int64_t, std::int64_t> PoolingOperation::window(std::int64_t number, std::int64_t length) const {
+  if (options_.windows > 0) return {number * length / options_.windows, ((number + 1) * length - 1) / options_.windows + 1};
+  const std::int64_t last = (std::max<std::int64_t>(length, 1) - 1) / options_.stride * options_.stride;
+  const std::int64_t left = options_.same ? std::max<std::int64_t>(0, last + options_.size - std::max<std::int64_t>(length, 1)) / 2 : 0;
+  const std::int64_t start = number * options_.stride - left;
+  return {std::max<std::int64_t>(start, 0), std::min(start + options_.size, length)};
+}
+
 void PoolingOperation::execute(Run& run) const {
   const Tensor& x = input(run);
   const Tensor& out = output(run);
   for (int b = 0; b < x.batch; ++b) {
     const std::int64_t length = x.lengths ? x.lengths[b] : x.time;
-    const std::int64_t last = (std::max<std::int64_t>(length, 1) - 1) / options_.stride * options_.stride;
-    const std::int64_t left = options_.same ? std::max<std::int64_t>(0, last + options_.size - std::max<std::int64_t>(length, 1)) / 2 : 0;
     const float* const from = x.data + static_cast<std::int64_t>(b) * x.time * x.width;
     for (int t = 0; t < out.time; ++t) {
       float* const y = mutable_data(out) + (static_cast<std::int64_t>(b) * out.time + t) * out.width;
-      const std::int64_t start = t * options_.stride - left;
-      const std::int64_t begin = std::max<std::int64_t>(start, 0), end = std::min(start + options_.size, length);
+      const auto [begin, end] = window(t, length);
       std::fill_n(y, out.width, 0.0f);
       if (begin >= end) continue;
-      if (options_.pool == Pool::kMax) std::copy_n(from + begin * x.width, x.width, y);
-      for (std::int64_t s = options_.pool == Pool::kMax ? begin + 1 : begin; s < end; ++s)
-        take(options_.pool, from + s * x.width, x.width, y);
+      // Averages over windows of a size begin with 0, as the layer's do: it is not the same for a negative zero.
+      const bool copies = options_.pool == Pool::kMax || options_.windows > 0;
+      if (copies) std::copy_n(from + begin * x.width, x.width, y);
+      for (std::int64_t s = copies ? begin + 1 : begin; s < end; ++s) take(options_.pool, from + s * x.width, x.width, y);
       if (options_.pool == Pool::kMax) continue;
-      const float share = 1.0f / static_cast<float>(end - begin);
-      for (std::int64_t i = 0; i < out.width; ++i) y[i] *= share;
+      const auto count = static_cast<float>(end - begin);
+      if (options_.windows > 0)
+        for (std::int64_t i = 0; i < out.width; ++i) y[i] /= count;
+      else
+        for (std::int64_t i = 0; i < out.width; ++i) y[i] *= 1.0f / count;
     }
   }
 }
 
 double PoolingOperation::work(const Run& run) const {
+  if (options_.windows > 0) return kStreamWork * static_cast<double>(input(run).elements());
   return kStreamWork * static_cast<double>(output(run).elements()) * static_cast<double>(options_.size);
 }
 

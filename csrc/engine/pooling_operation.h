@@ -2,6 +2,8 @@
 // Pooling over time in a frozen model: in windows, or of whole sequences.
 #pragma once
 
+#include <utility>
+
 #include "engine/operation.h"
 
 namespace lstmfast {
@@ -14,6 +16,7 @@ class PoolingOperation final : public UnmaskedOperation {
     Pool pool = Pool::kMax;
     std::int64_t size = 1, stride = 1;
     bool same = false;
+    std::int64_t windows = 0;  // so many over the whole sequence, whatever size and stride are; 0: windows of a size
   };
   PoolingOperation(std::vector<int> in, std::vector<int> out, std::string layer, Options o)
       : UnmaskedOperation(std::move(in), std::move(out), std::move(layer)), options_(o) {}
@@ -23,6 +26,8 @@ class PoolingOperation final : public UnmaskedOperation {
 
  private:
   std::int64_t outputs_of(std::int64_t time) const;
+  // The steps of a row's window.
+  std::pair<std::int64_t, std::int64_t> window(std::int64_t number, std::int64_t length) const;
   Options options_;
 };
 

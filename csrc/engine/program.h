@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "engine/operation.h"
@@ -12,6 +13,7 @@ namespace lstmfast {
 class Program {
  public:
   Program(int slots, std::vector<int> inputs, std::vector<int> outputs);
+  // Throws std::invalid_argument if a slot does not exist, nothing before has written one that is read, or one is written again.
   void add(std::unique_ptr<Operation> operation);
   void end_mask();  // no mask goes through the operation added last
 
@@ -35,7 +37,16 @@ class Program {
   std::vector<std::unique_ptr<Operation>> operations_;
   std::vector<const RecurrentOperation*> sequences_;  // as operations_, null where one is not of this kind
   std::vector<const Operation*> stateful_;
+  std::vector<bool> written_;  // of each slot
+  // Which place in memory each operation's outputs take: places are taken again when nothing reads what stands there any more, so
+  // that a large model stays in the cache. Planned once, when the program first runs.
+  mutable std::once_flag planned_;
+  mutable std::vector<int> places_;
+  mutable int n_places_ = 0;
 
+  void plan_memory() const;
+
+  void check_slots(const std::vector<int>& slots) const;
   // Runs the operations from the i-th on that belong together, and returns how many.
   std::size_t execute_some(Run& run, std::size_t i) const;
 };

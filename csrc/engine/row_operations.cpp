@@ -53,15 +53,20 @@ EmbeddingOperation::EmbeddingOperation(std::vector<int> in, std::vector<int> out
 
 void EmbeddingOperation::infer(Run& run) const {
   const Tensor& ids = input(run);
-  if (!ids.ids32 && !ids.ids64) refuse("expected integer ids");
+  if (!ids.holds_ids()) refuse("expected integer ids");
+  output(run) = ids.with_width(width_);
+  if (ids.made_ids > 0) {
+    if (ids.made_ids > vocabulary_)
+      refuse("expected ids from 0 to " + std::to_string(vocabulary_ - 1) + ", and may get " + std::to_string(ids.made_ids - 1));
+    return;
+  }
   const std::int64_t bad = ids.ids32 ? first_bad_id(ids.ids32, ids.rows(), vocabulary_) : first_bad_id(ids.ids64, ids.rows(), vocabulary_);
   if (bad >= 0)
     refuse("expected ids from 0 to " + std::to_string(vocabulary_ - 1) + ", got " +
            std::to_string(ids.ids32 ? ids.ids32[bad] : ids.ids64[bad]));
-  output(run) = ids.with_width(width_);
 }
 
-void EmbeddingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void EmbeddingOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   SimpleOperation::place_outputs(run, memory, first_output);
   Tensor& out = output(run);
   out.mask = mask_zero_ && out.time ? memory.take<std::uint8_t>(static_cast<std::size_t>(out.rows())) : nullptr;
@@ -90,7 +95,7 @@ void MaskingOperation::infer(Run& run) const {
   output(run) = input(run).with_width(input(run).width);
 }
 
-void MaskingOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void MaskingOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   Tensor& out = output(run);
   if (clears_ || first_output) SimpleOperation::place_outputs(run, memory, first_output);
   else out.data = input(run).data;
@@ -127,7 +132,7 @@ void ConcatenateOperation::infer(Run& run) const {
     if (!y.lengths) y.lengths = input(run, i).lengths;
 }
 
-void ConcatenateOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void ConcatenateOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   SimpleOperation::place_outputs(run, memory, first_output);
   const std::uint8_t* const mask = memory.take<std::uint8_t>(static_cast<std::size_t>(output(run).rows()));
   bool masked = true;  // an input without a mask counts everywhere
@@ -151,18 +156,5 @@ void ConcatenateOperation::execute(Run& run) const {
 }
 
 double ConcatenateOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(output(run).elements()); }
-
-// ---- flatten
-
-void FlattenOperation::infer(Run& run) const {
-  const Tensor& x = input(run);
-  Tensor& y = output(run) = x.with_width(x.time ? x.time * x.width : x.width);
-  y.time = 0;
-  y.lengths = nullptr;
-}
-
-void FlattenOperation::execute(Run& run) const { std::copy_n(input(run).data, input(run).elements(), mutable_data(output(run))); }
-
-double FlattenOperation::work(const Run& run) const { return kStreamWork * static_cast<double>(input(run).elements()); }
 
 }  // namespace lstmfast

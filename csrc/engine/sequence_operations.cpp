@@ -42,13 +42,13 @@ void clear_masked_ends(const Sequence& s, std::int64_t width, float* y) {
 
 void Operation::refuse(const std::string& what) const { throw std::invalid_argument("layer '" + name + "': " + what); }
 
-void SimpleOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void SimpleOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   Tensor& out = output(run);
   out.data = first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
   out.mask = input(run).mask;
 }
 
-void UnmaskedOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void UnmaskedOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   SimpleOperation::place_outputs(run, memory, first_output);
   output(run).mask = nullptr;
 }
@@ -76,7 +76,7 @@ void RecurrentOperation::infer(Run& run) const {
   }
 }
 
-void RecurrentOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void RecurrentOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     Tensor& out = output(run, i);
     out.data = i == 0 && first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
@@ -210,7 +210,7 @@ void BidirectionalOperation::infer(Run& run) const {
   y.lengths = options.sequences ? x.lengths : nullptr;
 }
 
-void BidirectionalOperation::place_outputs(Run& run, Carver& memory, float* first_output) const {
+void BidirectionalOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
   Tensor& out = output(run);
   out.data = first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
   out.mask = out.time ? input(run).mask : nullptr;

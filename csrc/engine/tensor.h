@@ -12,9 +12,11 @@ struct Tensor {
   const float* data = nullptr;
   const std::int32_t* ids32 = nullptr;  // (batch, time), or (batch,), in place of data
   const std::int64_t* ids64 = nullptr;
+  std::int64_t made_ids = 0;              // of ids that an operation makes: all are below this; they are there when it has run
   const std::uint8_t* mask = nullptr;     // (batch, time) or null
   const std::int32_t* lengths = nullptr;  // (batch,) or null
 
+  bool holds_ids() const { return ids32 || ids64 || made_ids > 0; }
   std::int64_t rows() const { return static_cast<std::int64_t>(batch) * (time ? time : 1); }
   std::int64_t elements() const { return rows() * width; }
   // The shape of what has `features` for each step or row of this; no data and no mask yet.

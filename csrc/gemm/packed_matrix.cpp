@@ -2,7 +2,6 @@
 #include "gemm/packed_matrix.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "threading/parallel.h"
 #include "threading/work.h"
@@ -109,18 +108,19 @@ PackedMatrix pack_transposed(const KernelTable& kernels, const PanelLayout& dept
   m.layout = PanelLayout::plain(kernels, n);
   m.k = depth.panels * depth.width();
   m.data = Buffer(static_cast<std::size_t>(m.layout.panels * m.panel_stride()));
+  constexpr int kMostColumns = 64;  // of a panel: four vectors of sixteen lanes
   const std::int64_t width = m.layout.width();
   parallel_for(m.layout.panels, threads_to_pack(n * m.k), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<const float*> rows(static_cast<std::size_t>(width));
+    const float* rows[kMostColumns];
     for (std::int64_t p = begin; p < end; ++p) {
       const int count = static_cast<int>(std::min(width, n - p * width));
-      for (int i = 0; i < count; ++i) rows[static_cast<std::size_t>(i)] = source + (p * width + i) * ld;
+      for (int i = 0; i < count; ++i) rows[i] = source + (p * width + i) * ld;
       float* out = m.data.data() + p * m.panel_stride();
       for (int q = 0; q < depth.panels; ++q)
         for (int v = 0; v < depth.vectors; ++v) {
           const int valid = depth.valid(q, v);
           float* block = out + (q * depth.width() + static_cast<std::int64_t>(v) * depth.lanes) * width;
-          kernels.transpose(rows.data(), q * depth.panel_step + depth.vector_column(v), count, valid, block, width);
+          kernels.transpose(rows, q * depth.panel_step + depth.vector_column(v), count, valid, block, width);
           for (int lane = 0; lane < valid; ++lane) std::fill(block + lane * width + count, block + (lane + 1) * width, 0.0f);
           std::fill(block + valid * width, block + depth.lanes * width, 0.0f);
         }

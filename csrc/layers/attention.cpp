@@ -128,23 +128,26 @@ void attention_forward(const KernelTable& kernels, const AttentionForwardArgs& a
   };
   const auto place = [&](Carver& memory) {
     Scratch p{};
-    p.queries = memory.take<float>(static_cast<std::size_t>(at_once * depth));
+    p.queries = memory.take<float>(static_cast<std::size_t>(a.scored ? 0 : at_once * depth));
     p.scores = memory.take<float>(static_cast<std::size_t>(a.probabilities ? 0 : at_once * s.keys));
     p.weights = memory.take<float>(static_cast<std::size_t>(a.drop ? at_once * s.keys : 0));
     p.rows = memory.take<const float*>(static_cast<std::size_t>(at_once));
     return p;
   };
   for_heads(s, s.work(), place, [&](std::int64_t sample, std::int64_t key_head, const Scratch& p) {
-    const PackedMatrix keys =
-        pack_transposed(kernels, PanelLayout::plain(kernels, s.key_size), a.k + ld.key(s, sample, key_head), s.keys, ld.k);
+    PackedMatrix keys;
+    if (!a.scored)
+      keys = pack_transposed(kernels, PanelLayout::plain(kernels, s.key_size), a.k + ld.key(s, sample, key_head), s.keys, ld.k);
     const PackedMatrix values =
         pack(kernels, PanelLayout::plain(kernels, s.value_size), a.v + ld.value(s, sample, key_head), s.keys, ld.v, nullptr, nullptr);
     for_blocks(s, key_head, at_once, [&](std::int64_t head, std::int64_t step, std::int64_t rows) {
       const std::int64_t first = ((sample * s.heads + head) * s.steps + step) * s.keys;  // of the block's scores
-      copy_rows(a.q + ld.query(s, sample, step, head), rows, ld.q, s.key_size, a.scale, p.queries, depth);
       float* const scores = a.probabilities ? a.probabilities + first : p.scores;
-      point(p.rows, p.queries, rows, depth);
-      multiply(kernels, p.rows, rows, keys, scores, s.keys);
+      if (!a.scored) {
+        copy_rows(a.q + ld.query(s, sample, step, head), rows, ld.q, s.key_size, a.scale, p.queries, depth);
+        point(p.rows, p.queries, rows, depth);
+        multiply(kernels, p.rows, rows, keys, scores, s.keys);
+      }
       const std::uint8_t* mask =
           a.mask ? a.mask + sample * a.mask_strides[0] + head * a.mask_strides[1] + step * a.mask_strides[2] : nullptr;
       for (std::int64_t i = 0; mask && i < rows; ++i) hide(scores + i * s.keys, s.keys, mask + i * a.mask_strides[2], a.mask_strides[3]);

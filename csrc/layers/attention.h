@@ -30,6 +30,7 @@ struct AttentionForwardArgs {
   const float* drop;     // factors of the weights, (batch, heads, steps, keys), or null
   float* probabilities;  // (batch, heads, steps, keys), or null
   float* context;        // (batch, steps, heads, value_size)
+  bool scored = false;   // probabilities come as scores; q, k and scale are not read
 };
 
 struct AttentionBackwardArgs {

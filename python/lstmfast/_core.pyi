@@ -91,7 +91,6 @@ class Program:
     def embedding(
         self, name: str, inputs: Sequence[int], outputs: Sequence[int], table: _Floats, mask_zero: bool
     ) -> None: ...
-    def flatten(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
     def pooling(
         self,
         name: str,
@@ -112,20 +111,105 @@ class Program:
         inputs: Sequence[int],
         outputs: Sequence[int],
         kind: str,
-        constants: _Floats,
+        constants: _Floats | None,
         reverse: bool,
     ) -> None: ...
     def pick(self, name: str, inputs: Sequence[int], outputs: Sequence[int], step: int) -> None: ...
     def end_mask(self) -> None: ...
     def leaky(self, name: str, inputs: Sequence[int], outputs: Sequence[int], slopes: _Floats) -> None: ...
-    def affine(
+    def batch_normalization(
         self,
         name: str,
         inputs: Sequence[int],
         outputs: Sequence[int],
+        mean: _Floats,
         scale: _Floats,
-        shift: _Floats,
-        inverse: bool,
+        gamma: _Floats | None,
+        beta: _Floats | None,
+    ) -> None: ...
+    def group_normalization(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        width: int,
+        groups: int,
+        gamma: _Floats | None,
+        beta: _Floats | None,
+        epsilon: float,
+    ) -> None: ...
+    def unit_normalization(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def reshape(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], steps: int, width: int
+    ) -> None: ...
+    def discretize(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], boundaries: NDArray[np.float64]
+    ) -> None: ...
+    def lookup(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        keys: NDArray[np.int64],
+        values: NDArray[np.int64],
+        other: int,
+        buckets: int,
+    ) -> None: ...
+    def encode(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], mode: str, depth: int, strict: bool
+    ) -> None: ...
+    def transpose(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def resample(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], times: int, before: int, behind: int
+    ) -> None: ...
+    def repeat(self, name: str, inputs: Sequence[int], outputs: Sequence[int], steps: int) -> None: ...
+    def differs(self, name: str, inputs: Sequence[int], outputs: Sequence[int], value: float) -> None: ...
+    def mask_values(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def carry_mask(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def give_mask(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def refuse_mask(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None: ...
+    def adaptive_pooling(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], pool: str, windows: int
+    ) -> None: ...
+    def transposed_convolution(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        kernel: _Floats,
+        bias: _Floats | None,
+        stride: int,
+        dilation: int,
+        cut: int,
+        steps_at_zero: int,
+        activation: str,
+    ) -> None: ...
+    def attention(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        heads: int,
+        key_heads: int,
+        key_size: int,
+        value_size: int,
+        scale: float,
+        causal: bool,
+        window: int,
+        pairs: NDArray[np.bool] | None,
+        query_mask_hides: bool,
+        key_mask_hides: bool,
+        zero_blind: bool,
+    ) -> None: ...
+    def additive_attention(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        value_size: int,
+        inner: float,
+        outer: _Floats,
+        causal: bool,
     ) -> None: ...
     def rectifier(
         self,

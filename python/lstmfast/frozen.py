@@ -4,24 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
 from .layers.arrays import as_float32, checked_lengths, checked_mask
-from .layers.keras_call import has_traces
-from .models.composed import frozen_trace
 from .models.inputs import checked_input, distribute
 from .symbolic import flatten, map_leaves
 
-if TYPE_CHECKING:
-    from .layers.base import Layer
-    from .layers.frozen import FrozenLayer
-    from .models import Model
-
-__all__ = ["FrozenModel", "Stream", "freeze", "frozen_form"]
+__all__ = ["FrozenModel", "Operation", "Stream"]
 
 Array = npt.NDArray[Any]
 _FLOAT32 = np.dtype(np.float32)
@@ -43,7 +36,7 @@ class FrozenModel:
     """A model that no longer changes: packed weights, folded layers, one native call a batch.
 
     Made by `lstmfast.Model.freeze`. Any number of threads may call it at once; it can be pickled; the bits of
-    its results are those of the model's.
+    its results are those of the model's, but for layers that compute with NumPy there.
 
     Attributes
     ----------
@@ -325,171 +318,3 @@ def _as_ids(x: Any, what: str) -> Array:
         if largest >= 2**63:
             raise ValueError(f"{what} must hold ids, got {largest}")
     return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
-
-
-def freeze(model: Model, dtype: str = "float32") -> FrozenModel:
-    """See `lstmfast.Model.freeze`."""
-    if dtype != "float32":
-        raise ValueError(f"dtype: expected 'float32', got {dtype!r}")
-    builder = _Builder()
-    executor = model.executor
-    slots = [builder.new_slot() for _ in executor.input_slots]
-    values = dict(zip(executor.input_slots, slots, strict=True))
-    builder.add_steps(executor, values)
-    outputs = [values[slot] for slot in executor.output_slots]
-    operations = builder.folded(outputs)
-    shapes = [tensor.shape for tensor in executor.graph.inputs]
-    integers = _integer_inputs(operations, slots)
-    for slot, name, shape, ids in zip(slots, executor.input_names, shapes, integers, strict=True):
-        if not 2 - ids <= len(shape) <= 3 - ids:
-            raise ValueError(
-                f"input {name!r} cannot be frozen: its shape {shape} has too many or too few axes"
-            )
-        if ids and slot in outputs:
-            raise ValueError(f"input {name!r} cannot be frozen: it is an output too, and holds ids")
-    if not operations:
-        raise ValueError(
-            f"model {model.name!r} has no layers that compute anything: there is nothing to freeze"
-        )
-    return FrozenModel(
-        operations,
-        builder.slots,
-        slots,
-        outputs,
-        integers,
-        executor.input_names,
-        shapes,
-        model.output_numbers(),
-    )
-
-
-def _integer_inputs(operations: list[Operation], inputs: list[int]) -> list[bool]:
-    """Which inputs hold ids. ValueError naming the layer if ids come from elsewhere, or are read as numbers."""
-    ids = {slot for op in operations if op.kind == "embedding" for slot in op.inputs}
-    for op in operations:
-        if op.kind == "embedding" and op.inputs[0] not in inputs:
-            raise ValueError(f"layer {op.layer!r} cannot be frozen: its ids are made by another layer")
-        if op.kind != "embedding" and ids.intersection(op.inputs):
-            raise ValueError(f"layer {op.layer!r} cannot be frozen: it reads ids as numbers")
-    return [slot in ids for slot in inputs]
-
-
-def frozen_form(layer: Layer) -> FrozenLayer | None:
-    """`layer.frozen()`, which must not be that of a class whose subclass computes something else."""
-    owner = _who_writes(layer, "frozen")
-    for method in ("forward", "compute_mask", "output_lengths"):
-        writer = _who_writes(layer, method)
-        if not issubclass(owner, writer):
-            raise ValueError(
-                f"layer {layer.name!r} of class {type(layer).__name__} cannot be frozen: its `{method}` has no "
-                "native form"
-            )
-    return layer.frozen()
-
-
-def _who_writes(layer: Layer, method: str) -> type:
-    return next(c for c in type(layer).__mro__ if method in vars(c))
-
-
-class _Builder:
-    """Collects the operations of a model, models inside it included."""
-
-    def __init__(self) -> None:
-        self.slots = 0
-        self.operations: list[Operation] = []
-
-    def new_slot(self) -> int:
-        self.slots += 1
-        return self.slots - 1
-
-    def add_steps(self, executor: Any, values: dict[int, int]) -> None:
-        """All steps of `executor`; `values` maps its slots to the program's."""
-        for step in executor.steps:
-            layer = step.layer
-            inputs = tuple(values[s] for s in step.inputs)
-            if step.nested:
-                inner = layer.executor
-                inside = dict(zip(inner.input_slots, inputs, strict=True))
-                self.add_steps(inner, inside)
-                values.update(zip(step.outputs, (inside[s] for s in inner.output_slots), strict=True))
-                continue
-            if has_traces(layer):
-                traced = frozen_trace(layer, step.node)
-                inside = dict(zip(traced.input_slots, inputs, strict=True))
-                self.add_steps(traced, inside)
-                values.update(zip(step.outputs, (inside[s] for s in traced.output_slots), strict=True))
-                continue
-            frozen = frozen_form(layer)
-            if frozen is None:  # nothing to do in inference
-                values[step.outputs[0]] = inputs[0]
-                continue
-            if step.initial_state is not None:
-                if any(not isinstance(s, int) for s in step.initial_state) or frozen.kind != "recurrent":
-                    raise ValueError(f"layer {layer.name!r} cannot be frozen with this initial_state")
-                inputs += tuple(values[s] for s in step.initial_state)
-            while frozen.following is not None:
-                between = (self.new_slot(),)
-                self._add(frozen, layer, inputs, between)
-                inputs, frozen = between, frozen.following
-            outputs = tuple(self.new_slot() for _ in step.outputs)
-            values.update(zip(step.outputs, outputs, strict=True))
-            self._add(frozen, layer, inputs, outputs)
-
-    def _add(
-        self, frozen: FrozenLayer, layer: Layer, inputs: tuple[int, ...], outputs: tuple[int, ...]
-    ) -> None:
-        self.operations.append(
-            Operation(
-                frozen.kind,
-                layer.name,
-                inputs,
-                outputs,
-                frozen.arguments,
-                frozen.stream_refusal,
-                frozen.ends_mask,
-            )
-        )
-
-    def folded(self, results: list[int]) -> list[Operation]:
-        """The operations, with activations joined to the Dense or Conv1D before them, ``x[:, -1]`` to the recurrent layer
-        before it, and Masking freed of its copy."""
-        uses: dict[int, list[Operation]] = {}
-        for op in self.operations:
-            for slot in op.inputs:
-                uses.setdefault(slot, []).append(op)
-        kept: list[Operation] = []
-        for op in self.operations:
-            if op.kind == "activation" and kept and op.inputs == kept[-1].outputs:
-                dense = kept[-1]
-                alone = len(uses[op.inputs[0]]) == 1 and op.inputs[0] not in results
-                if dense.kind in ("conv1d", "dense") and dense.arguments["activation"] == "linear" and alone:
-                    arguments = {**dense.arguments, "activation": op.arguments["activation"]}
-                    kept[-1] = dense._replace(outputs=op.outputs, arguments=arguments)
-                    continue
-            if op.kind == "pick" and kept and op.inputs == kept[-1].outputs:
-                sequence = kept[-1]
-                alone = len(uses[op.inputs[0]]) == 1 and op.inputs[0] not in results
-                if _ends_sequence(sequence, op) and alone:
-                    arguments = {**sequence.arguments, "return_sequences": False}
-                    kept[-1] = sequence._replace(outputs=op.outputs, arguments=arguments)
-                    continue
-            if op.kind == "masking":
-                readers = uses.get(op.outputs[0], [])
-                never_read = all(r.kind in ("recurrent", "bidirectional") for r in readers)
-                clears = op.arguments["value"] != 0 and not never_read
-                op = op._replace(arguments={**op.arguments, "clears": clears})
-            kept.append(op)
-        return kept
-
-
-def _ends_sequence(sequence: Operation, pick: Operation) -> bool:
-    """Whether what is picked of a recurrent layer's outputs is what it gives without `return_sequences`."""
-    made = sequence.arguments
-    return (
-        sequence.kind == "recurrent"
-        and len(sequence.outputs) == 1
-        and made["return_sequences"]
-        and not made["zero_output_for_mask"]
-        and not made["go_backwards"]  # with lengths its last output is not that of each row
-        and pick.arguments["step"] == -1
-    )

@@ -102,6 +102,48 @@ def test_separable_convolution_of_single_steps_streams(rng):
     np.testing.assert_array_equal(stream.push(x)[:, -1], model(x))
 
 
-def test_transposed_convolution_cannot_be_frozen():
-    with pytest.raises(ValueError, match="up"):
-        Sequential([Input((None, 4)), layers.Conv1DTranspose(5, 3, name="up"), layers.GRU(3)]).freeze()
+@pytest.mark.parametrize("activation", [None, "relu", "softmax"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1, None), (3, 1, 1, None), (3, 2, 1, None), (2, 3, 1, None), (4, 3, 1, 1), (3, 1, 2, 0)]
+)
+def test_frozen_transposed_convolution(sizes, padding, activation, rng):
+    size, strides, dilation, more = sizes
+    layer = layers.Conv1DTranspose(
+        5, size, strides, padding, more, dilation_rate=dilation, activation=activation
+    )
+    model = Sequential([Input((None, 4)), layer, layers.GRU(3, return_sequences=True)])
+    model.set_weights([rng.standard_normal(v.shape) for v in model.weights])
+    frozen, lengths = model.freeze(), np.array([13, 8, 4, 1, 0])
+    x = rng.standard_normal((5, 13, 4)).astype("float32")
+    y = model(x)
+    np.testing.assert_array_equal(frozen(x), y)
+    np.testing.assert_array_equal(frozen(x[:1]), y[:1])
+    np.testing.assert_array_equal(frozen(x[:, :2]), model(x[:, :2]))
+    np.testing.assert_array_equal(frozen(x, lengths=lengths), model(x, lengths=lengths))
+    with pytest.raises(ValueError, match=layer.name):
+        frozen.stream()
+
+
+def test_what_transposed_convolution_cannot_be_frozen():
+    for options in ({"data_format": "channels_first"}, {"activation": lambda x: x}):
+        with pytest.raises(ValueError, match="layer 'up' cannot be frozen"):
+            Sequential([Input((6, 4)), layers.Conv1DTranspose(5, 3, name="up", **options)]).freeze()
+
+
+@pytest.mark.parametrize("windows", [1, 3, 7, 20])
+@pytest.mark.parametrize("kind", ["Average", "Max"])
+def test_frozen_adaptive_pooling(kind, windows, rng):
+    layer = getattr(layers, f"Adaptive{kind}Pooling1D")(windows, name="pool")
+    model = Sequential([Input((None, 4)), layer, layers.GRU(3)])
+    frozen, lengths = model.freeze(), np.array([13, 8, 4, 1, 0])
+    x = rng.standard_normal((5, 13, 4)).astype("float32")
+    mask = rng.random((5, 13)) < 0.5
+    np.testing.assert_array_equal(frozen(x, mask=mask), model(x, mask=mask))
+    np.testing.assert_array_equal(frozen(x), model(x))
+    np.testing.assert_array_equal(frozen(x, lengths=lengths), model(x, lengths=lengths))
+    with pytest.raises(ValueError, match="layer 'pool' cannot run in a stream"):
+        frozen.stream()
+    first = getattr(layers, f"Adaptive{kind}Pooling1D")(windows, data_format="channels_first", name="first")
+    with pytest.raises(ValueError, match="layer 'first' cannot be frozen: data_format"):
+        Sequential([Input((5, 4)), first]).freeze()

@@ -75,8 +75,8 @@ def test_in_models(rng, tmp_path):
     model.fit(x, rng.normal(size=(16, 1)), verbose=0, epochs=2)
     model.save(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(lf.saving.load_model(tmp_path / "model.safetensors")(x), model(x))
-    with pytest.raises(ValueError, match="cannot be frozen"):
-        model.freeze()
+    given = [x[0].astype(np.float32), x[1]]
+    np.testing.assert_array_equal(model.freeze()(given), model(given))
     numbers = Sequential([Input((3,)), layers.Discretization([0.0]), layers.Rescaling(0.5)])
     np.testing.assert_array_equal(numbers(np.array([[-1.0, 0.0, 1.0]])), [[0, 0.5, 0.5]])
 

@@ -168,6 +168,35 @@ def test_lambda_shapes():
         layers.Lambda(doubled).compute_output_shape((10**10, 10**10))
 
 
+@pytest.mark.parametrize("target", [(3, 20), (-1, 4), (15, -1), (60,), (-1,), (1, 60)])
+def test_frozen_reshape(target, rng):
+    """From one axis to two, and from two to others."""
+    x = rng.standard_normal((3, 60)).astype("float32")
+    for shape in ((60,), (12, 5), (1, 60)):
+        reshape = layers.Reshape(target)
+        after = [layers.GRU(3)] if len(target) == 2 else [layers.Dense(3)]
+        model = Sequential([Input(shape), reshape, *after])
+        data = x.reshape((3, *shape))
+        np.testing.assert_array_equal(model.freeze()(data), model(data))
+        if target != shape:
+            with pytest.raises(ValueError, match=f"layer '{reshape.name}' cannot run in a stream"):
+                model.freeze().stream()
+
+
+def test_frozen_repetition(rng):
+    """An autoencoder of sequences."""
+    model = Sequential(
+        [Input((None, 3)), layers.LSTM(4), layers.RepeatVector(5, name="again"), layers.GRU(3)]
+    )
+    x = rng.standard_normal((4, 7, 3)).astype("float32")
+    mask = rng.random((4, 7)) < 0.5
+    frozen = model.freeze()
+    for given in ({}, {"lengths": np.array([7, 3, 1, 0])}, {"mask": mask}):
+        np.testing.assert_array_equal(frozen(x, **given), model(x, **given))
+    with pytest.raises(ValueError, match="layer 'again' cannot run in a stream: it makes another time axis"):
+        frozen.stream()
+
+
 def test_frozen(rng):
     """Layers that come to nothing vanish; those without a native form are named."""
     stack = [Input((5, 3)), layers.LSTM(4, return_sequences=True), layers.Identity(), layers.Permute((1, 2)),
@@ -175,7 +204,39 @@ def test_frozen(rng):
     model = Sequential(stack)
     x = rng.standard_normal((3, 5, 3)).astype("float32")
     np.testing.assert_array_equal(model.freeze()(x), model(x))
-    for layer in (layers.Permute((2, 1), name="bad"), layers.Cropping1D(name="bad"), layers.ZeroPadding1D(name="bad"),
-                  layers.UpSampling1D(name="bad"), layers.Reshape((3, 5), name="bad")):  # fmt: skip
+    for layer in (
+        layers.ZeroPadding1D(data_format="channels_first", name="bad"),
+        layers.Reshape((3, 5, 1), name="bad"),
+    ):
         with pytest.raises(ValueError, match=r"'bad'.* cannot be frozen"):
             Sequential([Input((5, 3)), layer]).freeze()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Permute((2, 1)),
+        lambda: layers.Cropping1D(1),
+        lambda: layers.Cropping1D((0, 3)),
+        lambda: layers.Cropping1D((4, 0)),
+        lambda: layers.ZeroPadding1D(2),
+        lambda: layers.ZeroPadding1D((0, 1)),
+        lambda: layers.ZeroPadding1D((3, 0)),
+        lambda: layers.UpSampling1D(1),
+        lambda: layers.UpSampling1D(3),
+    ],
+)
+def test_frozen_resampling(layer, rng):
+    made = layer()
+    shape = (9, 3) if isinstance(made, layers.Permute) else (None, 3)
+    model = Sequential([Input(shape), made, layers.GRU(2, return_sequences=True)])
+    frozen = model.freeze()
+    x = rng.standard_normal((5, 9, 3)).astype("float32")
+    mask = rng.random((5, 9)) < 0.5
+    for given in ({}, {"mask": mask}, {"lengths": np.array([9, 5, 3, 1, 0])}):
+        np.testing.assert_array_equal(frozen(x, **given), model(x, **given))
+    if made.name.startswith("cropping"):
+        with pytest.raises(ValueError, match=made.name):
+            frozen(x[:, :2])
+    with pytest.raises(ValueError, match=f"layer '{made.name}' cannot run in a stream"):
+        frozen.stream()

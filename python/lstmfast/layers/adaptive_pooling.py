@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .arguments import is_integer
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["AdaptiveAveragePooling1D", "AdaptiveMaxPooling1D"]
@@ -21,6 +22,8 @@ Array = npt.NDArray[Any]
 
 class _AdaptivePooling1D(Layer):
     """Pooling to `output_size` steps; what a window gives is the subclass's."""
+
+    pooling: str  # its native name
 
     def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -85,6 +88,12 @@ class _AdaptivePooling1D(Layer):
             dx[rows, steps] += self.spread(dy[rows, window], x[rows, steps])
         return np.ascontiguousarray(np.moveaxis(dx, 2, 1)) if first else dx
 
+    def frozen(self) -> FrozenLayer:
+        if self.data_format == "channels_first":
+            raise ValueError(f"layer {self.name!r} cannot be frozen: data_format is 'channels_first'")
+        arguments = {"pool": self.pooling, "windows": self.output_size[0]}
+        return FrozenLayer("adaptive_pooling", arguments, "it needs all time steps at once")
+
     def pool(self, x: Array) -> Array:
         """What windows (B, n, F) give."""
         raise NotImplementedError
@@ -130,6 +139,8 @@ class AdaptiveAveragePooling1D(_AdaptivePooling1D):
     array([2., 1.], dtype=float32)
     """
 
+    pooling = "average"
+
     def pool(self, x: Array) -> Array:
         means: Array = x.mean(axis=1, dtype=np.float32)
         return means
@@ -170,6 +181,8 @@ class AdaptiveMaxPooling1D(_AdaptivePooling1D):
     >>> AdaptiveMaxPooling1D(2)(np.array([[[1.0], [3.0], [2.0], [0.0]]]))[0, :, 0]
     array([3., 2.], dtype=float32)
     """
+
+    pooling = "max"
 
     def pool(self, x: Array) -> Array:
         greatest: Array = x.max(axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import activations
-from ..symbolic import is_symbolic
+from ..symbolic import Node, is_symbolic
 from ..variables import Variable
 from .arrays import shapes_of
 from .attention_axes import steps_mask
@@ -17,6 +17,8 @@ from .base import Layer
 from .call import Call
 from .dropout import dropout_mask
 from .eager import carried_mask, in_trace, is_training
+from .frozen import FrozenGraph
+from .frozen_attention import frozen_products
 
 __all__ = ["AdditiveAttention", "Attention"]
 
@@ -263,6 +265,15 @@ class Attention(Layer):
             dtotal = dtotal * self.scale.value
         return dtotal.sum(axis=-2), dtotal.sum(axis=-3)
 
+    def additive_weights(self, features: int) -> Array | None:
+        """What each feature's tanh weighs in a score; None where scores are products."""
+        if self.concat_score_weight is None:
+            return None
+        return np.full(features, self.concat_score_weight.value, np.float32)
+
+    def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenGraph:
+        return frozen_products(self, node.kwargs, inputs)
+
     # --- passes
 
     def forward(self, x: list[Array], call: Call) -> Any:
@@ -359,6 +370,9 @@ class AdditiveAttention(Attention):
                 )
             self.scale = self.add_weight((n,), "glorot_uniform", "scale")
         self.built = True
+
+    def additive_weights(self, features: int) -> Array:
+        return np.ones(features, np.float32) if self.scale is None else self.scale.numpy()
 
     def _scores(self, query: Array, key: Array) -> tuple[Array, Any]:
         h = np.tanh(query[..., :, None, :] + key[..., None, :, :])

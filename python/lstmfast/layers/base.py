@@ -23,7 +23,7 @@ from .building import (
 )
 from .call import Call
 from .calling import LayerCalls
-from .frozen import FrozenLayer
+from .frozen import FrozenGraph, FrozenLayer
 from .input_spec import InputSpec
 from .keras_call import adopt_call, call_of_forward, forward_of_call, has_traces
 from .properties import held_in_attributes
@@ -230,6 +230,12 @@ class Layer(LayerCalls):
         raise ValueError(
             f"layer {self.name!r} of class {type(self).__name__} cannot be frozen: it has no native form"
         )
+
+    def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenLayer | FrozenGraph | None:
+        """`frozen` for one call in a graph; `inputs` has an array in the place of a symbolic tensor that is constant."""
+        if any(isinstance(x, np.ndarray) for x in inputs):
+            raise ValueError(f"layer {self.name!r} cannot be frozen: a constant is among its inputs")
+        return self.frozen()
 
     def call(self, inputs: Any, **kwargs: Any) -> Any:
         """Keras's name for what a layer computes. A layer of your own may write it instead of `forward`. It trains if it

@@ -13,14 +13,17 @@ from ..saving.registry import serialize_keras_object
 from ..variables import Variable
 from .building import fresh
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 from .normalizing import (
     Affine,
     along,
     as_rows,
     checked_axes,
+    copied,
     flat,
     from_rows,
+    frozen_width,
     gradients_out,
     known_sizes,
     positive_axes,
@@ -306,6 +309,16 @@ class BatchNormalization(Affine):
         if counts is not None:
             through = np.where(counts, through, dy.dtype.type(0))
         return np.asarray(inverse * (d - through))
+
+    def frozen(self) -> FrozenLayer:
+        frozen_width(self, self.axis)
+        arguments = {
+            "mean": self.moving_mean.value.astype(np.float32),
+            "scale": (1 / np.sqrt(self.moving_variance.value + self.epsilon)).astype(np.float32),
+            "gamma": copied(self.gamma),
+            "beta": copied(self.beta),
+        }
+        return FrozenLayer("batch_normalization", arguments)
 
     def get_config(self) -> dict[str, Any]:
         return {

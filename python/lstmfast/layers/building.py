@@ -164,7 +164,7 @@ def shape_by_trying(layer: Layer, input_shape: Any, arguments: dict[str, Any] | 
             y = layer.forward(zeros if several else zeros[0], call)
         finally:
             current_trace.reset(outer)
-        layer._has_own_mask = call.output_mask is not None
+        layer._has_own_mask = layer._has_own_mask or call.output_mask is not None
         return shapes_of(y)
 
     def merge(a: Any, b: Any) -> Any:

@@ -15,7 +15,14 @@ from .building import as_before_on_error
 from .call import Call
 from .eager import attach_masks, carried_mask, in_trace, is_training, warn_of_lost_mask
 from .input_spec import InputSpec
-from .keras_call import add_penalty, first_argument, forward_of_call, shapes_by_name
+from .keras_call import (
+    add_penalty,
+    first_argument,
+    forward_of_call,
+    makes_own_mask,
+    shapes_by_name,
+    writes_mask,
+)
 from .weights import LayerWeights
 
 __all__ = ["LayerCalls", "run_sequences"]
@@ -127,7 +134,8 @@ class LayerCalls(LayerWeights):
         mask = call.mask
         if isinstance(mask, list) and all(m is None for m in mask):
             mask = None
-        if mask is None and call.output_mask is None and self.makes_mask(False) is not True:
+        makes = self.makes_mask(False) is True or writes_mask(self)
+        if mask is None and call.output_mask is None and not makes:
             return y
         if mask is not None and self._loses_masks():
             warn_of_lost_mask(self, stacklevel=3)
@@ -144,6 +152,8 @@ class LayerCalls(LayerWeights):
         if any(has_masks) and self._loses_masks():
             warn_of_lost_mask(self, stacklevel=3)
         out_shapes = self.output_shapes(shapes, kwargs)
+        if not any(has_masks) and makes_own_mask(self, inputs):
+            self._has_own_mask = True
         several = bool(out_shapes) and isinstance(out_shapes[0], (tuple, list))
         flat: list[Shape] = list(out_shapes) if several else [out_shapes]
         makes = self.makes_mask(all(has_masks) if self.needs_all_masks else any(has_masks))

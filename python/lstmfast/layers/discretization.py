@@ -12,7 +12,8 @@ import numpy.typing as npt
 from .arguments import is_integer
 from .base import Layer
 from .call import Call
-from .encoding import encode, encoded_shape, refuse_sparse
+from .encoding import encode, encoded_shape, frozen_encoding, refuse_sparse
+from .frozen import FrozenLayer
 
 __all__ = ["Discretization"]
 
@@ -181,6 +182,17 @@ class Discretization(Layer):
 
     def backward(self, dy: Array, call: Call) -> Array:
         return np.zeros(call.saved, np.float32)  # steps have no slope
+
+    def frozen(self) -> FrozenLayer:
+        if self.bin_boundaries is None:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: it has no boundaries yet, call `adapt`")
+        if any(len(node.inputs.shape) != 2 for node in self.inbound_nodes):
+            raise ValueError(f"layer {self.name!r} cannot be frozen: its input is not (batch, features)")
+        following = None
+        if self.output_mode != "int":
+            following = frozen_encoding(self, self.output_mode, len(self.bin_boundaries) + 1)
+        boundaries = np.array(self.bin_boundaries, np.float64)
+        return FrozenLayer("discretize", {"boundaries": boundaries}, "it makes ids of vectors", following)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
+from ..symbolic import Node
 from .base import Layer
 from .call import Call
+from .frozen import FrozenGraph, FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["EinsumDense"]
@@ -278,6 +280,20 @@ class EinsumDense(Layer):
         part = np.einsum(f"{plan.y},{plan.kernel}->{kept}", dz, self.kernel.value, optimize=True)
         missing = tuple(k for k, c in enumerate(plan.x) if c not in kept)
         return np.broadcast_to(np.expand_dims(part, missing), x.shape).astype(np.float32)
+
+    def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenLayer | FrozenGraph | None:
+        shape, name = inputs[0].shape, activations.native_name(self.activation)
+        plan = self._plan(shape)
+        rows = len(shape) in (2, 3) and plan.leading == len(shape) - 1 and len(plan.y) == len(shape)
+        if not rows or name is None:
+            why = "its activation has no native form" if rows else "only a product of the last axis has one"
+            raise ValueError(f"layer {self.name!r} cannot be frozen: {why}")
+        return super().frozen_call(node, inputs)
+
+    def frozen(self) -> FrozenLayer:
+        bias = None if self.bias is None else self.bias.numpy().reshape(-1)
+        activation = activations.native_name(self.activation)
+        return FrozenLayer("dense", {"kernel": self.kernel.numpy(), "bias": bias, "activation": activation})
 
     def get_config(self) -> dict[str, Any]:
         return {

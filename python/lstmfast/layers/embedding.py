@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
+from ..symbolic import KerasTensor
 from .base import Layer
 from .call import Call
 from .frozen import FrozenLayer
@@ -120,7 +121,9 @@ class Embedding(Layer):
         return (*input_shape, self.output_dim)
 
     def compute_mask(self, inputs: Array, mask: Any = None) -> Any:
-        return np.not_equal(inputs, 0) if self.mask_zero else None
+        if not self.mask_zero:
+            return None
+        return inputs != 0 if isinstance(inputs, KerasTensor) else np.not_equal(inputs, 0)
 
     def makes_mask(self, has_mask: bool) -> bool:
         return self.mask_zero

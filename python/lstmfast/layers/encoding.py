@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..symbolic import Node
 from .arguments import is_integer
 from .base import Layer
 from .call import Call
 from .embedding import as_ids
+from .frozen import FrozenGraph, FrozenLayer
 
-__all__ = ["CategoryEncoding", "encode", "encoded_shape", "refuse_sparse"]
+__all__ = ["CategoryEncoding", "encode", "encoded_shape", "frozen_encoding", "refuse_sparse"]
 
 Array = npt.NDArray[Any]
 
@@ -65,6 +67,15 @@ def refuse_sparse(sparse: Any) -> None:
     """ValueError unless `sparse` is false."""
     if sparse:
         raise ValueError(f"sparse={sparse!r} is not supported: outputs are plain NumPy arrays")
+
+
+def frozen_encoding(layer: Layer, output_mode: str, depth: int, strict: bool = False) -> FrozenLayer:
+    """`encode` in a frozen model; `strict` makes an error of ids from `depth` on."""
+    rank = max(len(node.inputs.shape) for node in layer.inbound_nodes)
+    if rank > 2 or (rank == 1 and output_mode != "one_hot"):
+        raise ValueError(f"layer {layer.name!r} cannot be frozen: its input has {rank} axes")
+    arguments = {"mode": output_mode, "depth": depth, "strict": strict}
+    return FrozenLayer("encode", arguments, "it makes another time axis")
 
 
 class CategoryEncoding(Layer):
@@ -167,6 +178,14 @@ class CategoryEncoding(Layer):
                     f"count_weights must have the shape of the inputs, {ids.shape}, got {weights.shape}"
                 )
         return encode(ids, self.output_mode, self.num_tokens, np.float32, weights)
+
+    def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenLayer | FrozenGraph | None:
+        if node.kwargs:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: it is called with count_weights")
+        return super().frozen_call(node, inputs)
+
+    def frozen(self) -> FrozenLayer:
+        return frozen_encoding(self, self.output_mode, self.num_tokens, strict=True)
 
     def backward(self, dy: Array, call: Call) -> None:
         """Nothing: numbers of categories have no gradient."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["FrozenLayer"]
+__all__ = ["FrozenGraph", "FrozenLayer"]
 
 
 class FrozenLayer(NamedTuple):
@@ -17,3 +17,11 @@ class FrozenLayer(NamedTuple):
     stream_refusal: str | None = None
     following: FrozenLayer | None = None
     ends_mask: bool = False
+
+
+class FrozenGraph(NamedTuple):
+    """Several operations with what they read: numbers below `inputs` are inputs of the layer, others count the operations
+    before. The last one makes the layer's output."""
+
+    inputs: int
+    operations: tuple[tuple[FrozenLayer, tuple[int, ...]], ...]

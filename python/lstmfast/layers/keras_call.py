@@ -29,9 +29,11 @@ __all__ = [
     "forward_of_call",
     "has_traces",
     "hides_states",
+    "makes_own_mask",
     "prefix_built",
     "shapes_by_name",
     "traces_of",
+    "writes_mask",
 ]
 
 #: The call whose `call` method runs now, for `Layer.add_loss`.
@@ -121,6 +123,24 @@ def _masks_made(outputs: Any) -> Any:
 def has_traces(layer: Layer) -> bool:
     """Whether the layer trains by the graph that its `call` is."""
     return type(layer).backward is backward_of_call and type(layer).forward is forward_of_call
+
+
+def writes_mask(layer: Layer) -> bool:
+    """Whether a layer that writes `call` also writes `compute_mask`, to be asked for a mask where the input has none."""
+    if not (layer.supports_masking and has_traces(layer)):
+        return False
+    written = next(vars(cls)["compute_mask"] for cls in type(layer).__mro__ if "compute_mask" in vars(cls))
+    return not written.__module__.startswith("lstmfast.")
+
+
+def makes_own_mask(layer: Layer, inputs: Any) -> bool:
+    """Whether the `compute_mask` of a layer that writes `call` makes a mask of symbolic inputs that have none."""
+    if not writes_mask(layer):
+        return False
+    try:
+        return layer.compute_mask(inputs, None) is not None
+    except Exception:  # one that was written for arrays
+        return True
 
 
 def traces_of(layer: Layer) -> list[Any]:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from .arguments import is_integer
 from .embedding import as_ids
+from .encoding import frozen_encoding
+from .frozen import FrozenLayer
 from .index_lookup import IndexLookup
 from .string_hashing import farmhash64, siphash64
 from .vocabularies import as_text, checked_encoding, text_array
@@ -277,6 +279,38 @@ class IntegerLookup(IndexLookup):
 
     def _token_dtype(self) -> Any:
         return np.int64
+
+    def frozen(self) -> FrozenLayer:
+        self.check_ready(self.name)
+        if self.invert or (self.num_oov_indices > 1 and self.oov_method != "floormod"):
+            why = "invert=True" if self.invert else f"oov_method={self.oov_method!r}"
+            raise ValueError(f"layer {self.name!r} cannot be frozen: it has {why}")
+        indices: dict[Any, int] = dict(self._table)
+        if self.mask_token is not None:
+            indices[self._key(self.mask_token)] = 0 if self.output_mode == "int" else -2
+        keys = sorted(indices)
+        arguments = {
+            "keys": np.array(keys, np.int64),
+            "values": np.array([indices[key] for key in keys], np.int64),
+            "other": self._oov_start(),
+            "buckets": self.num_oov_indices,
+        }
+        return FrozenLayer("lookup", arguments, following=self._frozen_form())
+
+    def _frozen_form(self) -> FrozenLayer | None:
+        """What turns indices into the form of the output mode."""
+        depth = self._depth()
+        if self.output_mode == "int":
+            return None
+        assert depth is not None
+        weighs, mode = self.output_mode == "tf_idf", self.output_mode
+        form = frozen_encoding(self, "count" if weighs else mode, depth)
+        if not weighs:
+            return form
+        weights = np.array(self.idf_weights, np.float32).reshape(1, -1)
+        return form._replace(
+            following=FrozenLayer("arithmetic", {"kind": "multiply", "constants": weights, "reverse": False})
+        )
 
     def _convert(self, inputs: Any) -> Array:
         return as_ids(inputs, f"inputs of layer {self.name!r}")

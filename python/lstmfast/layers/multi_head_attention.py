@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
-from ..symbolic import KerasTensor, is_symbolic
+from ..symbolic import KerasTensor, Node, is_symbolic
 from .arguments import is_integer
 from .arrays import shapes_of
 from .attention import both, causal_mask, refuse_lengths
@@ -24,6 +24,8 @@ from .cell_protocol import prefix_paths
 from .dropout import dropout_mask
 from .eager import carried_mask, in_trace, is_training
 from .einsum_dense import EinsumDense
+from .frozen import FrozenGraph
+from .frozen_attention import frozen_heads
 
 __all__ = ["MultiHeadAttention"]
 
@@ -485,6 +487,9 @@ class MultiHeadAttention(Layer):
         if call.arguments.get("attention_mask"):
             return [dquery, dvalue, dkey, None]
         return [dquery, dvalue, dkey] if len(shapes) > 2 else [dquery, dvalue + dkey]
+
+    def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenGraph:
+        return frozen_heads(self, node.kwargs, inputs)
 
     # --- configuration
 

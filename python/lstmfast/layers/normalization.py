@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..symbolic import Node
 from .base import Layer
 from .call import Call
-from .frozen import FrozenLayer
+from .frozen import FrozenGraph, FrozenLayer
 from .input_spec import InputSpec
 from .normalizing import (
     Affine,
     Vectors,
     checked_axes,
+    copied,
     frozen_rows,
+    frozen_width,
     known_sizes,
     mean_over,
     positive_axes,
@@ -262,6 +265,17 @@ class GroupNormalization(Affine):
         d = self._affine_backward(dy, normal.reshape(dy.shape), channels)
         return standardized_backward(d.reshape(normal.shape), normal, inverse, axes).reshape(dy.shape)
 
+    def frozen(self) -> FrozenLayer:
+        width = frozen_width(self, self.axis)
+        arguments = {
+            "width": width,
+            "groups": self.groups,
+            "gamma": copied(self.gamma),
+            "beta": copied(self.beta),
+        }
+        refusal = None if len(self._build_shape) == 2 else "it needs all time steps at once"
+        return FrozenLayer("group_normalization", {**arguments, "epsilon": self.epsilon}, refusal)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "groups": self.groups, "axis": self.axis, **self._affine_config()}
 
@@ -394,6 +408,17 @@ class UnitNormalization(Layer):
         axes, y, inverse = call.saved
         along_y = np.where(inverse < 1e12, (dy * y).sum(axis=axes, keepdims=True), 0).astype(dy.dtype)
         return np.asarray(inverse * (dy - y * along_y))
+
+    def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenLayer | FrozenGraph | None:
+        shape = inputs[0].shape
+        if positive_axes(self.axis, shape) != (len(shape) - 1,):
+            raise ValueError(
+                f"layer {self.name!r} cannot be frozen: axis={self.axis} is not the last axis alone"
+            )
+        return super().frozen_call(node, inputs)
+
+    def frozen(self) -> FrozenLayer:
+        return FrozenLayer("unit_normalization", {})
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}

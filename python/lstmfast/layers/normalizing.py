@@ -252,8 +252,18 @@ def frozen_rows(
     layer: Any, axis: Any, gamma: Variable | None, beta: Variable | None, centered: bool
 ) -> FrozenLayer:
     """The native operation for normalization over the last axis; ValueError for others."""
+    arguments = {"width": frozen_width(layer, axis), "gamma": copied(gamma), "beta": copied(beta)}
+    return FrozenLayer("normalization", {**arguments, "epsilon": layer.epsilon, "centered": centered})
+
+
+def frozen_width(layer: Any, axis: Any) -> int:
+    """Number of features along `axis`, which must be the last alone; ValueError for others."""
     shape = layer._build_shape
     if positive_axes(axis, shape) != (len(shape) - 1,):
         raise ValueError(f"layer {layer.name!r} cannot be frozen: axis={axis} is not the last axis alone")
-    arguments = {"width": shape[-1], "gamma": flat(gamma), "beta": flat(beta)}
-    return FrozenLayer("normalization", {**arguments, "epsilon": layer.epsilon, "centered": centered})
+    return int(shape[-1])
+
+
+def copied(weight: Variable | None) -> Array | None:
+    """`flat`, as an array of the frozen model's own."""
+    return None if weight is None else weight._data.flatten()

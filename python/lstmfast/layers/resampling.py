@@ -12,11 +12,17 @@ from .arguments import data_format_of, integer_tuple, is_integer
 from .arrays import clear_padding
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["Cropping1D", "UpSampling1D", "ZeroPadding1D"]
 
 Array = npt.NDArray[Any]
+
+
+def _resampled(times: int = 1, before: int = 0, behind: int = 0) -> FrozenLayer:
+    arguments = {"times": times, "before": before, "behind": behind}
+    return FrozenLayer("resample", arguments, "it makes another time axis")
 
 
 class Cropping1D(Layer):
@@ -75,6 +81,9 @@ class Cropping1D(Layer):
         dx = np.zeros(call.saved, np.float32)
         dx[:, self.cropping[0] : self.cropping[0] + dy.shape[1]] = dy
         return dx
+
+    def frozen(self) -> FrozenLayer:
+        return _resampled(before=-self.cropping[0], behind=-self.cropping[1])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "cropping": self.cropping}
@@ -144,6 +153,11 @@ class ZeroPadding1D(Layer):
         dx = np.ascontiguousarray(dy[self._inner(call.saved)])
         return clear_padding(dx, call.lengths) if self._axis == 1 else dx
 
+    def frozen(self) -> FrozenLayer:
+        if self._axis != 1:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: data_format is 'channels_first'")
+        return _resampled(before=self.padding[0], behind=self.padding[1])
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "padding": self.padding, "data_format": self.data_format}
 
@@ -199,6 +213,9 @@ class UpSampling1D(Layer):
     def backward(self, dy: Array, call: Call) -> Array:
         batch, time, width = dy.shape
         return np.asarray(dy.reshape(batch, time // self.size, self.size, width).sum(axis=2))
+
+    def frozen(self) -> FrozenLayer:
+        return _resampled(times=self.size)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}

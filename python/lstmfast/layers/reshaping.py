@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..symbolic import KerasTensor, Node
 from .arguments import data_format_of, is_integer
 from .base import Layer
 from .call import Call
-from .frozen import FrozenLayer
+from .frozen import FrozenGraph, FrozenLayer
 from .input_spec import InputSpec
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
 
 Array = npt.NDArray[Any]
+
+
+def _native_shape(steps: int, width: int) -> FrozenLayer:
+    return FrozenLayer("reshape", {"steps": steps, "width": width}, "it needs all time steps at once")
 
 
 class Flatten(Layer):
@@ -65,7 +70,7 @@ class Flatten(Layer):
     def frozen(self) -> FrozenLayer:
         if self.data_format == "channels_first":
             raise ValueError(f"layer {self.name!r} cannot be frozen: data_format is 'channels_first'")
-        return FrozenLayer("flatten", {}, "it needs all time steps at once")
+        return _native_shape(0, -1)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "data_format": self.data_format}
@@ -143,16 +148,17 @@ class Reshape(Layer):
     def backward(self, dy: Array, call: Call) -> Array:
         return np.ascontiguousarray(dy).reshape(call.saved)
 
-    def frozen(self) -> FrozenLayer | None:
-        shapes = {node.inputs.shape for node in self.inbound_nodes}
-        if all(self.target_shape == shape[1:] for shape in shapes):
+    def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenLayer | FrozenGraph | None:
+        if not isinstance(inputs[0], KerasTensor):
+            return super().frozen_call(node, inputs)
+        rest, target = inputs[0].shape[1:], self.target_shape
+        if target == rest:
             return None
-        known = self.target_shape == (-1,) or all(None not in shape[1:] for shape in shapes)
-        if len(self.target_shape) == 1 and known:
-            return FrozenLayer("flatten", {}, "it needs all time steps at once")
-        raise ValueError(
-            f"layer {self.name!r} cannot be frozen: only a Reshape into one axis has a native form"
-        )
+        if len(rest) > 2 or not 1 <= len(target) <= 2 or 0 in target:
+            raise ValueError(
+                f"layer {self.name!r} cannot be frozen: only a Reshape between one axis and two has a native form"
+            )
+        return _native_shape(*(0, *target)[-2:])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "target_shape": self.target_shape}
@@ -212,6 +218,8 @@ class Permute(Layer):
     def frozen(self) -> FrozenLayer | None:
         if self.dims == tuple(range(1, len(self.dims) + 1)):
             return None
+        if self.dims == (2, 1):
+            return FrozenLayer("transpose", {}, "it needs all time steps at once")
         return super().frozen()
 
     def get_config(self) -> dict[str, Any]:
@@ -267,6 +275,9 @@ class RepeatVector(Layer):
 
     def backward(self, dy: Array, call: Call) -> Array:
         return np.asarray(dy.sum(axis=1))
+
+    def frozen(self) -> FrozenLayer:
+        return FrozenLayer("repeat", {"steps": self.n}, "it makes another time axis")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "n": self.n}

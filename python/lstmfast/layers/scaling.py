@@ -228,8 +228,10 @@ class Normalization(Layer):
             raise ValueError(
                 f"layer {self.name!r} cannot be frozen: its axis={self.axis} is another than the last"
             )
-        scale, shift = self._deviation().ravel(), self._statistic(0).ravel()
-        return FrozenLayer("affine", {"scale": scale, "shift": shift.copy(), "inverse": not self.invert})
+        deviation, mean = self._deviation().reshape(1, -1), self._statistic(0).reshape(1, -1)
+        if self.invert:
+            return _two_steps("multiply", deviation, "add", mean)
+        return _two_steps("subtract", mean, "divide", deviation)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -273,6 +275,15 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     """Whether an array of `shape` broadcasts to `target`."""
     sizes = zip(shape[::-1], target[::-1], strict=False)
     return len(shape) <= len(target) and all(m in (1, n) for m, n in sizes)
+
+
+def _two_steps(first: str, one: Array, second: str, other: Array) -> FrozenLayer:
+    """Two operations of the frozen model, each with a number, or one for each feature."""
+    arguments = [
+        {"kind": kind, "constants": constants.copy(), "reverse": False}
+        for kind, constants in ((first, one), (second, other))
+    ]
+    return FrozenLayer("arithmetic", arguments[0], following=FrozenLayer("arithmetic", arguments[1]))
 
 
 class Rescaling(Layer):
@@ -336,8 +347,7 @@ class Rescaling(Layer):
             raise ValueError(
                 f"layer {self.name!r} cannot be frozen: its scale or offset varies along other axes than the last"
             )
-        scale, offset = np.broadcast_arrays(self._scale.ravel(), self._offset.ravel())
-        return FrozenLayer("affine", {"scale": scale.copy(), "shift": offset.copy(), "inverse": False})
+        return _two_steps("multiply", self._scale.reshape(1, -1), "add", self._offset.reshape(1, -1))
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import initializers
+from ..symbolic import Node
 from ..variables import Variable
 from .arguments import is_integer
 from .base import Layer
 from .call import Call
-from .frozen import FrozenLayer
+from .frozen import FrozenGraph, FrozenLayer
 from .input_spec import InputSpec
 from .wrapper import Wrapper
 
@@ -103,6 +104,9 @@ class SpectralNormalization(Wrapper):
 
     def frozen(self) -> FrozenLayer | None:
         return self.layer.frozen()
+
+    def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenLayer | FrozenGraph | None:
+        return self.layer.frozen_call(node, inputs)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "power_iterations": self.power_iterations}

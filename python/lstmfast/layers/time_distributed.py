@@ -214,7 +214,7 @@ class TimeDistributed(Layer):
             len(node.inputs.shape) == 3 for node in self.inbound_nodes
         )
         if per_step and type(layer).output_lengths is Layer.output_lengths:
-            from ..frozen import frozen_form
+            from ..freezing import frozen_form
 
             inner = frozen_form(layer)
             if inner is None or inner.kind in ("dense", "activation"):

@@ -14,6 +14,7 @@ from .arguments import integer_tuple
 from .arrays import clear_padding
 from .call import Call
 from .convolution_base import Convolution
+from .frozen import FrozenLayer
 
 __all__ = ["Conv1DTranspose", "Convolution1DTranspose"]
 
@@ -209,6 +210,22 @@ class Conv1DTranspose(Convolution):
         if self._first:
             return np.ascontiguousarray(np.moveaxis(dx, 2, 1))
         return clear_padding(dx, call.lengths)
+
+    def frozen(self) -> FrozenLayer:
+        name = activations.native_name(self.activation)
+        if name is None or self._first:
+            why = "data_format is 'channels_first'" if self._first else "its activation has no native form"
+            raise ValueError(f"layer {self.name!r} cannot be frozen: {why}")
+        arguments = {
+            "kernel": self.kernel.numpy(),
+            "bias": None if self.bias is None else self.bias.numpy(),
+            "stride": self.strides[0],
+            "dilation": self.dilation_rate[0],
+            "cut": self._cut,
+            "steps_at_zero": self._outputs(0),
+            "activation": name,
+        }
+        return FrozenLayer("transposed_convolution", arguments, "it makes another time axis")
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -8,7 +8,7 @@ import inspect
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,11 @@ from ..symbolic import KerasTensor, Node, current_trace, flatten, map_leaves
 from ..utils.naming import names_given, unique_name
 from ..variables import Variable
 from .executor import Executor
+from .graph import Graph
 from .nested import NestedModel
 from .subclassed import check_held, trace_call
 
-__all__ = ["Traced", "TracedCall", "forward_traced", "frozen_trace"]
+__all__ = ["FrozenTrace", "GivenMask", "Traced", "TracedCall", "forward_traced", "frozen_trace"]
 
 Array = npt.NDArray[Any]
 
@@ -57,7 +58,7 @@ class _Source(Layer):
         return []
 
 
-class _GivenMask(Layer):
+class GivenMask(Layer):
     """Puts the mask that a call was given, the second input, on its first input."""
 
     supports_masking = True
@@ -106,7 +107,7 @@ class Trace:
             return inputs
         if not isinstance(inputs, KerasTensor) or isinstance(mask, (list, tuple)):
             raise ValueError("it calls a layer of several inputs with masks")
-        return _GivenMask().record([inputs, self.symbolic(mask)], {})
+        return GivenMask().record([inputs, self.symbolic(mask)], {})
 
 
 class Traced(NestedModel):
@@ -167,24 +168,51 @@ def _none(value: Any) -> Any:
     return None if value is None else True
 
 
-def frozen_trace(layer: Layer, node: Node) -> Executor:
+class FrozenTrace(NamedTuple):
+    """The graph of a layer in a frozen model.
+
+    Attributes
+    ----------
+    executor : Executor
+    masked : tuple of int
+        Of the layer's inputs those whose masks are further inputs of the graph, in order.
+    makes_mask : bool
+        The graph's last output is the mask of the one before it.
+    carries : bool
+        What comes out without a mask has that of the input.
+    refuses : bool
+        It is not known what the layer would do with a mask.
+    """
+
+    executor: Executor
+    masked: tuple[int, ...]
+    makes_mask: bool
+    carries: bool
+    refuses: bool
+
+
+def frozen_trace(layer: Layer, node: Node) -> FrozenTrace:
     """The graph of a layer in a frozen model; ValueError naming the layer if it has none for open shapes."""
     cannot = f"layer {layer.name!r} of class {type(layer).__name__} cannot be frozen: "
     call = Call()
     call.arguments = node.kwargs
     tensors = flatten(node.inputs)
-    if "mask" in inspect.signature(layer.call).parameters:
-        raise ValueError(f"{cannot}its `call` takes the mask")
+    masks = [KerasTensor(t.shape[:2], "bool") if t.has_mask else None for t in tensors]
+    taken = "mask" in inspect.signature(layer.call).parameters
+    own_mask = type(layer).compute_mask is not Layer.compute_mask
+    if own_mask and not layer.supports_masking:
+        raise ValueError(f"{cannot}it has a `compute_mask`, but not supports_masking=True")
+    masked = tuple(k for k, mask in enumerate(masks) if mask is not None) if taken or own_mask else ()
     try:
-        traced = trace_layer(layer, node.inputs, [None for _ in tensors], call)
+        traced = trace_layer(layer, node.inputs, masks, call, with_mask=own_mask)
     except Exception as error:
         raise ValueError(f"{cannot}its `call` does not work with symbolic inputs: {error}") from error
-    if any(isinstance(step.layer, (_Source, _GivenMask)) for step in traced.executor.steps):
-        raise ValueError(f"{cannot}its `call` computes with constants, variables or masks")
-    loses = layer.supports_masking and not np.all(traced.makes_mask(True))
-    if loses or type(layer).compute_mask is not Layer.compute_mask:
-        raise ValueError(f"{cannot}masks go round what its `call` does")
-    return traced.executor
+    makes_mask = own_mask and len(traced.executor.output_slots) > len(node.outputs)
+    carries = layer.supports_masking and not own_mask and not np.all(traced.makes_mask(True))
+    if (makes_mask and len(node.outputs) > 1) or (carries and len(tensors) > 1):
+        raise ValueError(f"{cannot}its masks belong to several inputs or outputs")
+    refuses = (taken or own_mask) and any(mask is None for mask in masks)
+    return FrozenTrace(traced.executor, masked, makes_mask, carries, refuses)
 
 
 def _traced(layer: Layer, x: Any, masks: list[Any], call: Call) -> Traced | str:
@@ -206,8 +234,10 @@ def _traced(layer: Layer, x: Any, masks: list[Any], call: Call) -> Traced | str:
     return known[key]  # type: ignore[no-any-return]
 
 
-def trace_layer(layer: Layer, x: Any, masks: list[Any], call: Call) -> Traced:
-    """The graph of the layer's `call` for inputs like `x`, arrays or symbolic tensors."""
+def trace_layer(layer: Layer, x: Any, masks: list[Any], call: Call, with_mask: bool = False) -> Traced:
+    """The graph of the layer's `call` for inputs and masks like these, arrays or symbolic tensors; with `with_mask` it also
+    gives what `compute_mask` makes, where the output has no mask by itself.
+    """
     if not all(isinstance(v, (str, int, float, bool)) for v in flatten(list(call.arguments.values()))):
         raise ValueError("it takes arrays besides its input")
 
@@ -217,15 +247,22 @@ def trace_layer(layer: Layer, x: Any, masks: list[Any], call: Call) -> Traced:
     inputs = map_leaves(like, x)
     for tensor, mask in zip(flatten(inputs), masks, strict=True):
         tensor.has_mask = mask is not None
-    given: Any = [None if m is None else like(np.asarray(m)) for m in masks]
+    given: Any = [
+        None if m is None else like(m if isinstance(m, KerasTensor) else np.asarray(m)) for m in masks
+    ]
     given = tuple(given) if isinstance(x, tuple) else given if isinstance(x, list) else given[0]
     arguments = arguments_of_call(layer, call, given if flatten(given) else None)
-    taken = flatten(given) if "mask" in arguments else []
+    taken = flatten(given) if "mask" in arguments or with_mask else []
     before = {id(v) for v in layer.variables}
     added = Call(call.training)
     with _undone(layer), _set(current_trace, Trace(call.training)), _set(names_given, Counter()):
         with _set(current_call, (layer, added)), _set(training_flag, call.training):
             outputs, graph = trace_call(layer, inputs, arguments, taken)
+            made = flatten(outputs)
+            if with_mask and not any(tensor.has_mask for tensor in made):
+                mask = layer.compute_mask(inputs, given if flatten(given) else None)
+                if isinstance(mask, KerasTensor):
+                    graph = Graph([*flatten(inputs), *taken], [*made, mask], unique=False)
         if added.penalty:
             raise ValueError("it adds losses")
     check_held(layer, graph)

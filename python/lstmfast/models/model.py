@@ -301,7 +301,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         Returns
         -------
         FrozenModel
-            Gives the same bits as the model does now; later changes of the model do not reach it.
+            Gives the same bits as the model does now (but for layers that compute with NumPy, as `Attention`: there
+            the last digits of float32 differ); later changes of the model do not reach it.
 
         Raises
         ------
@@ -316,7 +317,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         >>> frozen(np.ones((2, 5, 4), np.float32)).shape
         (2, 3)
         """
-        from ..frozen import freeze
+        from ..freezing import freeze
 
         return freeze(self, dtype)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import activations
-from .native import arithmetic, by_activation, by_slope, squared
+from .native import arithmetic, by_activation, by_slope, differs, squared, truth
 from .operation import operation
 from .rules import as_floats, dtype_name, promoted
 
@@ -147,7 +147,7 @@ def equal(x1: Any, x2: Any) -> Any:
     return np.equal(x1, x2)
 
 
-@operation("NotEqual", dtype="bool")
+@operation("NotEqual", dtype="bool", frozen=differs)
 def not_equal(x1: Any, x2: Any) -> Any:
     """``x1 != x2``."""
     return np.not_equal(x1, x2)
@@ -177,13 +177,13 @@ def less_equal(x1: Any, x2: Any) -> Any:
     return np.less_equal(x1, x2)
 
 
-@operation("LogicalAnd", dtype="bool")
+@operation("LogicalAnd", dtype="bool", frozen=arithmetic("multiply", dtype="bool"))
 def logical_and(x1: Any, x2: Any) -> Any:
     """Whether both are true."""
     return np.logical_and(x1, x2)
 
 
-@operation("LogicalOr", dtype="bool")
+@operation("LogicalOr", dtype="bool", frozen=arithmetic("maximum", dtype="bool"))
 def logical_or(x1: Any, x2: Any) -> Any:
     """Whether any of the two is true."""
     return np.logical_or(x1, x2)
@@ -195,7 +195,7 @@ def logical_xor(x1: Any, x2: Any) -> Any:
     return np.logical_xor(x1, x2)
 
 
-@operation("LogicalNot", dtype="bool")
+@operation("LogicalNot", dtype="bool", frozen=arithmetic("subtract", 1.0, True, dtype="bool"))
 def logical_not(x: Any) -> Any:
     """Whether it is false."""
     return np.logical_not(x)
@@ -402,6 +402,7 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
     config="dtype",
     dtype=lambda x, dtype: dtype_name(dtype),
     exact=True,
+    frozen=truth,
 )
 def cast(x: Any, dtype: Any) -> Any:
     """`x` as numbers of another type."""

@@ -14,21 +14,44 @@ import numpy as np
 from ..layers.frozen import FrozenLayer
 from ..symbolic import KerasTensor
 
-__all__ = ["Form", "arithmetic", "by_activation", "by_slope", "joined", "picked", "squared"]
+__all__ = [
+    "Form",
+    "arithmetic",
+    "by_activation",
+    "by_slope",
+    "differs",
+    "expanded",
+    "joined",
+    "picked",
+    "product",
+    "squared",
+    "truth",
+]
 
 Form = FrozenLayer | None
 
 
 def _constants(value: Any, tensor: KerasTensor) -> Any:
-    """A number, or one for each feature, as float32; None for other shapes."""
-    array = np.asarray(value, np.float32)
-    width = tensor.shape[-1]
-    if array.size == 1 and array.ndim <= tensor.ndim:
-        return array.reshape(1)
-    return array.ravel() if array.ndim <= tensor.ndim and array.size == array.shape[-1] == width else None
+    """Numbers that are the same for all samples, as (steps, features) float32 either of which may be 1; None for other shapes."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub" or array.ndim > tensor.ndim:
+        return None
+    array = array.reshape((1,) * (tensor.ndim - array.ndim) + array.shape)
+    if array.size == 0 or array.shape[0] != 1:
+        return None
+    for size, known in zip(array.shape[1:], tensor.shape[1:], strict=True):
+        if known is not None and size != known and 1 not in (size, known):
+            return None
+    return np.array(array, np.float32).reshape(array.shape[1:] if tensor.ndim == 3 else (1, -1))
 
 
-def arithmetic(kind: str, constant: float | None = None, first: bool = False) -> Callable[..., Form]:
+def _operator(kind: str, constants: Any = None, reverse: bool = False) -> FrozenLayer:
+    return FrozenLayer("arithmetic", {"kind": kind, "constants": constants, "reverse": reverse})
+
+
+def arithmetic(
+    kind: str, constant: float | None = None, first: bool = False, dtype: str = "float32"
+) -> Callable[..., Form]:
     """Of two tensors, or of one and numbers; with `constant`, of one tensor and that."""
 
     def rule(*arguments: Any, **_: Any) -> Form:
@@ -36,18 +59,16 @@ def arithmetic(kind: str, constant: float | None = None, first: bool = False) ->
             arguments = (constant, *arguments) if first else (*arguments, constant)
         left, right = arguments
         if isinstance(left, KerasTensor) and isinstance(right, KerasTensor):
-            if left.ndim != right.ndim or left.ndim not in (2, 3) or "int" in left.dtype + right.dtype:
-                return None
-            return FrozenLayer(
-                "arithmetic", {"kind": kind, "constants": np.zeros(0, np.float32), "reverse": False}
-            )
+            dtypes = {left.dtype, right.dtype}
+            fits = dtype in dtypes and dtypes <= {dtype, "bool"} and left.ndim == right.ndim
+            return _operator(kind) if fits and left.ndim in (2, 3) else None
         tensor, other = (left, right) if isinstance(left, KerasTensor) else (right, left)
-        if tensor.ndim not in (2, 3) or tensor.dtype != "float32":
+        if tensor.ndim not in (2, 3) or tensor.dtype != dtype:
             return None
+        if dtype == "bool":
+            other = np.asarray(other) != 0
         constants = _constants(other, tensor)
-        if constants is None:
-            return None
-        return FrozenLayer("arithmetic", {"kind": kind, "constants": constants, "reverse": tensor is right})
+        return None if constants is None else _operator(kind, constants, tensor is right)
 
     return rule
 
@@ -57,13 +78,45 @@ def squared(x: Any, exponent: Any = 2) -> Form:
     if not isinstance(x, KerasTensor) or isinstance(exponent, KerasTensor) or x.dtype != "float32":
         return None
     square = np.ndim(exponent) == 0 and exponent == 2 and x.ndim in (2, 3)
-    return (
-        FrozenLayer(
-            "arithmetic", {"kind": "multiply", "constants": np.zeros(0, np.float32), "reverse": False}
-        )
-        if square
-        else None
-    )
+    return _operator("multiply") if square else None
+
+
+def product(x1: Any, x2: Any) -> Form:
+    """Of steps or rows with a matrix that is constant."""
+    tensor = isinstance(x1, KerasTensor) and x1.ndim in (2, 3) and x1.dtype == "float32"
+    if not tensor or isinstance(x2, KerasTensor) or np.ndim(x2) != 2 or np.size(x2) == 0:
+        return None
+    kernel = np.array(x2, np.float32)
+    return FrozenLayer("dense", {"kernel": kernel, "bias": None, "activation": "linear"})
+
+
+def truth(x: Any, dtype: Any) -> Form:
+    """True and False as the numbers 1 and 0, which they are already; and float32 as it is."""
+    kept = x.dtype == "bool" or (x.dtype == "float32" and dtype == "float32")
+    return _operator("multiply", np.ones((1, 1), np.float32)) if kept and x.ndim in (2, 3) else None
+
+
+def differs(x1: Any, x2: Any) -> Form:
+    """Whether ids, or numbers, are others than this one."""
+    tensor, other = (x1, x2) if isinstance(x1, KerasTensor) else (x2, x1)
+    if isinstance(other, KerasTensor) or np.ndim(other) != 0 or not isinstance(tensor, KerasTensor):
+        return None
+    if tensor.ndim not in (2, 3) or not np.issubdtype(np.asarray(other).dtype, np.number):
+        return None
+    return FrozenLayer("differs", {"value": float(other)})
+
+
+def expanded(x: Any, axis: Any) -> Form:
+    """An axis of one step, or of one feature."""
+    if x.ndim != 2 or not isinstance(axis, int):
+        return None
+    place = axis % 3
+    return None if place == 0 else _new_axis(place)
+
+
+def _new_axis(place: int) -> FrozenLayer:
+    steps, width = (1, -1) if place == 1 else (-1, 1)
+    return FrozenLayer("reshape", {"steps": steps, "width": width}, "it makes another time axis")
 
 
 def by_activation(name: str, **defaults: Any) -> Callable[..., Form]:
@@ -94,11 +147,14 @@ def joined(xs: Any, axis: int = 0) -> Form:
 
 
 def picked(x: Any, key: Any) -> Form:
-    """One time step."""
+    """One time step, or a new axis."""
     keys = key if isinstance(key, tuple) else (key,)
     if Ellipsis in keys:
         at = keys.index(Ellipsis)
         keys = keys[:at] + (slice(None),) * (x.ndim - len(keys) + 1) + keys[at + 1 :]
+    if x.ndim == 2 and keys.count(None) == 1 and all(k in (None, slice(None)) for k in keys):
+        place = keys.index(None)
+        return _new_axis(place) if place in (1, 2) else None
     if x.dtype != "float32" or x.ndim not in (2, 3) or None in keys:
         return None
     others = [k for k in (*keys[:1], *keys[2:]) if k != slice(None)]

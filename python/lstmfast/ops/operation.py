@@ -237,18 +237,17 @@ class Operation(Layer):
 
     # --- configuration
 
-    def frozen(self) -> FrozenLayer:
+    def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenLayer:
         rule: Any = type(self).frozen_rule
-        forms: list[Any] = []
-        for node in self.inbound_nodes if rule is not None else []:
-            forms.append(rule(*self._filled(node.kwargs["template"], node.inputs).values(), **self.config))
-        if not forms or None in forms:
+        values = self._filled(node.kwargs["template"], inputs)
+        form = None if rule is None else rule(*values.values(), **self.config)
+        if form is None:
             raise ValueError(
                 f"operation {self.name!r} of class {type(self).__name__} cannot be frozen: it has no native form for "
-                f"inputs of shapes {[t.shape for t in self.inbound_nodes[0].parents]}"
+                f"inputs of shapes {[x.shape for x in inputs]}"
             )
-        form: FrozenLayer = forms[0]._replace(ends_mask=True)
-        return form
+        ended: FrozenLayer = form._replace(ends_mask=True)
+        return ended
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, **self.config}

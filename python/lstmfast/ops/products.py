@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .native import product
 from .operation import operation
 from .rules import broadcast_shapes, shape_of, unbroadcast
 
@@ -49,7 +50,7 @@ def _right_gradient(dy: Array, y: Array, a: Any, b: Any) -> Array:
     return unbroadcast(left.swapaxes(-1, -2) @ dy, right.shape).reshape(np.shape(b))
 
 
-@operation("Matmul", (_left_gradient, _right_gradient), shape=_product_shape)
+@operation("Matmul", (_left_gradient, _right_gradient), shape=_product_shape, frozen=product)
 def matmul(x1: Any, x2: Any) -> Any:
     """``x1 @ x2``: products of matrices in the last two axes."""
     return np.matmul(x1, x2)

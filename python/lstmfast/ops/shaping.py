@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .native import joined
+from .native import expanded, joined
 from .operation import operation
 from .rules import axes_of, broadcast_shapes, dtype_name, positive_axis, same_shape, shape_of
 
@@ -73,7 +73,7 @@ def _expanded(x: Any, axis: Any) -> Any:
     return tuple(rest)
 
 
-@operation("ExpandDims", _as_before, config="axis", shape=_expanded)
+@operation("ExpandDims", _as_before, config="axis", shape=_expanded, frozen=expanded)
 def expand_dims(x: Any, axis: Any) -> Any:
     """A new axis of size 1."""
     return np.expand_dims(x, axis)
