@@ -418,3 +418,26 @@ def test_without_h5py(tmp_path, monkeypatch):
         with pytest.raises(ImportError, match=r"lstmfast\[keras\]"):
             action()
     assert not (tmp_path / "n.keras").exists()
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_functional_model_whose_output_is_that_of_a_model_inside(tmp_path, call):
+    """Keras counts calls of such models from 1 in ``output_layers``, from 0 elsewhere."""
+
+    def make(K):
+        a = K.Input((6, 3))
+        inner = K.Model(a, K.layers.LSTM(3, return_sequences=True)(a))
+        b = K.Input((6, 3))
+        first = inner(b)
+        return K.Model(b, [first, inner(first)][call - 1])
+
+    theirs, ours = make(keras), make(lf)
+    assert ours.get_config()["output_layers"][1:] == theirs.get_config()["output_layers"][1:]
+    theirs.save(tmp_path / "theirs.keras")
+    ours.save(tmp_path / "ours.keras")
+    loaded, back = (
+        lf.saving.load_model(tmp_path / "theirs.keras"),
+        keras.saving.load_model(tmp_path / "ours.keras"),
+    )
+    np.testing.assert_allclose(loaded(SEQUENCES), theirs.predict(SEQUENCES, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(ours(SEQUENCES), back.predict(SEQUENCES, verbose=0), atol=1e-6)

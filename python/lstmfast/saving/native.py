@@ -26,7 +26,7 @@ import numpy.typing as npt
 from ..layers.keras_call import has_traces
 from ..layers.properties import layers_inside
 from . import generators, safetensors, vocabularies
-from .keras_archive import attribute_groups
+from .keras_layout import attribute_groups
 from .model_state import (
     assign_all,
     compile_model,
