@@ -278,7 +278,7 @@ def test_lambda_cannot_be_saved(tmp_path):
     assert not (tmp_path / "m.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", ["m.h5", "m.pkl", "m.onnx"])
+@pytest.mark.parametrize("name", ["m.pkl", "m.onnx"])
 def test_unknown_ending(tmp_path, name):
     with pytest.raises(ValueError, match=r"\.safetensors"):
         small_model(compiled=False).save(tmp_path / name)

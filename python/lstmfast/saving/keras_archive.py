@@ -8,12 +8,11 @@ see `zip_reader`, `hdf5_reader` and `registry` for what is refused. `keras_layou
 from __future__ import annotations
 
 import datetime
-import io
 import json
 import os
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import vocabularies
@@ -30,6 +29,7 @@ from .model_state import (
     warn_of_skipped,
 )
 from .registry import serialize_model
+from .sharded import Group, ShardedWeights, save_shards, write_groups
 from .zip_reader import read_members
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ __all__ = ["load_keras", "load_keras_weights", "save_keras", "save_keras_weights
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 #: The version whose layout is written.
-_KERAS_VERSION = "3.15.1"
+KERAS_VERSION = "3.15.1"
 
 
 # ---- saving ------------------------------------------------------------------------------------------------
@@ -54,9 +54,9 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
     assets: dict[str, bytes] = {}
     for group, layer, _ in layer_groups(model, config):
         assets |= vocabularies.to_archive(group, layer)[0]
-    weights = _weights_file(model, config)
+    weights = write_groups(_groups_of(model, config))
     metadata = {
-        "keras_version": _KERAS_VERSION,
+        "keras_version": KERAS_VERSION,
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
         "saved_by": f"lstmfast {version}",
     }
@@ -68,35 +68,35 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
             archive.writestr(name, data)
 
 
-def save_keras_weights(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write the weights and the optimizer's state alone, as Keras's ``.weights.h5`` (see `Model.save_weights`)."""
-    weights = _weights_file(model, for_keras(serialize_model(model)))
+def save_keras_weights(
+    model: Model,
+    path: str | os.PathLike[str],
+    max_shard_size: float | None = None,
+    objects_to_skip: Iterable[Any] = (),
+) -> None:
+    """Write the weights and the optimizer's state alone, as Keras's ``.weights.h5`` or in shards (see `Model.save_weights`)."""
+    import_h5py()
+    groups = _groups_of(model, for_keras(serialize_model(model)), objects_to_skip)
+    if max_shard_size is not None:
+        save_shards(groups, path, max_shard_size)
+        return
+    weights = write_groups(groups)
     with replace_file(path) as target:
         target.write(weights)
 
 
-def _weights_file(model: Model, config: dict[str, Any]) -> memoryview:
-    """The HDF5 file that holds what the model has learned."""
-    h5py = import_h5py()
-    weights = io.BytesIO()
-    with h5py.File(weights, "w") as file:
-        if not model._by_call:
-            _write_group(file, "vars", model.name, [])
-        for group, layer, variables in layer_groups(model, config):
-            _write_group(file, group, layer.name, variables)
-            for name, array in vocabularies.to_archive(group, layer)[1].items():
-                file[group][name] = array
-        state = optimizer_in_keras_order(model, config)
-        if state:
-            _write_group(file, "optimizer/vars", model.optimizer.name, state)
-    return weights.getbuffer()
-
-
-def _write_group(file: Any, path: str, name: str, variables: list[Variable]) -> None:
-    group = file.create_group(path)
-    group.attrs["name"] = name
-    for index, variable in enumerate(variables):
-        group[str(index)] = variable.numpy()
+def _groups_of(model: Model, config: dict[str, Any], objects_to_skip: Iterable[Any] = ()) -> list[Group]:
+    """All that the weight file holds."""
+    skipped = {id(thing) for thing in objects_to_skip}
+    groups: list[Group] = [] if model._by_call else [("vars", model.name, {})]
+    for group, layer, variables in layer_groups(model, config, done=skipped):
+        arrays = {str(number): variable.numpy() for number, variable in enumerate(variables)}
+        groups.append((group, layer.name, arrays | vocabularies.to_archive(group, layer)[1]))
+    state = optimizer_in_keras_order(model, config)
+    if state and id(model.optimizer) not in skipped:
+        arrays = {str(number): variable.numpy() for number, variable in enumerate(state)}
+        groups.append(("optimizer/vars", model.optimizer.name, arrays))
+    return groups
 
 
 # ---- loading -----------------------------------------------------------------------------------------------
@@ -143,35 +143,51 @@ def _from_keras(config: Any) -> Any:
     return {key: _from_keras(value) for key, value in config.items()}
 
 
-def load_keras_weights(model: Model, path: str | os.PathLike[str], skip_mismatch: bool) -> None:
-    """Set the weights, and a built optimizer's state, from a ``.weights.h5`` or ``.keras`` file."""
+def load_keras_weights(
+    model: Model,
+    path: str | os.PathLike[str],
+    skip_mismatch: bool = False,
+    objects_to_skip: Iterable[Any] = (),
+) -> None:
+    """Set the weights, and a built optimizer's state, from a ``.weights.h5``, ``.weights.json`` or ``.keras`` file."""
     import_h5py()
-    with open(path, "rb") as file:
-        data = file.read()
-    if data.startswith(b"PK\x03\x04"):
-        members = read_members(path, {_WEIGHTS: None})
-        if _WEIGHTS not in members:
-            raise ValueError(f"{os.fspath(path)!r} holds no weights: it has no {_WEIGHTS}")
-        data = members[_WEIGHTS]
     config = for_keras(serialize_model(model))
+    skipped = {id(thing) for thing in objects_to_skip}
     try:
-        with WeightFile(data) as weights:
-            values = _weights_in_file(model, config, weights, skip_mismatch)
-            if not skip_mismatch:
+        with _open_weights(path) as weights:
+            values = _weights_in_file(model, config, weights, skip_mismatch, skipped)
+            if not skip_mismatch and id(model.optimizer) not in skipped:
                 values += _optimizer_in_file(model, config, weights)
             assign_all(values)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
 
 
+def _open_weights(path: str | os.PathLike[str]) -> WeightFile | ShardedWeights:
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith(b"PK\x03\x04"):
+        members = read_members(path, {_WEIGHTS: None})
+        if _WEIGHTS not in members:
+            raise ValueError(f"it holds no weights: it has no {_WEIGHTS}")
+        data = members[_WEIGHTS]
+    elif data.lstrip()[:1] == b"{":
+        return ShardedWeights(path, data)
+    return WeightFile(data)
+
+
 def _weights_in_file(
-    model: Model, config: dict[str, Any], weights: WeightFile, skip_mismatch: bool = False
+    model: Model,
+    config: dict[str, Any],
+    weights: WeightFile | ShardedWeights,
+    skip_mismatch: bool = False,
+    skipped: set[int] | None = None,
 ) -> list[tuple[str, Variable, Any]]:
     """What `assign_all` shall set."""
     # Keras 2.13's first files of this kind name the layers differently (saving_lib.py, H5IOStore.get).
     old = not weights.has("layers") and weights.has("_layer_checkpoint_dependencies")
     values = []
-    for group, layer, variables in layer_groups(model, config):
+    for group, layer, variables in layer_groups(model, config, done=skipped):
         if old:
             group = group.replace("layers/", "_layer_checkpoint_dependencies/", 1)
         arrays = weights.arrays(group) if variables else []
@@ -187,7 +203,7 @@ def _weights_in_file(
 
 
 def _optimizer_in_file(
-    model: Model, config: dict[str, Any], weights: WeightFile
+    model: Model, config: dict[str, Any], weights: WeightFile | ShardedWeights
 ) -> list[tuple[str, Variable, Any]]:
     """What `assign_all` shall set."""
     variables = optimizer_in_keras_order(model, config)
