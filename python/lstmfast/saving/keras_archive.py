@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import vocabularies
+from . import generators, vocabularies
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py
 from .keras_graph import without_mask_operations
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["load_keras", "load_keras_weights", "save_keras", "save_keras_weights"]
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_SEEDS = "seed_generators/vars"
 #: The version whose layout is written.
 KERAS_VERSION = "3.15.1"
 
@@ -96,6 +97,9 @@ def _groups_of(model: Model, config: dict[str, Any], objects_to_skip: Iterable[A
     if state and id(model.optimizer) not in skipped:
         arrays = {str(number): variable.numpy() for number, variable in enumerate(state)}
         groups.append(("optimizer/vars", model.optimizer.name, arrays))
+    seeds = generators.seed_states(model)
+    if seeds:  # Keras's files have no such group; it does not look for it either
+        groups.append((_SEEDS, "seed_generators", {str(n): v.numpy() for n, v in enumerate(seeds)}))
     return groups
 
 
@@ -119,6 +123,7 @@ def load_keras(
         with WeightFile(members[_WEIGHTS]) as weights:
             model = make_model(config, custom_objects, len(members[_WEIGHTS]))
             assign_all(_weights_in_file(model, config, weights))
+            assign_all(generators.fitting(model, weights.arrays(_SEEDS)))
             wanted = vocabularies.asset_names(layer_groups(model, config))
             assets = read_members(path, wanted) if wanted else {}
             for group, layer, _ in layer_groups(model, config):
@@ -158,6 +163,9 @@ def load_keras_weights(
             values = _weights_in_file(model, config, weights, skip_mismatch, skipped)
             if not skip_mismatch and id(model.optimizer) not in skipped:
                 values += _optimizer_in_file(model, config, weights)
+            seeds = weights.arrays(_SEEDS)
+            if len(seeds) == len(generators.seed_states(model)):  # another model's weights may be taken over
+                values += generators.fitting(model, seeds)
             assign_all(values)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error

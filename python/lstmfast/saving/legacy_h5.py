@@ -6,7 +6,8 @@ Attributes of the root hold JSON, ``model_config`` and ``training_config``. In t
 has such a list too. A file of weights alone has the contents of ``model_weights`` at its root. A list too long for an HDF5
 attribute (64 KB) is in pieces, ``layer_names0``, ``layer_names1``... (keras/src/legacy/saving/legacy_h5_format.py).
 
-What Keras keeps in no such file, vocabularies, stands in the group ``lstmfast``, which Keras does not look at.
+What Keras keeps in no such file, vocabularies and the states of random numbers, stands in the group ``lstmfast``, which Keras
+does not look at.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import vocabularies
+from . import generators, vocabularies
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py
 from .keras_archive import KERAS_VERSION
@@ -71,7 +72,7 @@ def save_legacy(model: Model, path: str | os.PathLike[str], include_optimizer: b
             state = optimizer_in_keras_order(model, config)
             if state:
                 _write_arrays(file.create_group(_OPTIMIZER), [(v.path, v.numpy()) for v in state])
-        own = vocabularies.to_arrays(model)
+        own = vocabularies.to_arrays(model) | generators.to_arrays(model)
         if own:
             _write_arrays(file.create_group(_OWN), list(own.items()))
     os.makedirs(os.path.dirname(os.path.realpath(path)), exist_ok=True)  # as Keras does for these files
@@ -177,7 +178,9 @@ def _model_in(file: WeightFile, custom_objects: Mapping[str, Any] | None, compil
 def _restore_own(model: Model, file: WeightFile) -> None:
     names = file.texts(_OWN, "weight_names")
     arrays = {name: file.named_array(f"{_OWN}/{name}") for name in names}
-    vocabularies.from_arrays(model, {name: array for name, array in arrays.items() if array is not None})
+    found = {name: array for name, array in arrays.items() if array is not None}
+    vocabularies.from_arrays(model, found)
+    generators.from_arrays(model, found)
 
 
 def _names_of_layers(file: WeightFile, group: str) -> list[str]:
