@@ -7,6 +7,8 @@ from peers import keras
 
 import lstmfast as lf
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 
 def numbers(tensor):
     return (tensor.numpy() if hasattr(tensor, "numpy") else np.asarray(tensor)).tolist()
