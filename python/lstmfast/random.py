@@ -118,9 +118,11 @@ class SeedGenerator:
     array([7, 2], dtype=uint32)
     """
 
-    def __init__(self, seed: int | None = None, name: str | None = None) -> None:
+    def __init__(self, seed: int | None = None, name: str | None = None, **kwargs: Any) -> None:
         from .utils.naming import unique_name  # utils imports this module
 
+        if kwargs.pop("backend", None) is not None or kwargs:
+            raise ValueError(f"Unrecognized keyword arguments: {kwargs or 'backend'}")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
             raise ValueError(f"Argument `seed` must be an integer. Received: seed={seed!r}")
         self.name = name or unique_name(type(self).__name__)

@@ -441,3 +441,19 @@ def test_a_functional_model_whose_output_is_that_of_a_model_inside(tmp_path, cal
     )
     np.testing.assert_allclose(loaded(SEQUENCES), theirs.predict(SEQUENCES, verbose=0), atol=1e-6)
     np.testing.assert_allclose(ours(SEQUENCES), back.predict(SEQUENCES, verbose=0), atol=1e-6)
+
+
+def test_folders(tmp_path):
+    for K, other in ((keras, lf), (lf, keras)):
+        model, x, _ = train(K, lstm_stack)
+        model.save(tmp_path / K.__name__, zipped=False)
+        loaded = other.saving.load_model(tmp_path / K.__name__)
+        assert_close(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+        with pytest.raises(ValueError, match="should not end in"):
+            model.save(tmp_path / "m.keras", zipped=False)
+    (tmp_path / "keras" / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="not JSON"):
+        saving.load_model(tmp_path / "keras")
+    (tmp_path / "keras" / "config.json").unlink()
+    with pytest.raises(ValueError, match="keras"):
+        saving.load_model(tmp_path / "keras")

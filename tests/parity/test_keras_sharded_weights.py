@@ -59,10 +59,11 @@ def test_the_same_files_as_keras(tmp_path):
         shards = sorted(path.name for path in folder.iterdir())
         written.append((shards, index["weight_map"], index["metadata"]))
     assert written[0][0] == written[1][0] and len(written[0][0]) > 3
+    seeds = 3 * 8  # of three recurrent layers: Keras's files do not hold their states
     assert written[0][2]["total_size"] == pytest.approx(
-        written[1][2]["total_size"], abs=16
-    )  # the step counter's type
-    assert written[0][1].keys() == written[1][1].keys()
+        written[1][2]["total_size"] - seeds, abs=4
+    )  # the counter's type
+    assert written[0][1].keys() == written[1][1].keys() - {"/seed_generators/vars"}
 
 
 def test_endings_and_sizes(tmp_path):

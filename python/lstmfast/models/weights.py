@@ -96,7 +96,7 @@ def load_weights(
     keras = (hdf5 and not legacy) or path.endswith(".json") or (archive and not _is_npz(path))
     if by_name is not None and not legacy:
         raise ValueError(f"`by_name` only supports loading legacy '.h5' or '.hdf5' files. Received: {path}")
-    if objects_to_skip is not None and not keras:
+    if objects_to_skip is not None and (archive or not keras):
         raise ValueError(f"`objects_to_skip` only supports loading '.weights.h5' files. Received: {path}")
     if not model.built:
         raise ValueError(

@@ -71,7 +71,7 @@ def save_model(
     overwrite : bool
         Whether an existing file may be replaced.
     zipped : bool, optional
-        Must not be False: Keras's folders of loose files are not written.
+        With False a folder gets the files that a ``.keras`` file holds, as in Keras; its name must not end in ``.keras``.
     **kwargs
         ``include_optimizer``: whether an ``.h5`` file shall hold the compile state. Keras 2's ``save_format`` says nothing that
         the ending does not.
@@ -100,11 +100,12 @@ def save_model(
 
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
-    if zipped is not None and not zipped:
-        raise ValueError(
-            "zipped=False is not supported: a model is one file, Keras's folders are not written"
-        )
     path = path_of(filepath)
+    if zipped is not None and not zipped and path.endswith(".keras"):
+        raise ValueError(
+            "When using `zipped=False`, the `filepath` argument should not end in `.keras`. Received: "
+            f"filepath={path}"
+        )
     include_optimizer = bool(kwargs.pop("include_optimizer", True))
     save_format = kwargs.pop("save_format", None)
     if save_format and not path.endswith((".h5", ".hdf5", ".keras")):
@@ -117,10 +118,10 @@ def save_model(
     if not overwrite and os.path.exists(path):
         raise ValueError(f"filepath {path!r} exists and overwrite is False")
     ending = os.path.splitext(path)[1].lower()
-    if ending == ".keras":
+    if ending == ".keras" or (zipped is not None and not zipped):
         from .keras_archive import save_keras
 
-        save_keras(model, path)
+        save_keras(model, path, zipped is None or bool(zipped))
     elif ending in (".h5", ".hdf5"):
         from .legacy_h5 import save_legacy
 
@@ -168,7 +169,7 @@ def load_model(
     Parameters
     ----------
     filepath : str or path-like
-        The file.
+        The file; or the folder that Keras makes of a model with ``zipped=False``.
     custom_objects : mapping of str to class or function, optional
         Your own layers, losses, metrics... by their name or registered name.
     compile : bool
@@ -211,7 +212,13 @@ def load_model(
         )
     path = path_of(filepath)
     if os.path.isdir(path):
-        raise ValueError(f"filepath must name a model file, got the directory {path!r}")
+        if not os.path.exists(os.path.join(path, "config.json")):
+            raise ValueError(
+                f"filepath must name a model file, got the directory {path!r}, without config.json"
+            )
+        from .keras_archive import load_keras
+
+        return load_keras(path, custom_objects, compile)
     ending = os.path.splitext(path)[1].lower()
     if not os.path.exists(path) and ending == ".keras":
         raise ValueError(

@@ -47,8 +47,11 @@ KERAS_VERSION = "3.15.1"
 # ---- saving ------------------------------------------------------------------------------------------------
 
 
-def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a model, its compile state and optimizer state as Keras 3 does (see `saving.save_model`)."""
+def save_keras(model: Model, path: str | os.PathLike[str], zipped: bool = True) -> None:
+    """Write a model, its compile state and optimizer state as Keras 3 does (see `saving.save_model`).
+
+    The members of the archive are files in a folder if it is not `zipped`; each of these appears whole or not at all.
+    """
     from .._version import version
 
     config = for_keras(serialize_model(model))
@@ -61,11 +64,21 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
         "saved_by": f"lstmfast {version}",
     }
+    members: dict[str, Any] = {
+        _METADATA: json.dumps(metadata).encode(),
+        _CONFIG: json.dumps(config).encode(),
+        _WEIGHTS: weights,
+        **assets,
+    }
+    if not zipped:
+        for name, data in members.items():
+            file = os.path.join(path, name)
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            with replace_file(file) as target:
+                target.write(data)
+        return
     with replace_file(path) as target, zipfile.ZipFile(target, "w") as archive:
-        archive.writestr(_METADATA, json.dumps(metadata))
-        archive.writestr(_CONFIG, json.dumps(config))
-        archive.writestr(_WEIGHTS, weights)
-        for name, data in assets.items():
+        for name, data in members.items():
             archive.writestr(name, data)
 
 
@@ -112,7 +125,8 @@ def load_keras(
     """Read a model that Keras 3 or `save_keras` wrote; else ValueError (see `saving.load_model`)."""
     import_h5py()
     try:
-        members = read_members(path, {_CONFIG: MAX_CONFIG_BYTES, _WEIGHTS: None})
+        read = _read_folder if os.path.isdir(path) else read_members
+        members = read(path, {_CONFIG: MAX_CONFIG_BYTES, _WEIGHTS: None})
         if _CONFIG not in members:
             raise ValueError("the archive has no config.json: not a .keras file")
         if _WEIGHTS not in members:
@@ -125,7 +139,7 @@ def load_keras(
             assign_all(_weights_in_file(model, config, weights))
             assign_all(generators.fitting(model, weights.arrays(_SEEDS)))
             wanted = vocabularies.asset_names(layer_groups(model, config))
-            assets = read_members(path, wanted) if wanted else {}
+            assets = read(path, wanted) if wanted else {}
             for group, layer, _ in layer_groups(model, config):
                 if hasattr(layer, "vocabulary_state"):
                     vocabularies.from_archive(group, layer, assets, weights)
@@ -135,6 +149,20 @@ def load_keras(
             return model
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+
+
+def _read_folder(path: str | os.PathLike[str], limits: Mapping[str, int | None]) -> dict[str, bytes]:
+    """`zip_reader.read_members` for a folder of the same files."""
+    found = {}
+    for name, limit in limits.items():
+        file = os.path.join(path, name)
+        if os.path.isfile(file):
+            size = os.path.getsize(file)
+            if limit is not None and size > limit:
+                raise ValueError(f"the file {name!r} has {size} bytes, at most {limit} are accepted")
+            with open(file, "rb") as opened:
+                found[name] = opened.read()
+    return found
 
 
 def _from_keras(config: Any) -> Any:
