@@ -163,9 +163,10 @@ class SeedGenerator:
         return cls(**config)
 
 
-def seed_generator(seed: int | SeedGenerator | None) -> SeedGenerator:
-    """The `SeedGenerator` of a layer's argument `seed`."""
-    return seed if isinstance(seed, SeedGenerator) else SeedGenerator(seed)
+def seed_generator(seed: Any) -> SeedGenerator:
+    """The `SeedGenerator` of a layer's argument `seed`; a ValueError if it is none that `check_seed` takes."""
+    checked = check_seed(seed)
+    return checked if isinstance(checked, SeedGenerator) else SeedGenerator(checked)
 
 
 def numpy_generator(source: np.random.Generator | SeedGenerator) -> np.random.Generator:
