@@ -232,7 +232,8 @@ def _weights_in_file(
             continue
         if len(arrays) != len(variables):
             raise ValueError(
-                f"layer {layer.name!r} has {len(variables)} weights, the file has {len(arrays)} in {group!r}"
+                f"Layer {layer.name!r} expected {len(variables)} variables, but received {len(arrays)} variables during "
+                f"loading, in {group!r}"
             )
         values += [(f"{layer.name}/{v.name}", v, array) for v, array in zip(variables, arrays, strict=True)]
     return values
