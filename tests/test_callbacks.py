@@ -271,5 +271,5 @@ def test_arguments(make, match):
 
 
 def test_checkpoints_in_a_format_that_is_not_written():
-    with pytest.raises(ValueError, match=r"must end in one of \.keras, \.safetensors"):
-        callbacks.ModelCheckpoint("model.h5")
+    with pytest.raises(ValueError, match=r"must end in one of \.keras, \.h5, \.safetensors"):
+        callbacks.ModelCheckpoint("model.tf")

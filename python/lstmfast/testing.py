@@ -329,8 +329,6 @@ class _Start:
         self._states = [
             (one, list(one.states)) for one in layers if isinstance(one.__dict__.get("states"), list)
         ]
-        generators = [g for one in layers if (g := getattr(one, "_generator", None)) is not None]
-        self._generators = [(g, g.bit_generator.state) for g in generators]
 
     def restore(self) -> None:
         for variable, data in self._fixed:
@@ -338,5 +336,3 @@ class _Start:
             variable.touch()
         for layer, states in self._states:
             layer.states = list(states)
-        for generator, position in self._generators:
-            generator.bit_generator.state = position

@@ -196,11 +196,16 @@ def test_dropout_only_in_training_and_reproducible(kind, rng):
     same = made(kind, 6, 4, rng)
     same.set_weights(layer.get_weights())
     np.testing.assert_array_equal(layer(x), same(x))
-    lf.utils.set_random_seed(3)
+    start = layer.seed_generator.state.numpy()
     first = layer(x, training=True)
     assert not np.array_equal(first, layer(x, training=True))
-    lf.utils.set_random_seed(3)
+    layer.seed_generator.state.assign(start)
     np.testing.assert_array_equal(layer(x, training=True), first)
+    seeds = []
+    for _ in range(2):
+        lf.utils.set_random_seed(3)
+        seeds.append(made(kind, 6, 4, rng, dropout=0.4).seed_generator.state.numpy())
+    np.testing.assert_array_equal(*seeds)
 
 
 @pytest.mark.parametrize("kind", KINDS)

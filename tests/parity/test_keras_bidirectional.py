@@ -319,6 +319,9 @@ def test_members_of_the_weight_file_are_keras_s(tmp_path):
         found.append(members)
     keras_s, ours = found
     arrays = {name: shape for name, shape in keras_s.items() if shape is not None}
+    ours = {
+        name: shape for name, shape in ours.items() if not name.startswith("seed_generators")
+    }  # not in Keras's
     assert {name: shape for name, shape in ours.items() if shape is not None} == arrays
     assert {name for name in keras_s if "bidirectional" in name} == {
         name for name in ours if "bidirectional" in name

@@ -40,8 +40,6 @@ ABSENT = {
 }
 #: Arguments that are refused, with what shows it: a call with another value than the default.
 REFUSED = {
-    ("saving.save_model", "zipped"): False,
-    ("saving.save_weights", "max_shard_size"): 1.0,
     ("utils.model_to_dot", "expand_nested"): True,
     ("utils.model_to_dot", "subgraph"): True,
     ("utils.plot_model", "expand_nested"): True,
@@ -177,8 +175,6 @@ def test_losses_compute_in_float32_and_say_so(name):
 def test_refused_arguments_are_refused_by_name(tmp_path):
     model = lf.Sequential([lf.Input((2,)), lf.layers.Dense(1)])
     first = {
-        "saving.save_model": (model, tmp_path / "m.keras"),
-        "saving.save_weights": (model, tmp_path / "m.weights.h5"),
         "utils.model_to_dot": (model,),
         "utils.plot_model": (model, tmp_path / "m.dot"),
         "utils.split_dataset": (np.ones(4), 0.5),

@@ -204,3 +204,34 @@ def test_truncation_is_a_value_error():
     for size in range(0, len(whole), 37):
         with pytest.raises(ValueError), WeightFile(whole[:size]) as file:
             file.arrays(PATH)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_texts_in_attributes(libver):
+    """Of variable and of fixed length, alone and in lists, in both versions of object headers, with continuations."""
+    buffer = io.BytesIO()
+    texts = {f"a{n}": "é" * n for n in range(1, 5)}
+    with h5py.File(buffer, "w", libver=libver) as file:
+        group = file.create_group("inside/group")
+        for name, text in texts.items():
+            group.attrs[name] = text
+        group.attrs["list"] = ["one", "two"]
+        group.attrs["part0"], group.attrs["part1"] = np.array([b"a", b"bc"]), np.array([b"d"])
+    with WeightFile(buffer.getvalue()) as file:
+        for name, text in texts.items():
+            assert file.text("inside/group", name) == text
+        assert file.texts("inside/group", "list") == ["one", "two"]
+        assert file.texts("inside/group", "part") == ["a", "bc", "d"]
+        assert file.texts("inside/group", "none") == [] and file.text("inside", "none") is None
+        with pytest.raises(ValueError, match="one text"):
+            file.text("inside/group", "list")
+
+
+def test_attributes_outside_of_the_header_are_refused():
+    """More than Keras writes: the library moves them to a heap of their own, which is not looked into."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver="latest") as file:
+        for n in range(40):
+            file.attrs[f"a{n}"] = "text"
+    with WeightFile(buffer.getvalue()) as file, pytest.raises(ValueError, match="in the object's header"):
+        file.text("", "a1")

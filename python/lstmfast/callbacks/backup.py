@@ -18,9 +18,9 @@ __all__ = ["BackupAndRestore"]
 class BackupAndRestore(Callback):
     """Keeps the state of a training in a folder, and goes on from there if the same program is run again.
 
-    The state is the model's weights, the optimizer's variables, the epoch and the global random generator: from
-    backups of whole epochs the training goes on as if nothing had happened (but for layers that draw from a
-    `SeedGenerator` of their own: those start it afresh). It is one file that is replaced at once or not at all.
+    The state is the model's weights, the optimizer's variables, the epoch, the states of the layers' random numbers and the
+    global random generator: from backups of whole epochs the training goes on as if nothing had happened. It is one file
+    that is replaced at once or not at all.
 
     Parameters
     ----------
@@ -112,7 +112,10 @@ class BackupAndRestore(Callback):
             shutil.rmtree(self.backup_dir)
 
     def _variables(self) -> dict[str, Variable]:
+        from ..saving.generators import seed_states
+
         groups = {"weights": self.model.weights, "optimizer": self.model.optimizer.variables}
+        groups["seeds"] = seed_states(self.model)
         return {f"{name}/{i}": v for name, group in groups.items() for i, v in enumerate(group)}
 
     def _save(self) -> None:

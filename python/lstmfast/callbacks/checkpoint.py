@@ -23,7 +23,7 @@ class ModelCheckpoint(MonitorCallback):
     ----------
     filepath : str or path
         With fields for `str.format`: ``"{epoch:02d}-{val_loss:.2f}.keras"``. Models: ``.safetensors``,
-        ``.keras``; weights: as `Model.save_weights` takes.
+        ``.keras``, ``.h5``; weights: as `Model.save_weights` takes.
     monitor, mode
         See `MonitorCallback`.
     verbose : int
@@ -80,7 +80,11 @@ class ModelCheckpoint(MonitorCallback):
             raise ValueError(
                 f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values"
             )
-        endings = (".weights.h5", ".safetensors", ".npz") if save_weights_only else (".keras", ".safetensors")
+        endings = (
+            (".weights.h5", ".safetensors", ".npz")
+            if save_weights_only
+            else (".keras", ".h5", ".safetensors")
+        )
         if not self.filepath.endswith(endings):
             what = (
                 "`save_weights_only=True` in `ModelCheckpoint`" if save_weights_only else "`ModelCheckpoint`"

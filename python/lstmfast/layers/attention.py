@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import activations
+from ..random import seed_generator
 from ..symbolic import Node, is_symbolic
 from ..variables import Variable
 from .arrays import shapes_of
@@ -125,7 +126,8 @@ class Attention(Layer):
         super().__init__(**kwargs)
         self.use_scale, self.score_mode = bool(use_scale), score_mode
         self.dropout, self.seed = dropout, seed
-        self._generator = None if seed is None else np.random.default_rng(seed)
+        if dropout > 0:
+            self.seed_generator = seed_generator(seed)
         self.scale: Variable | None = None
         self.concat_score_weight: Variable | None = None
 
@@ -287,7 +289,7 @@ class Attention(Layer):
         probabilities = weights = attend(scores, mask)
         dropped = None
         if call.training and 0 < self.dropout < 1:
-            dropped = dropout_mask(self._generator or call.rng, weights.shape, self.dropout)
+            dropped = dropout_mask(call.randomness(self), weights.shape, self.dropout)
             weights = weights * dropped
         y = weights @ value
         if query_mask is not None:

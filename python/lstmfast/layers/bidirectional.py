@@ -151,12 +151,12 @@ class Bidirectional(Layer):
                 layer.check_shapes(input_shape)
             for layer in fresh:
                 layer.ensure_built(input_shape)
-                for variable in layer.variables:
+                for variable in layer.weights:
                     variable.path = f"{self.name}/{variable.path}"
             if self._initial_weights is not None:
                 self._set_initial_weights(self._initial_weights)
         if not self._trainable:  # the layers inside keep a `trainable` of their own, as in Keras
-            for variable in self.variables:
+            for variable in self.weights:
                 variable.trainable = False
         self._initial_weights = None
         self.input_spec = self.forward_layer.input_spec
@@ -355,7 +355,7 @@ class Bidirectional(Layer):
                 call.mask,
                 call.lengths,
                 state,
-                call.rng if call.training else None,
+                call.given_rng,
                 resets=anew,
             )
             inner.carried_state = carry

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from ..random import SeedGenerator
 
 __all__ = ["Call"]
 
@@ -111,9 +114,22 @@ class Call:
         self.final_state: Any = None
 
     @property
+    def given_rng(self) -> np.random.Generator | None:
+        """The generator that the caller asked for: for calls of layers inside."""
+        return self._rng
+
+    @property
     def rng(self) -> np.random.Generator:
+        """The generator that the caller asked for, or the global one."""
         if self._rng is None:
             from ..random import global_generator
 
             return global_generator()
         return self._rng
+
+    def randomness(self, layer: Any) -> np.random.Generator | SeedGenerator:
+        """What a layer draws from: the caller's generator, if the layer has no seed of its own, else its `seed_generator`."""
+        if self._rng is not None and layer.seed is None:
+            return self._rng
+        source: SeedGenerator = layer.seed_generator
+        return source

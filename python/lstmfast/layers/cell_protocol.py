@@ -86,7 +86,7 @@ def nest(states: Sequence[Any], state_size: Any) -> list[Any]:
 
 
 def prefix_paths(layer: Layer, prefix: str) -> None:
-    for variable in layer.variables:
+    for variable in layer.weights:
         variable.path = f"{prefix}/{variable.path}"
 
 

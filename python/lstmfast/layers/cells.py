@@ -128,13 +128,15 @@ class _BuiltInCell(_Cell):
     def __getattr__(self, name: str) -> Any:
         # Arguments and weights, under Keras's names.
         template = self.__dict__.get("_template")
-        if template is not None and (name in _WEIGHTS or name in _cell_config(template)):
+        if template is not None and (
+            name in _WEIGHTS or name == "seed_generator" or name in _cell_config(template)
+        ):
             return getattr(template, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def build(self, input_shape: Any) -> None:
         self._template.ensure_built((input_shape[0], None, input_shape[-1]))
-        for variable in self._template.variables:
+        for variable in self._template.weights:
             variable.path = f"{self.name}/{variable.name}"
             variable.trainable = variable.trainable and self._trainable
         self.built = True
@@ -156,7 +158,7 @@ class _BuiltInCell(_Cell):
             call.save,
             True,
             initial_state=tuple(np.ascontiguousarray(s, np.float32) for s in states),
-            rng=call.rng if call.training else None,
+            rng=call.given_rng,
         )
         y, *new = self._template.forward(x[:, None], inner)
         if call.save:
@@ -407,7 +409,7 @@ class StackedRNNCells(_Cell):
     def forward(self, x: Array, states: Sequence[Array], call: Call) -> tuple[Array, list[Array]]:  # type: ignore[override]
         calls, new = [], []
         for cell, part in zip(self.cells, split_states(self.cells, states), strict=True):
-            inner = Call(call.training, call.save, True, rng=call.rng if call.training else None)
+            inner = Call(call.training, call.save, True, rng=call.given_rng)
             x, after = cell.forward(x, list(part), inner)
             new += flatten(after)
             calls.append(inner)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..random import check_seed, draw_key, generator
+from ..random import SeedGenerator, check_seed, draw_key, seed_generator
 from ..saving.registry import serialize_keras_object
 from .arguments import is_integer
 from .base import Layer
@@ -22,7 +22,7 @@ __all__ = ["Dropout", "SpatialDropout1D", "dropout_mask"]
 Array = npt.NDArray[Any]
 
 
-def dropout_mask(rng: np.random.Generator, shape: tuple[int, ...], rate: float) -> Array:
+def dropout_mask(rng: np.random.Generator | SeedGenerator, shape: tuple[int, ...], rate: float) -> Array:
     """0 with probability `rate`, else ``1 / (1 - rate)``, so that the mean stays (float32)."""
     return _core.dropout_mask(draw_key(rng), rate, shape)
 
@@ -110,7 +110,8 @@ class Dropout(Layer):
         super().__init__(**kwargs)
         self.rate, self.noise_shape = checked_rate(rate), checked_noise_shape(noise_shape)
         self.seed = check_seed(seed)
-        self._generator = None if self.seed is None else generator(self.seed)
+        if self.rate > 0:
+            self.seed_generator = seed_generator(self.seed)
         self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -119,7 +120,7 @@ class Dropout(Layer):
     def forward(self, x: Array, call: Call) -> Array:
         if not call.training or self.rate == 0:
             return x
-        rng = call.rng if self._generator is None else self._generator
+        rng = call.randomness(self)
         if self.noise_shape is None:  # the key is all that the way back needs
             key = call.saved = draw_key(rng)
             return _core.dropout(key, self.rate, np.ascontiguousarray(x))

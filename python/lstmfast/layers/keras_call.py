@@ -230,7 +230,7 @@ def prefix_built(layer: Layer, known: set[int]) -> None:
     """Put the layer's name before the paths of weights that layers inside it have made since `known` was noted."""
     for inner in layer._sublayers():
         if inner.built and id(inner) not in known:
-            for variable in inner.variables:
+            for variable in inner.weights:
                 variable.path = f"{layer.name}/{variable.path}"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core, constraints, initializers, regularizers
+from ..random import seed_generator
 from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, Node, is_symbolic
 from .arguments import is_integer
@@ -156,7 +157,8 @@ class MultiHeadAttention(Layer):
         self._output_shape = _checked_output_shape(output_shape)
         self.attention_axes: tuple[int, ...] | None = tuple(axes) if axes else None
         self.sliding_window, self.seed = sliding_window, seed
-        self._generator = None if seed is None else np.random.default_rng(seed)
+        if dropout > 0:
+            self.seed_generator = seed_generator(seed)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
@@ -426,7 +428,7 @@ class MultiHeadAttention(Layer):
         shape = (len(q), self.num_heads, q.shape[1], k.shape[1])
         drop = None
         if call.training and 0 < self.dropout < 1:
-            drop = dropout_mask(self._generator or call.rng, shape, self.dropout)
+            drop = dropout_mask(call.randomness(self), shape, self.dropout)
         scores = bool(call.arguments.get("return_attention_scores"))
         context, probabilities = _core.attention_forward(
             q,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core, activations, constraints, initializers, regularizers
-from ..random import draw_key
+from ..random import draw_key, seed_generator
 from ..saving.registry import serialize_keras_object
 from ..symbolic import KerasTensor, flatten, is_symbolic
 from ..utils.naming import to_snake_case
@@ -109,7 +109,7 @@ class RecurrentLayer(Layer):
         self.dropout = min(1.0, max(0.0, dropout))
         self.recurrent_dropout = min(1.0, max(0.0, recurrent_dropout))
         self.seed = seed
-        self._generator = None if seed is None else np.random.default_rng(seed)
+        self.seed_generator = seed_generator(seed)
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful, self.unroll = bool(go_backwards), bool(stateful), bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
@@ -340,7 +340,7 @@ class RecurrentLayer(Layer):
         weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
         x_mask = recurrent_mask = gate_mask = zoneout_key = None
         if call.training and any(self._zoneout):
-            zoneout_key = draw_key(self._generator or call.rng)
+            zoneout_key = draw_key(call.randomness(self))
         if call.training and (self.dropout or self.recurrent_dropout):
             x_mask, recurrent_mask = self._dropout_masks(x, call)
             if x_mask is not None and x_mask.ndim == 3:
@@ -418,7 +418,7 @@ class RecurrentLayer(Layer):
         As in Keras: with recurrent dropout each gate has masks of its own, if not `variational`; a rate of 1 drops
         nothing.
         """
-        rng = self._generator or call.rng
+        rng = call.randomness(self)
         batch, _, n = x.shape
         by_gate = self.gates > 1 and self.recurrent_dropout and not self.variational
         lead = (batch, self.gates) if by_gate else (batch,)

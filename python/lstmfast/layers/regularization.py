@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import regularizers
-from ..random import check_seed, generator
+from ..random import check_seed, numpy_generator, seed_generator
 from ..saving.registry import serialize_keras_object
 from .base import Layer
 from .call import Call
@@ -26,14 +26,15 @@ class _Noise(Layer):
 
     supports_masking = True
 
-    def __init__(self, seed: Any, **kwargs: Any) -> None:
+    def __init__(self, seed: Any, amount: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = check_seed(seed)
-        self._generator = None if self.seed is None else generator(self.seed)
+        if amount > 0:
+            self.seed_generator = seed_generator(self.seed)
         self._build_at_init()
 
     def rng(self, call: Call) -> np.random.Generator:
-        return call.rng if self._generator is None else self._generator
+        return numpy_generator(call.randomness(self))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
@@ -72,8 +73,8 @@ class GaussianNoise(_Noise):
     """
 
     def __init__(self, stddev: float, seed: Any = None, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
-        self.stddev = checked_rate(stddev, "stddev")
+        super().__init__(seed, checked_rate(stddev, "stddev"), **kwargs)
+        self.stddev = stddev
 
     def forward(self, x: Array, call: Call) -> Array:
         if not call.training or self.stddev == 0:
@@ -116,8 +117,8 @@ class GaussianDropout(_Noise):
     """
 
     def __init__(self, rate: float, seed: Any = None, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
-        self.rate = checked_rate(rate)
+        super().__init__(seed, checked_rate(rate), **kwargs)
+        self.rate = rate
 
     def forward(self, x: Array, call: Call) -> Array:
         if not call.training or self.rate == 0:
@@ -166,8 +167,8 @@ class AlphaDropout(_Noise):
     _LOW = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946
 
     def __init__(self, rate: float, noise_shape: Any = None, seed: Any = None, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
-        self.rate, self.noise_shape = checked_rate(rate), checked_noise_shape(noise_shape)
+        super().__init__(seed, checked_rate(rate), **kwargs)
+        self.rate, self.noise_shape = rate, checked_noise_shape(noise_shape)
 
     def forward(self, x: Array, call: Call) -> Array:
         if not call.training or self.rate == 0:

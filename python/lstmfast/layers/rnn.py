@@ -218,7 +218,7 @@ class RNN(RecurrentLayer):
                 call.mask,
                 call.lengths,
                 part,
-                call.rng if call.training else None,
+                call.given_rng,
                 resets=call.resets,
             )
             inner.carried_state = carried_parts[k]

@@ -95,7 +95,7 @@ class StepLoop:
                 states = [np.where(anew, a, b) for a, b in zip(initial, states, strict=True)]
             step, after = None, None
             if valid is None or valid.any():
-                step = Call(call.training, call.save, call.needs_dx, rng=call.rng if call.training else None)
+                step = Call(call.training, call.save, call.needs_dx, rng=call.given_rng)
                 x_t = x[:, t] if valid is None else np.where(_like(valid, x[:, t]), x[:, t], np.float32(0))
                 y, new = self.cell.forward(np.ascontiguousarray(x_t), list(states), step)
                 new = list(new) if isinstance(new, (list, tuple)) else [new]

@@ -78,7 +78,7 @@ class TimeDistributed(Layer):
         fresh = not self.layer.built
         self.layer.ensure_built(self._child_shape(input_shape))
         if fresh:
-            for variable in self.layer.variables:
+            for variable in self.layer.weights:
                 variable.path = f"{self.name}/{variable.path}"
                 variable.trainable &= self._trainable
         self.built = True
@@ -117,9 +117,7 @@ class TimeDistributed(Layer):
         return False
 
     def _inner_call(self, call: Call, mask: Array | None) -> Call:
-        return Call(
-            call.training, call.save, call.needs_dx, mask=mask, rng=call.rng if call.training else None
-        )
+        return Call(call.training, call.save, call.needs_dx, mask=mask, rng=call.given_rng)
 
     def _run(self, x: Array, inner: Call, call: Call) -> Array:
         nested = getattr(self.layer, "nested_forward", None)

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import constraints, initializers, regularizers
+from ..random import SeedGenerator
 from ..variables import Variable, weight_supplier
 from .building import dtype_name, weight_arguments
 from .keras_call import current_call
-from .properties import LayerProperties, own_variables
+from .properties import LayerProperties, held_in_attributes, own_variables
 
 __all__ = ["LayerWeights"]
 
@@ -105,26 +106,34 @@ class LayerWeights(LayerProperties):
         return self.name
 
     @property
-    def variables(self) -> list[Variable]:
+    def weights(self) -> list[Variable]:
         """All weights: own trainable ones, own others, then those of layers inside."""
-        inside = [variable for layer in self._sublayers() for variable in layer.variables]
+        inside = [variable for layer in self._sublayers() for variable in layer.weights]
         return list(dict.fromkeys([*own_variables(self, inside), *inside]))
 
     @property
-    def weights(self) -> list[Variable]:
-        return self.variables
+    def variables(self) -> list[Variable]:
+        """All weights, and the states of random numbers: those of a layer's `SeedGenerator` follow its own weights."""
+        inside = [variable for layer in self._sublayers() for variable in layer.variables]
+        seeds = [seed.state for seed in held_in_attributes(self, SeedGenerator)]
+        return list(dict.fromkeys([*own_variables(self, inside), *seeds, *inside]))
 
     @property
     def trainable_variables(self) -> list[Variable]:
         """Weights that training changes; empty if the layer is not `trainable`."""
-        return [v for v in self.variables if v.trainable] if self._trainable else []
+        return [v for v in self.weights if v.trainable] if self._trainable else []
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
+        """Those of `variables` that training does not change."""
         return [v for v in self.variables if not v.trainable] if self._trainable else self.variables
 
     trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """Those of `weights` that training does not change."""
+        return [v for v in self.weights if not v.trainable] if self._trainable else self.weights
 
     @property
     def trainable(self) -> bool:

@@ -55,7 +55,7 @@ class Wrapper(Layer):
         if not self.layer.built:
             self.layer.ensure_built(input_shape)
             prefix_paths(self.layer, self.name)
-            for variable in self.layer.variables:
+            for variable in self.layer.weights:
                 variable.trainable &= self._trainable
         self.built = True
 

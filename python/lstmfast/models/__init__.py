@@ -19,11 +19,13 @@ def load_model(
     return load_model(filepath, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
 
 
-def save_model(model: Model, filepath: Any, overwrite: bool = True, zipped: bool | None = None) -> None:
+def save_model(
+    model: Model, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any
+) -> None:
     """See `lstmfast.saving.save_model`."""
     from ..saving import save_model
 
-    save_model(model, filepath, overwrite=overwrite, zipped=zipped)
+    save_model(model, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
 
 def model_from_json(json_string: str | bytes, custom_objects: Any = None) -> Model:

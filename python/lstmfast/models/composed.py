@@ -147,7 +147,7 @@ def forward_traced(layer: Layer, x: Any, call: Call) -> tuple[Any, bool]:
         return traced, False
     used = [m for m in masks if m is not None] if len(traced.executor.input_slots) > len(arrays) else []
     inner = Call(
-        call.training, call.save, call.needs_dx, lengths=call.lengths, rng=call._rng, resets=call.resets
+        call.training, call.save, call.needs_dx, lengths=call.lengths, rng=call.given_rng, resets=call.resets
     )
     if any(m is not None for m in masks):
         inner.mask = [*masks, *(None for _ in used)]
@@ -253,7 +253,7 @@ def trace_layer(layer: Layer, x: Any, masks: list[Any], call: Call, with_mask: b
     given = tuple(given) if isinstance(x, tuple) else given if isinstance(x, list) else given[0]
     arguments = arguments_of_call(layer, call, given if flatten(given) else None)
     taken = flatten(given) if "mask" in arguments or with_mask else []
-    before = {id(v) for v in layer.variables}
+    before = {id(v) for v in layer.weights}
     added = Call(call.training)
     with _undone(layer), _set(current_trace, Trace(call.training)), _set(names_given, Counter()):
         with _set(current_call, (layer, added)), _set(training_flag, call.training):
@@ -266,7 +266,7 @@ def trace_layer(layer: Layer, x: Any, masks: list[Any], call: Call, with_mask: b
         if added.penalty:
             raise ValueError("it adds losses")
     check_held(layer, graph)
-    if {id(v) for v in layer.variables} != before:
+    if {id(v) for v in layer.weights} != before:
         raise ValueError("it makes weights that it did not make when it was built")
     return Traced(Executor(graph), outputs)
 

@@ -31,6 +31,10 @@ def functional_config(model: Model) -> dict[str, Any]:
     def history(tensor: KerasTensor) -> list[Any]:
         return [tensor.origin.layer.name, numbers[id(tensor.origin)], tensor.index]
 
+    def end(tensor: KerasTensor) -> list[Any]:
+        name, number, index = history(tensor)
+        return [name, number + _is_functional(tensor.origin.layer), index]
+
     def tensor_config(value: Any) -> Any:
         if not isinstance(value, KerasTensor):
             return serialize_keras_object(value)
@@ -57,14 +61,22 @@ def functional_config(model: Model) -> dict[str, Any]:
         "name": model.name,
         "trainable": model.trainable,
         "layers": layers,
-        "input_layers": map_leaves(history, model.input),
-        "output_layers": map_leaves(history, model.output),
+        "input_layers": map_leaves(end, model.input),
+        "output_layers": map_leaves(end, model.output),
     }
+
+
+def _is_functional(layer: Layer) -> bool:
+    """Whether a layer is what Keras calls a functional model: it counts the calls that make an output from 1."""
+    from .model import Model
+    from .sequential import Sequential
+
+    return isinstance(layer, Model) and not isinstance(layer, Sequential) and not layer._by_call
 
 
 def functional_from_config(cls: type[Model], config: dict[str, Any], custom_objects: Any = None) -> Model:
     """The model that `functional_config` described, or Keras 3 (its operations on masks left out)."""
-    from ..saving.keras_graph import without_mask_operations
+    from ..saving.keras_graph import end_call, without_mask_operations
 
     config = without_mask_operations(config)
     layers: dict[str, Layer] = {}
@@ -119,7 +131,10 @@ def functional_from_config(cls: type[Model], config: dict[str, Any], custom_obje
 
     def ends(structure: Any) -> Any:
         if isinstance(structure, (list, tuple)) and len(structure) == 3 and isinstance(structure[0], str):
-            tensor = find(structure)
+            name, number, index = structure
+            if isinstance(number, int) and name in layers:
+                number = end_call(None, number, _is_functional(layers[name]))
+            tensor = find([name, number, index])
             if tensor is None:
                 raise ValueError(f"the configuration refers to {structure!r}, which it does not define")
             return tensor

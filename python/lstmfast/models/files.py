@@ -68,12 +68,16 @@ class ModelFiles:
         return None if self._build_shape is None else {"input_shape": self._build_shape}
 
     def save(
-        self: Any, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: bool | None = None
+        self: Any,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        **kwargs: Any,
     ) -> None:
         """Write the model to a file; see `lstmfast.saving.save_model`."""
         from ..saving import save_model
 
-        save_model(self, filepath, overwrite=overwrite, zipped=zipped)
+        save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_weights(
         self: Any,
@@ -90,13 +94,15 @@ class ModelFiles:
             Keras does it), ``.npz`` NumPy's, anything else safetensors.
         overwrite : bool
             Whether an existing file may be replaced.
-        max_shard_size : None
-            Must be None: Keras's weights in several files are not written.
+        max_shard_size : float, optional
+            Gigabytes (2**30 bytes) of arrays a file may hold: the weights go into as many files as that takes, in Keras's
+            form, and `filepath`, which then ends in ``.weights.json``, gets the index of them.
 
         Raises
         ------
         ValueError
-            If the model is not built, the ending is another format's, or the file exists.
+            If the model is not built, the ending is another format's, the file exists, or one array is larger than a
+            file may be.
 
         Examples
         --------
@@ -109,12 +115,12 @@ class ModelFiles:
         """
         from .weights import save_weights
 
-        if max_shard_size is not None:
-            raise ValueError(f"max_shard_size must be None, weights are one file, got {max_shard_size!r}")
-        save_weights(self, filepath, overwrite)
+        save_weights(self, filepath, overwrite, max_shard_size)
 
-    def load_weights(self: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
-        """Set the weights from a file of `save_weights`, of `save`, or of Keras 3; its content shows the format.
+    def load_weights(
+        self: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **kwargs: Any
+    ) -> None:
+        """Set the weights from a file of `save_weights`, of `save`, or of Keras; its content shows the format.
 
         Parameters
         ----------
@@ -122,15 +128,23 @@ class ModelFiles:
         skip_mismatch : bool
             Leave layers alone whose weights in the file differ in number or shape, with a warning, rather than
             raise.
+        **kwargs
+            ``by_name`` (for Keras's older ``.h5`` files): whether weights belong to the layer of the same name rather than to
+            the one at the same place. ``objects_to_skip`` (for ``.weights.h5`` files): layers that keep their weights.
 
         Raises
         ------
         ValueError
             If the file does not fit the model; no weight has changed then.
+        FileNotFoundError
+            If there is no such file.
         """
         from .weights import load_weights
 
-        load_weights(self, filepath, skip_mismatch)
+        unknown = {key: value for key, value in kwargs.items() if key not in ("by_name", "objects_to_skip")}
+        if unknown:
+            raise ValueError(f"Invalid keyword arguments: {unknown}")
+        load_weights(self, filepath, skip_mismatch, **kwargs)
 
     def export(self: Any, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Not available: raises a ValueError that says what there is instead."""

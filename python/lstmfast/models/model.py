@@ -544,7 +544,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         """
         executor = self.executor
         if anew or executor.variables is None:
-            executor.variables = self.variables
+            executor.variables = self.weights
         trainable = [v for v in executor.variables if v.trainable] if self._trainable else []
         chosen = set(map(id, trainable))
         return trainable, [v for v in executor.variables if id(v) not in chosen]

@@ -74,7 +74,7 @@ class NestedModel:
             plan,
             masks,
             lengths,
-            rng=call._rng,
+            rng=call.given_rng,
             resets=call.resets,
             states=call.carried_state,
         )

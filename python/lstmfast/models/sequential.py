@@ -236,6 +236,11 @@ class Sequential(Model):
             )
         model = cls(name=config["name"])
         for layer in config["layers"]:
+            if not isinstance(layer, dict) or "config" not in layer:
+                raise ValueError(
+                    "The provided configuration is not a valid Keras configuration. Expected a dictionary containing a "
+                    f"'config' key. Received: config={layer}"
+                )
             model.add(deserialize_keras_object(layer, custom_objects))
         shape = config.get("build_input_shape")
         if not model.built and shape and isinstance(shape, (list, tuple)):

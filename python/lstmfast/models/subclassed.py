@@ -150,9 +150,9 @@ def _kind(owner: Any) -> str:
 
 def check_held(owner: Any, graph: Graph) -> None:
     """Refuse layers with weights that `call` makes itself: nothing would hold them."""
-    held = {id(variable) for variable in owner.variables}
+    held = {id(variable) for variable in owner.weights}
     for layer in graph.layers:
-        if any(id(variable) not in held for variable in layer.variables):
+        if any(id(variable) not in held for variable in layer.weights):
             raise ValueError(
                 f"the `call` of {_kind(owner)} {owner.name!r} uses the layer {layer.name!r}, which no attribute of the "
                 f"{_kind(owner)} holds: make layers in `__init__`"

@@ -63,7 +63,7 @@ def summary_text(
     for layer in layers[first:last]:
         add(layer, 0)
     trainable = sum(v.size for v in model.trainable_variables)
-    total = sum(v.size for v in model.variables)
+    total = sum(v.size for v in model.weights)
     optimizer = model.optimizer if getattr(model.optimizer, "built", False) else None
     state = 0 if optimizer is None else sum(v.size for v in optimizer.variables)
     lines = [f'Model: "{model.name}"', *_table(header, rows, widths)]

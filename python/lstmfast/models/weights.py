@@ -27,25 +27,39 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+def save_weights(
+    model: Model,
+    filepath: str | os.PathLike[str],
+    overwrite: bool = True,
+    max_shard_size: float | None = None,
+    objects_to_skip: Any = None,
+) -> None:
     """See `Model.save_weights`."""
+    path = path_of(filepath)
+    if max_shard_size is not None and not path.endswith(("weights.h5", "weights.json")):
+        raise ValueError(
+            "The filename must end in `.weights.json` when `max_shard_size` is specified. Received: "
+            f"filepath={path}"
+        )
+    keras = path.endswith(".weights.h5") or max_shard_size is not None
+    if path.endswith((".h5", ".hdf5", ".keras", ".json")) and not keras:
+        raise ValueError(
+            f"The filename must end in `.weights.h5`, `.npz` or `.safetensors`. Received: filepath={path}"
+        )
     if not model.built:
         raise ValueError(
             f"You are saving a model that has not yet been built. Model '{model.name}' has no weights: build it first by "
             "calling it with data or calling `build()`."
         )
-    path = path_of(filepath)
-    if path.endswith((".h5", ".keras", ".json")) and not path.endswith(".weights.h5"):
-        raise ValueError(
-            f"The filename must end in `.weights.h5`, `.npz` or `.safetensors`. Received: filepath={path}"
-        )
     if not overwrite and os.path.exists(path):
         raise ValueError(f"filepath: {path!r} exists and overwrite is False")
-    if path.endswith(".weights.h5"):
+    if keras:
         from ..saving.keras_archive import save_keras_weights
 
-        save_keras_weights(model, path)
+        save_keras_weights(model, path, max_shard_size, objects_to_skip or ())
         return
+    if objects_to_skip is not None:
+        raise ValueError(f"`objects_to_skip` only supports `.weights.h5` files. Received: {path}")
     arrays = {name: v.numpy() for name, v in named_weights(model)}
     if path.endswith(".npz"):
         with replace_file(path) as file:
@@ -54,23 +68,50 @@ def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool
         safetensors.save_file(arrays, path, {"format": "lstmfast-weights"})
 
 
-def load_weights(model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
+def load_weights(
+    model: Model,
+    filepath: str | os.PathLike[str],
+    skip_mismatch: bool = False,
+    objects_to_skip: Any = None,
+    by_name: bool | None = None,
+) -> None:
     """See `Model.load_weights`."""
+    path = path_of(filepath)
+    if os.path.isdir(path):
+        raise ValueError(f"filepath must name a file of weights, got the directory {path!r}")
+    ending = os.path.splitext(path)[1].lower()
+    if not os.path.exists(path) and ending not in (".h5", ".hdf5", ".json", ".keras", ".npz", ".safetensors"):
+        raise ValueError(
+            f"File format not supported, or no such file: filepath={path}. lstmfast reads `.weights.h5`, `.weights.json`, "
+            "`.keras`, `.h5`, `.npz` and `.safetensors` files."
+        )
+    with open(path, "rb") as file:
+        start = file.read(16)
+    hdf5, archive = start.startswith(b"\x89HDF\r\n\x1a\n"), start.startswith(b"PK\x03\x04")
+    legacy = False
+    if hdf5:
+        from ..saving.legacy_h5 import is_legacy
+
+        legacy = is_legacy(path)
+    keras = (hdf5 and not legacy) or path.endswith(".json") or (archive and not _is_npz(path))
+    if by_name is not None and not legacy:
+        raise ValueError(f"`by_name` only supports loading legacy '.h5' or '.hdf5' files. Received: {path}")
+    if objects_to_skip is not None and (archive or not keras):
+        raise ValueError(f"`objects_to_skip` only supports loading '.weights.h5' files. Received: {path}")
     if not model.built:
         raise ValueError(
             f"You are loading weights into a model that has not yet been built. Model '{model.name}' has no weights: build "
             "it first by calling it with data or calling `build()`."
         )
-    path = path_of(filepath)
-    if os.path.isdir(path):
-        raise ValueError(f"filepath must name a file of weights, got the directory {path!r}")
-    with open(path, "rb") as file:
-        start = file.read(8)
-    archive = start.startswith(b"PK\x03\x04")
-    if start == b"\x89HDF\r\n\x1a\n" or (archive and not _is_npz(path)):
+    if legacy:
+        from ..saving.legacy_h5 import load_legacy_weights
+
+        load_legacy_weights(model, path, skip_mismatch, bool(by_name))
+        return
+    if keras:
         from ..saving.keras_archive import load_keras_weights
 
-        load_keras_weights(model, path, skip_mismatch)
+        load_keras_weights(model, path, skip_mismatch, objects_to_skip or ())
         return
     variables = dict(named_weights(model))
     arrays = _read_npz(path) if archive else safetensors.load_file(path)[0]

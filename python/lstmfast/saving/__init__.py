@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Models to files and back, in two formats, neither of them pickle.
+"""Models to files and back, in three formats, none of them pickle.
 
 =================== ======================================= ============================================
 File                Written by                              Read by
 =================== ======================================= ============================================
-``*.safetensors``   lstmfast (any path not ending in .keras) lstmfast; arrays by any safetensors reader
+``*.safetensors``   lstmfast                                lstmfast; arrays by any safetensors reader
 ``*.keras``         lstmfast and Keras 3, through h5py      both
+``*.h5``            lstmfast, Keras 2 and 3, through h5py   lstmfast and Keras 3
 =================== ======================================= ============================================
 
 No file can make lstmfast run, import or unpickle anything: names in it are looked up among lstmfast's own
@@ -49,7 +50,11 @@ __all__ = [
 
 
 def save_model(
-    model: Model, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: bool | None = None
+    model: Model,
+    filepath: str | os.PathLike[str],
+    overwrite: bool = True,
+    zipped: bool | None = None,
+    **kwargs: Any,
 ) -> None:
     """Save a whole model: configuration, weights, compile state and the optimizer's state.
 
@@ -60,12 +65,16 @@ def save_model(
     model : Model
         A `Sequential` or functional model.
     filepath : str or path-like
-        Where to. A path ending in ``.keras`` gets Keras 3's format (needs h5py: ``pip install
-        'lstmfast[keras]'``), one ending in ``.safetensors``, or without an ending, the native one.
+        Where to. A path ending in ``.keras`` gets Keras 3's format, one ending in ``.h5`` or ``.hdf5`` Keras's older one
+        (both need h5py: ``pip install 'lstmfast[keras]'``), one ending in ``.safetensors``, or without an ending, the
+        native one.
     overwrite : bool
         Whether an existing file may be replaced.
     zipped : bool, optional
-        Must not be False: Keras's folders of loose files are not written.
+        With False a folder gets the files that a ``.keras`` file holds, as in Keras; its name must not end in ``.keras``.
+    **kwargs
+        ``include_optimizer``: whether an ``.h5`` file shall hold the compile state. Keras 2's ``save_format`` says nothing that
+        the ending does not.
 
     Raises
     ------
@@ -91,26 +100,40 @@ def save_model(
 
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
-    if zipped is not None and not zipped:
-        raise ValueError(
-            "zipped=False is not supported: a model is one file, Keras's folders are not written"
-        )
     path = path_of(filepath)
+    if zipped is not None and not zipped and path.endswith(".keras"):
+        raise ValueError(
+            "When using `zipped=False`, the `filepath` argument should not end in `.keras`. Received: "
+            f"filepath={path}"
+        )
+    include_optimizer = bool(kwargs.pop("include_optimizer", True))
+    save_format = kwargs.pop("save_format", None)
+    if save_format and not path.endswith((".h5", ".hdf5", ".keras")):
+        raise ValueError(
+            "The `save_format` argument is deprecated in Keras 3. Please remove this argument and pass a file path with "
+            f"either `.keras` or `.h5` extension. Received: save_format={save_format}"
+        )
+    if kwargs:
+        raise ValueError(f"The following argument(s) are not supported: {list(kwargs)}")
     if not overwrite and os.path.exists(path):
         raise ValueError(f"filepath {path!r} exists and overwrite is False")
     ending = os.path.splitext(path)[1].lower()
-    if ending == ".keras":
+    if ending == ".keras" or (zipped is not None and not zipped):
         from .keras_archive import save_keras
 
-        save_keras(model, path)
+        save_keras(model, path, zipped is None or bool(zipped))
+    elif ending in (".h5", ".hdf5"):
+        from .legacy_h5 import save_legacy
+
+        save_legacy(model, path, include_optimizer)
     elif ending in ("", ".safetensors"):
         from .native import save_native
 
         save_native(model, path)
     else:
         raise ValueError(
-            "Invalid filepath extension for saving: filepath must end in .safetensors (native) or .keras (Keras 3), got "
-            f"{path!r}"
+            "Invalid filepath extension for saving: filepath must end in .safetensors (native), .keras (Keras 3) or .h5 "
+            f"(Keras, older), got {path!r}"
         )
 
 
@@ -119,14 +142,20 @@ def save_weights(
     filepath: str | os.PathLike[str],
     overwrite: bool = True,
     max_shard_size: float | None = None,
+    **kwargs: Any,
 ) -> None:
-    """``model.save_weights(filepath, overwrite)``; `max_shard_size` must be None: weights are one file."""
-    model.save_weights(filepath, overwrite=overwrite, max_shard_size=max_shard_size)
+    """``model.save_weights(filepath, overwrite, max_shard_size)``; ``objects_to_skip`` may name layers whose weights a
+    ``.weights.h5`` file shall not hold."""
+    from ..models.weights import save_weights
+
+    save_weights(model, filepath, overwrite, max_shard_size, **kwargs)
 
 
-def load_weights(model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
-    """``model.load_weights(filepath, skip_mismatch)``."""
-    model.load_weights(filepath, skip_mismatch=skip_mismatch)
+def load_weights(
+    model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **kwargs: Any
+) -> None:
+    """``model.load_weights(filepath, skip_mismatch, **kwargs)``."""
+    model.load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
 
 
 def load_model(
@@ -135,12 +164,12 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Model:
-    """Load a model that lstmfast or Keras 3 saved; the content decides on the format, not the name.
+    """Load a model that lstmfast or Keras saved; the content decides on the format, not the name.
 
     Parameters
     ----------
     filepath : str or path-like
-        The file.
+        The file; or the folder that Keras makes of a model with ``zipped=False``.
     custom_objects : mapping of str to class or function, optional
         Your own layers, losses, metrics... by their name or registered name.
     compile : bool
@@ -158,8 +187,9 @@ def load_model(
     ValueError
         If the file is of no known format, damaged, hostile, or names a class that is neither lstmfast's nor
         in `custom_objects`.
+        As in Keras, also if there is no such file, unless the name ends in ``.h5``, ``.hdf5`` or ``.safetensors``.
     FileNotFoundError
-        If there is no such file.
+        If it does.
     ImportError
         If the file is Keras's and h5py is missing.
 
@@ -182,7 +212,23 @@ def load_model(
         )
     path = path_of(filepath)
     if os.path.isdir(path):
-        raise ValueError(f"filepath must name a model file, got the directory {path!r}")
+        if not os.path.exists(os.path.join(path, "config.json")):
+            raise ValueError(
+                f"filepath must name a model file, got the directory {path!r}, without config.json"
+            )
+        from .keras_archive import load_keras
+
+        return load_keras(path, custom_objects, compile)
+    ending = os.path.splitext(path)[1].lower()
+    if not os.path.exists(path) and ending == ".keras":
+        raise ValueError(
+            f"File not found: filepath={path}. Please ensure the file is an accessible `.keras` zip file."
+        )
+    if not os.path.exists(path) and ending not in (".h5", ".hdf5", ".safetensors"):
+        raise ValueError(
+            f"File format not supported, or no such file: filepath={path}. lstmfast reads `.safetensors`, `.keras` and "
+            "`.h5` files."
+        )
     with open(path, "rb") as file:
         start = file.read(16)
     if start.startswith(b"PK\x03\x04"):
@@ -190,16 +236,14 @@ def load_model(
 
         return load_keras(path, custom_objects, compile)
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
-        raise ValueError(
-            f"{path!r} is an HDF5 file; lstmfast reads Keras's .keras files: save it as one with Keras 3"
-        )
+        from .legacy_h5 import load_legacy
+
+        return load_legacy(path, custom_objects, compile)
     if start[8:9] == b"{":
         from .native import load_native
 
         return load_native(path, custom_objects, compile)
-    raise ValueError(
-        f"{path!r} is not a model file: it begins neither like a .safetensors nor like a .keras file"
-    )
+    raise ValueError(f"{path!r} is not a model file: it begins like no .safetensors, .keras or .h5 file")
 
 
 def path_of(filepath: Any) -> str:

@@ -56,7 +56,9 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 
     def decorator(obj: T) -> T:
         if inspect.isclass(obj) and not hasattr(obj, "get_config"):
-            raise ValueError(f"Cannot register {obj.__name__}: the class has no get_config() method.")
+            raise ValueError(
+                f"Cannot register a class that does not have a get_config() method: {obj.__name__}"
+            )
         registered = f"{package}>{name if name is not None else obj.__name__}"  # type: ignore[attr-defined]
         _GLOBAL_OBJECTS[registered] = obj
         _GLOBAL_NAMES[obj] = registered

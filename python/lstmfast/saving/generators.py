@@ -1,40 +1,61 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where the random numbers of layers with a seed of their own are, in native files: training goes on with the masks that it
-would have drawn. (Layers without a seed draw from the global generator, which is the process's: `utils.set_random_seed`.)"""
+"""Where the random numbers of layers are, in files: training goes on with the masks that it would have drawn.
+
+Keras's files do not hold these; in those that lstmfast writes they stand where Keras does not look.
+"""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..layers.properties import layers_inside
+from ..layers.properties import held_in_attributes, layers_inside
+from ..random import SeedGenerator
+from .model_state import assign_all
 
 if TYPE_CHECKING:
     from ..models import Model
+    from ..variables import Variable
 
-__all__ = ["from_json", "to_json"]
+__all__ = ["PREFIX", "fitting", "from_arrays", "seed_states", "to_arrays"]
 
+Array = npt.NDArray[Any]
 
-def _generators(model: Model) -> list[np.random.Generator]:
-    found = (getattr(layer, "_generator", None) for layer in layers_inside(model))
-    return [generator for generator in found if generator is not None]
-
-
-def to_json(model: Model) -> str | None:
-    """The states of the layers' generators in the order of the layers; None if there are none."""
-    states = [generator.bit_generator.state for generator in _generators(model)]
-    return json.dumps(states, separators=(",", ":")) if states else None
+#: In native and in older HDF5 files, before the number.
+PREFIX = "seed_generators/"
 
 
-def from_json(model: Model, text: str | None) -> None:
-    """Set what `to_json` gave; ValueError if it does not fit the model. A file without states leaves the seeds' beginnings."""
-    if text is None:
-        return
-    try:
-        states = json.loads(text)
-        for generator, state in zip(_generators(model), states, strict=True):
-            generator.bit_generator.state = state
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise ValueError(f"the states of its random numbers are damaged: {error}") from None
+def seed_states(model: Model) -> list[Variable]:
+    """The states of all `SeedGenerator`s in a model, in the order of the layers, each once."""
+    layers = [model, *layers_inside(model)]
+    return list(dict.fromkeys(g.state for layer in layers for g in held_in_attributes(layer, SeedGenerator)))
+
+
+def to_arrays(model: Model) -> dict[str, Array]:
+    """The states by their names in a file."""
+    return {f"{PREFIX}{number}": state.numpy() for number, state in enumerate(seed_states(model))}
+
+
+def from_arrays(model: Model, arrays: Mapping[str, Array]) -> None:
+    """Set what `to_arrays` gave; ValueError if it does not fit the model. A file without states leaves the seeds' beginnings."""
+    names = [name for name in arrays if name.startswith(PREFIX)]
+    states = [arrays.get(f"{PREFIX}{number}") for number in range(len(names))]
+    assign_all(fitting(model, [np.zeros(0) if state is None else state for state in states]))
+
+
+def fitting(model: Model, states: Sequence[Array]) -> list[tuple[str, Variable, Array]]:
+    """What `assign_all` shall set: states in their order, ValueError if they do not fit the model; nothing for none."""
+    variables = seed_states(model)
+    if not states:
+        return []
+    if len(states) != len(variables):
+        raise ValueError(f"it has {len(states)} states of random numbers, the model {len(variables)}")
+    for state in states:
+        if state.shape != (2,) or state.dtype.kind not in "iu":
+            raise ValueError(
+                f"a state of random numbers has shape {state.shape} and dtype {state.dtype}, expected two integers"
+            )
+    return [(v.path, v, state.astype(np.uint32)) for v, state in zip(variables, states, strict=True)]

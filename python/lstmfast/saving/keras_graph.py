@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["is_operation", "layer_order", "without_mask_operations"]
+__all__ = ["end_call", "is_operation", "layer_order", "without_mask_operations"]
 
 #: (layer name, node index, output index) of a symbolic tensor
 Reference = tuple[str, int, int]
@@ -192,6 +192,17 @@ class _Graph:
         return name, 0, 0
 
 
+def end_call(entry: Any, number: int, functional: bool | None = None) -> int:
+    """Which call of a layer an entry of ``output_layers`` means: Keras counts those of functional models from 1."""
+    if functional is None:
+        config = entry.get("config") if isinstance(entry, dict) else None
+        calls = entry.get("inbound_nodes") if isinstance(entry, dict) else None
+        functional = (
+            bool(isinstance(config, dict) and "output_layers" in config) or 0 < len(calls or ()) <= number
+        )
+    return number - 1 if functional and number > 0 else number
+
+
 def layer_order(config: dict[str, Any]) -> list[str]:
     """Names of a functional model's layers in the order of Keras's ``model.layers``.
 
@@ -206,8 +217,12 @@ def layer_order(config: dict[str, Any]) -> list[str]:
     finished: list[Node] = []
     done: set[Node] = set()
 
+    def ends(key: str) -> list[Reference]:
+        found = _ends(config[key])
+        return [(name, end_call(graph.layers.get(name), number), output) for name, number, output in found]
+
     # The depth-first walk, with a stack of our own: (node, its parents left to visit).
-    for end in _ends(config["output_layers"]):
+    for end in ends("output_layers"):
         stack: list[tuple[Node, Iterator[Reference]]] = []
 
         def enter(node: Node, stack: list[tuple[Node, Iterator[Reference]]] = stack) -> None:
@@ -233,7 +248,7 @@ def layer_order(config: dict[str, Any]) -> list[str]:
         node_depth[node] = depth[node[0]] = here
         for parent in graph.parents_of(node):
             node_depth[parent[:2]] = max(here + 1, node_depth.get(parent[:2], 0))
-    for name, _, _ in _ends(config["input_layers"]):  # an input that no output needs
+    for name, _, _ in ends("input_layers"):  # an input that no output needs
         if name not in depth:
             depth[name], first_seen[name] = 0, -1
     return sorted(

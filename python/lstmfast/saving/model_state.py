@@ -145,7 +145,7 @@ def assign_all(values: Sequence[tuple[str, Variable, Array]]) -> None:
     for label, variable, array in values:
         if tuple(array.shape) != tuple(variable.shape):
             raise ValueError(
-                f"{label} has shape {array.shape} in the file, the model expects {tuple(variable.shape)}"
+                f"{label} has shape {array.shape} in the file, which must match the model's {tuple(variable.shape)}"
             )
         if np.dtype(variable.dtype).kind != array.dtype.kind:
             raise ValueError(

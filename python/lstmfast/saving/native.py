@@ -8,9 +8,10 @@ Arrays, all float32 in Keras's layout but for the step counter:
   Keras's weight files;
 - ``optimizer/<index>/<name>``: the optimizer's state, if the model was compiled, in Keras's order;
 - ``states/<layer name>/<index>``: the states of stateful layers, if any are set;
-- ``vocabularies/<layer name>/tokens``: the vocabulary of a lookup layer, a JSON list in uint8, and ``idf_weights``.
+- ``vocabularies/<layer name>/tokens``: the vocabulary of a lookup layer, a JSON list in uint8, and ``idf_weights``;
+- ``seed_generators/<index>``: the states of random numbers, uint32, in the order of the layers.
 
-Metadata: ``format`` = "lstmfast", ``format_version`` = "1", ``lstmfast_version``, ``generators`` (see `generators.py`),
+Metadata: ``format`` = "lstmfast", ``format_version`` = "1", ``lstmfast_version``,
 and ``model``: the configuration, build and compile state as JSON in Keras 3's form. Any safetensors reader gets at the arrays.
 """
 
@@ -26,7 +27,7 @@ import numpy.typing as npt
 from ..layers.keras_call import has_traces
 from ..layers.properties import layers_inside
 from . import generators, safetensors, vocabularies
-from .keras_archive import attribute_groups
+from .keras_layout import attribute_groups
 from .model_state import (
     assign_all,
     compile_model,
@@ -57,16 +58,13 @@ def save_native(model: Model, path: str | os.PathLike[str]) -> None:
     for name, layer in _stateful_layers(model):
         for index, state in enumerate(layer.states or ()):
             arrays[f"states/{name}/{index}"] = np.asarray(state)
-    arrays |= vocabularies.to_arrays(model)
+    arrays |= vocabularies.to_arrays(model) | generators.to_arrays(model)
     metadata = {
         "format": "lstmfast",
         "format_version": str(FORMAT_VERSION),
         "lstmfast_version": version,
         "model": config_to_json(model),
     }
-    drawn = generators.to_json(model)
-    if drawn is not None:
-        metadata["generators"] = drawn
     safetensors.save_file(arrays, path, metadata)
 
 
@@ -110,7 +108,7 @@ def _model_of(
     vocabularies.from_arrays(model, arrays)
     for name, layer in _stateful_layers(model):
         _restore_states(name, layer, arrays)
-    generators.from_json(model, metadata.get("generators"))
+    generators.from_arrays(model, arrays)
     if compile:
         compile_model(model, config, custom_objects)
         _restore_optimizer(model, arrays)

@@ -59,6 +59,7 @@ _KINDS = (
     "regularizers",
     "constraints",
     "activations",
+    "random",
 )
 _FUNCTION_KINDS = ("activations", "losses", "metrics", "initializers")
 
@@ -326,8 +327,8 @@ def _deserialize_special(class_name: str, inner: Any) -> Any:
         if isinstance(dtype, str) and dtype in _ARRAY_DTYPES:
             return np.array(inner.get("value"), dtype)
     if class_name == "__slice__" and isinstance(inner, dict):
-        parts = [inner.get(part) for part in ("start", "stop", "step")]
-        if all(part is None or type(part) is int for part in parts):
+        parts = [deserialize_keras_object(inner.get(part)) for part in ("start", "stop", "step")]
+        if all(part is None or type(part) is int or isinstance(part, np.ndarray) for part in parts):
             return slice(*parts)
     if class_name == "__ellipsis__":
         return Ellipsis
@@ -352,6 +353,11 @@ def _find(
         custom = get_registered_object(candidate, custom_objects)
         if custom is not None:
             return custom
+    if function and module == "builtins" and ">" not in name:  # Keras up to 3.6 left the package out
+        for table in (custom_objects or {}, get_custom_objects()):
+            custom = next((obj for key, obj in table.items() if key.endswith(f">{name}")), None)
+            if custom is not None:
+                return custom
     # A registered name other than the class's own is a custom object's: a built-in does not stand in for it.
     kinds = _kind_of(module)
     if kinds and registered in (None, "", name, "function" if function else name):
@@ -362,6 +368,11 @@ def _find(
             found = table.get(name)
             if found is not None and inspect.isclass(found) != function:
                 return found
+    if kinds and any(name in _table(kind) for kind in kinds):
+        raise ValueError(
+            f"Could not locate {what} {name!r} (module {module!r}, registered name {registered!r}): it resolved to a Keras "
+            "built-in, which does not stand in for a custom object that is not known here."
+        )
     raise ValueError(
         f"Could not locate {what} {name!r} (module {module!r}, registered name {registered!r}): it is "
         "not a part of lstmfast. Nothing is imported because a file names it; pass your "

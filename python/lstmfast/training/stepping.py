@@ -184,7 +184,7 @@ def _culprit(model: Any, batch: DataSet) -> str:
                 if several[1]
                 else "the target holds NaN or infinity"
             )
-    for variable in model.variables:
+    for variable in model.weights:
         if not _finite(variable.value):
             return (
                 f"input and target are finite, the weight {variable.path!r} is not; if the step before made it so, "
