@@ -60,7 +60,6 @@ NOTES = {
     "ops.get_item": "in graphs integers, slices, None and one ellipsis",
     "ops.pad": "modes constant, reflect, symmetric, edge and wrap",
     "ops.ctc_decode": "`utils.ctc_decode`",
-    "optimizers.LossScaleOptimizer": "there is nothing to scale in float32",
     "utils.get_file": "lstmfast opens no network connection: download by other means",
     "utils.disable_interactive_logging": "messages go to Python's logger `lstmfast`",
     "utils.text_dataset_from_directory": "gives batches of NumPy arrays",
