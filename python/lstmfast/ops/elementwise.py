@@ -408,7 +408,7 @@ def cast(x: Any, dtype: Any) -> Any:
     return np.asarray(x).astype(np.dtype(dtype))
 
 
-@operation("StopGradient", lambda dy, y, variable: np.zeros_like(dy), home="core")
+@operation("StopGradient", home="core")
 def stop_gradient(variable: Any) -> Any:
     """The same array, through which no gradient goes."""
     return variable
