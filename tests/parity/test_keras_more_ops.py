@@ -144,6 +144,7 @@ CASES = {
         o, o.unravel_index(o.argmax(o.reshape(x, (-1, 24)), axis=-1), (4, 6))[1], x[:, 0, 0]
     ),
     "empty_like": lambda o, x, p: o.where(x < 100, x, o.empty_like(x)),
+    "full_like": lambda o, x, p: o.full_like(x, 2.5) * x,
     "slice": lambda o, x, p: o.slice(o.reshape(x, (3, 4, 6)), (1, 0, 2), (2, 3, 4)),
     "slice_update": lambda o, x, p: o.slice_update(
         o.reshape(x, (3, 4, 6)), (0, 1, 2), o.reshape(p, (3, 4, 6))[:, :2, :3]
@@ -275,6 +276,14 @@ ALONE = {
             lambda o, x, p: o.quantile(x, 0.3, axis=(0, 2), method=method),
             lambda x, p: np.quantile(x, 0.3, axis=(0, 2), method=method),
         ),
+    ),
+    "softmax axes": (
+        lambda o, x, p: o.softmax(x, axis=(0, 2)),
+        lambda x, p: np.exp(x) / np.exp(x).sum((0, 2), keepdims=True),
+    ),
+    "log_softmax all": (
+        lambda o, x, p: o.log_softmax(x, axis=None),
+        lambda x, p: x - np.log(np.exp(x).sum()),
     ),
     "adaptive_average_pool": (
         lambda o, x, p: o.adaptive_average_pool(x, 3),

@@ -57,8 +57,8 @@ def _found(*_: Any, **__: Any) -> Any:
 class _Composed(Operation):
     """An operation whose function is run with symbolic tensors where its output's shape or gradient is wanted."""
 
-    def __init__(self, name: str | None = None, **config: Any) -> None:
-        super().__init__(name=name, **config)
+    def __init__(self, *args: Any, name: str | None = None, **config: Any) -> None:
+        super().__init__(*args, name=name, **config)
         self.passes_gradients = True
 
     def _output_spec(self, values: dict[str, Any]) -> tuple[Any, Any]:

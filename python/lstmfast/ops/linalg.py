@@ -22,9 +22,16 @@ def _turned(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
 
 
+def _matrices(x: Any) -> Any:
+    shape = shape_of(x)
+    if len(shape) < 2:
+        raise ValueError(f"expected matrices, got shape {shape}")
+    return shape
+
+
 def _square(x: Any, *_: Any, **__: Any) -> Any:
     shape = shape_of(x)
-    if len(shape) < 2 or (None not in shape[-2:] and shape[-1] != shape[-2]):
+    if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ValueError(f"expected square matrices, got shape {shape}")
     return shape
 
@@ -147,7 +154,7 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
 
 
 def _singular_shape(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
-    *batch, m, n = shape_of(x)
+    *batch, m, n = _matrices(x)
     k = None if m is None or n is None else min(m, n)
     if not compute_uv:
         return (*batch, k)
@@ -186,7 +193,7 @@ def _qr_shape(x: Any, mode: str = "reduced") -> Any:
             "`mode` argument value not supported. Expected one of {'reduced', 'complete'}. "
             f"Received: mode={mode}"
         )
-    *batch, m, n = shape_of(x)
+    *batch, m, n = _matrices(x)
     k = m if mode == "complete" else None if m is None or n is None else min(m, n)
     return [(*batch, m, k), (*batch, k, n)]
 
@@ -231,7 +238,7 @@ def eig(x: Any) -> Any:
     refused("pinv"),
     home="linalg",
     config="rcond",
-    shape=lambda x, rcond: (*shape_of(x)[:-2], *shape_of(x)[:-3:-1]),
+    shape=lambda x, rcond: (*_matrices(x)[:-2], *_matrices(x)[:-3:-1]),
     dtype="float32",
 )
 def pinv(x: Any, rcond: float | None = None) -> Any:
@@ -241,7 +248,7 @@ def pinv(x: Any, rcond: float | None = None) -> Any:
     return np.linalg.pinv(x, least)
 
 
-@operation("MatrixRank", home="linalg", config="tol", shape=lambda x, tol: shape_of(x)[:-2], dtype="int32")
+@operation("MatrixRank", home="linalg", config="tol", shape=lambda x, tol: _matrices(x)[:-2], dtype="int32")
 def matrix_rank(x: Any, tol: float | None = None) -> Any:
     """How many singular values are above `tol`."""
     return np.asarray(np.linalg.matrix_rank(as_floats(x), tol)).astype(np.int32)

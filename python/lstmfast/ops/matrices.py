@@ -144,6 +144,11 @@ def inner(x1: Any, x2: Any) -> Any:
     """Sums of products over the last axes."""
     if not shape_of(x1) or not shape_of(x2):
         return x1 * x2
+    m, n = shape_of(x1)[-1], shape_of(x2)[-1]
+    if None not in (m, n) and m != n:
+        raise ValueError(
+            f"`x1` and `x2` must have the same last dimension. Received: x1.shape={shape_of(x1)}, x2.shape={shape_of(x2)}"
+        )
     return _contracted(x1, x2, [-1], [-1])
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -204,6 +205,12 @@ def batch_normalization(
     """``(x - mean) / sqrt(variance + epsilon) * scale + offset``, with one of each along an axis."""
     shape = shape_of(x)
     at = (positive_axis(axis, len(shape)),)
+    for name, v in (("mean", mean), ("variance", variance), ("offset", offset), ("scale", scale)):
+        if v is not None and shape_of(v) != (shape[at[0]],) and None not in (*shape_of(v), shape[at[0]]):
+            raise ValueError(
+                f"`{name}` must be a vector of length `x.shape[axis]`. Expected: ({shape[at[0]]},). Received: "
+                f"{name}.shape={shape_of(v)} while x.shape={shape}"
+            )
     factor = rsqrt(as_floating(variance) + epsilon)
     y = (as_floating(x) - _along(mean, at, shape)) * _along(
         factor if scale is None else factor * scale, at, shape
@@ -243,6 +250,12 @@ def layer_normalization(
 ) -> Any:
     """``(x - mean) / sqrt(variance + epsilon) * gamma + beta`` along axes (Ba et al. 2016); `epsilon` is 1e-7."""
     rms_scaling = kwargs.pop("rms_scaling", False)
+    if rms_scaling:
+        warnings.warn(
+            "You passed `rms_scaling=True`, which is deprecated: use `rms_normalization`, which computes the scale "
+            "correctly.",
+            stacklevel=2,
+        )
     if kwargs:
         raise TypeError(f"layer_normalization got unexpected arguments: {sorted(kwargs)}")
     return _layer_norm(x, gamma, beta, axis, epsilon, rms_scaling)
@@ -301,8 +314,6 @@ def dot_product_attention(
     of `key` and `value` serve groups of queries. `flash_attention` changes nothing.
     """
     _attended_shape(query, key, value)
-    if bias is not None and mask is not None:
-        raise ValueError("Only one of `bias` and `mask` can be provided. Received both.")
     query, key, value = (as_floating(t) for t in (query, key, value))
     (_, t, heads, width), (_, s, groups, _) = sizes_of(query), sizes_of(key)
     if heads != groups:

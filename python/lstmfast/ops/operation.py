@@ -72,8 +72,13 @@ class Operation(Layer):
     keras_module: ClassVar[str] = ""
     _defaults: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, name: str | None = None, **config: Any) -> None:
+    def __init__(self, *args: Any, name: str | None = None, **config: Any) -> None:
         super().__init__(name=name)
+        if len(args) > len(self.config_names):
+            raise TypeError(
+                f"operation {type(self).__name__} takes {len(self.config_names)} arguments, got {len(args)}"
+            )
+        config = {**dict(zip(self.config_names, args, strict=False)), **config}
         unknown = sorted(set(config) - set(self.config_names))
         if unknown:
             raise TypeError(
@@ -110,6 +115,25 @@ class Operation(Layer):
 
         return self.record(tensors, {"template": map_leaves(placed, values)})
 
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function makes of arrays."""
+        return self._compute(self._named(args, kwargs))[0]
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic tensors of the shapes and dtypes that a call gives; none of a graph."""
+        shapes, dtype = self._output_spec(self._named(args, kwargs))
+        return self._tensors(shapes, dtype)
+
+    @staticmethod
+    def _tensors(shapes: Any, dtype: Any) -> Any:
+        if not isinstance(shapes, list):
+            return KerasTensor(tuple(shapes), dtype, unique_name("keras_tensor"))
+        dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
+        return [
+            KerasTensor(tuple(shape), kind, unique_name("keras_tensor"))
+            for shape, kind in zip(shapes, dtypes, strict=True)
+        ]
+
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of a call by their names."""
         names = self.call_names
@@ -131,16 +155,9 @@ class Operation(Layer):
 
     def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
         values = self._filled(kwargs["template"], inputs)
-        shapes, dtype = self._output_spec(values)
-        several = isinstance(shapes, list)
-        shapes = shapes if several else [shapes]
-        dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
-        outputs = [
-            KerasTensor(tuple(shape), kind, unique_name("keras_tensor"))
-            for shape, kind in zip(shapes, dtypes, strict=True)
-        ]
-        Node(self, list(inputs), kwargs, outputs)
-        return outputs if several else outputs[0]
+        made = self._tensors(*self._output_spec(values))
+        Node(self, list(inputs), kwargs, made if isinstance(made, list) else [made])
+        return made
 
     @staticmethod
     def _filled(template: Any, values: Sequence[Any]) -> Any:
@@ -340,7 +357,7 @@ def operation(
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = dict(bound.arguments)
-            settings = {key: given.pop(key) for key in config_names}
+            settings = {key: _as_tuples(given.pop(key)) for key in config_names}
             given = _in_trace(given)
             if is_symbolic(given):
                 return cls(**settings)(*(given[cls.call_names[0]] if variadic else given.values()))

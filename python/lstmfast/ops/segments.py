@@ -178,9 +178,16 @@ def _segments_shape(
 ) -> Any:
     if not shape_of(data):
         raise ValueError("Argument `data` cannot be a scalar. Received data.shape=()")
-    if len(shape_of(segment_ids)) != 1:
-        raise ValueError(f"segment_ids must have one axis, got shape {shape_of(segment_ids)}")
-    return (num_segments, *shape_of(data)[1:])
+    given, ids = shape_of(data), shape_of(segment_ids)
+    if len(ids) != 1:
+        raise ValueError(
+            f"Argument `segment_ids` should be an 1-D vector, got shape: {len(ids)}. Consider flattening it and `data`."
+        )
+    if None not in (given[0], ids[0]) and given[0] != ids[0]:
+        raise ValueError(
+            f"Argument `segment_ids` and `data` should have same leading dimension. Got {ids} v.s. {given}."
+        )
+    return (num_segments, *given[1:])
 
 
 def _joined(function: Any, start: float, data: Any, segment_ids: Any, num_segments: int | None) -> Array:

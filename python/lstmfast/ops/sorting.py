@@ -45,7 +45,13 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     return take_along_axis(x, argsort(x, axis), axis)
 
 
-@operation("Argpartition", config="kth axis", shape=_sorted_shape, dtype="int32")
+def _partition_shape(x: Any, kth: Any, axis: Any = -1) -> Any:
+    if isinstance(kth, bool) or not isinstance(kth, (int, np.integer)):
+        raise ValueError(f"kth must be an integer, got {kth!r}")
+    return _sorted_shape(x, axis)
+
+
+@operation("Argpartition", config="kth axis", shape=_partition_shape, dtype="int32")
 def argpartition(x: Any, kth: int, axis: int | None = -1) -> Any:
     """Places of elements in an order in which the one at `kth` is where sorting puts it, lesser ones before it."""
     return np.argpartition(x, kth, axis).astype(np.int32)
@@ -93,7 +99,15 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
     return np.searchsorted(sorted_sequence, values, side).astype(np.int32)  # type: ignore[call-overload]
 
 
-@operation("Digitize", shape=same_shape, dtype="int32")
+def _bins_shape(x: Any, bins: Any) -> Any:
+    if len(shape_of(bins)) > 1:
+        raise ValueError(
+            f"`bins` must be a 1D array. Received: bins={bins} with shape bins.shape={shape_of(bins)}"
+        )
+    return shape_of(x)
+
+
+@operation("Digitize", shape=_bins_shape, dtype="int32")
 def digitize(x: Any, bins: Any) -> Any:
     """The number of the bin that each value is in; `bins` are their edges."""
     return np.digitize(np.asarray(x), bins).astype(np.int32)
@@ -226,7 +240,11 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     if not isinstance(bins, int) or isinstance(bins, bool) or bins <= 0:
         raise ValueError(f"Argument `bins` should be a non-negative integer. Received: bins={bins}")
     if range is not None and (len(range) != 2 or range[1] < range[0]):
-        raise ValueError(f"range must be (least, greatest), got {range}")
+        raise ValueError(
+            f"Argument `range` must be a tuple of two elements, the greater one last. Received: range={range}"
+        )
+    if np.ndim(x) != 1:
+        raise ValueError(f"Input tensor must be 1-dimensional. Received: input.shape={np.shape(x)}")
     counts, edges = np.histogram(as_floats(x), bins, tuple(range) if range else None)
     return counts.astype(np.int32), edges.astype(np.float32)
 
