@@ -17,7 +17,7 @@ from ..utils.naming import names_given
 from .operation import Operation, operation
 from .rules import contiguous, shape_of
 
-__all__ = ["composed"]
+__all__ = ["composed", "differentiated"]
 
 Array = npt.NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,11 +89,11 @@ class _Composed(Operation):
         return y
 
     def backward(self, dy: Any, call: Call) -> list[Array | None]:
-        arrays = call.saved
-        tensors = [KerasTensor(a.shape, a.dtype.name) for a in arrays]
-        made = self._traced(self._filled(call.arguments["template"], tensors))
-        several = isinstance(dy, (list, tuple))
-        return _pull_back(list(flatten(made)), tensors, arrays, list(dy) if several else [dy])
+        template = call.arguments["template"]
+        _, pull_back = differentiated(
+            lambda *tensors: self._traced(self._filled(template, tensors)), call.saved
+        )
+        return pull_back(dy)
 
 
 @contextmanager
@@ -105,10 +105,60 @@ def _names_that_do_not_count() -> Iterator[None]:
         names_given.reset(token)
 
 
-def _pull_back(
-    outputs: list[Any], tensors: list[KerasTensor], arrays: Sequence[Array], dys: Sequence[Any]
-) -> list[Array | None]:
-    """Gradients of tensors with these values, by a pass forth and back through the operations behind outputs."""
+def differentiated(
+    function: Callable[..., Any], arrays: Sequence[Array]
+) -> tuple[Any, Callable[[Any], list[Array | None]]]:
+    """What a function of operations makes of arrays, and a function from the gradient of that to those of the arrays.
+
+    The function is called once, with symbolic tensors; what it computes is run forth, and back when the second is called.
+    Gradients are None for integers and for what has no part in the result.
+    """
+    tensors = [KerasTensor(a.shape, a.dtype.name) for a in arrays]
+    with _names_that_do_not_count():
+        made = function(*tensors)
+    outputs: list[Any] = flatten(made)
+    order = _in_order(outputs)
+    values: dict[int, Any] = {id(t): a for t, a in zip(tensors, arrays, strict=True)}
+    calls = []
+    for node in order:
+        call = Call(save=True, needs_dx=True)
+        call.arguments = node.kwargs
+        y = node.layer.forward([values[id(t)] for t in node.inputs], call)
+        parts = y if isinstance(y, (list, tuple)) else [y]
+        values.update((id(t), part) for t, part in zip(node.outputs, parts, strict=True))
+        calls.append(call)
+
+    def pull_back(dy: Any) -> list[Array | None]:
+        found: dict[int, Any] = {}
+
+        def add(tensor: Any, gradient: Any) -> None:
+            if gradient is not None:
+                held = found.get(id(tensor))
+                found[id(tensor)] = gradient if held is None else held + gradient
+
+        for output, part in zip(outputs, dy if isinstance(dy, (list, tuple)) else [dy], strict=True):
+            add(output, part)
+        for node, call in zip(reversed(order), reversed(calls), strict=True):
+            given = [found.get(id(t)) for t in node.outputs]
+            if not node.layer.passes_gradients or all(g is None for g in given):
+                continue
+            given = [
+                np.zeros_like(values[id(t)]) if g is None else g
+                for t, g in zip(node.outputs, given, strict=True)
+            ]
+            dxs = node.layer.backward(given[0] if len(given) == 1 else tuple(given), call)
+            for tensor, dx in zip(node.inputs, dxs, strict=True):
+                add(tensor, dx)
+        return [
+            contiguous(found[id(t)]) if id(t) in found and a.dtype.kind == "f" else None
+            for t, a in zip(tensors, arrays, strict=True)
+        ]
+
+    return map_leaves(lambda leaf: values.get(id(leaf), leaf), made), pull_back
+
+
+def _in_order(outputs: list[Any]) -> list[Node]:
+    """The operations behind symbolic tensors, each after those whose outputs it takes."""
     order: list[Node] = []
     seen: set[int] = set()
 
@@ -123,36 +173,4 @@ def _pull_back(
 
     for output in outputs:
         visit(output)
-    values: dict[int, Any] = {id(t): a for t, a in zip(tensors, arrays, strict=True)}
-    calls = []
-    for node in order:
-        call = Call(save=True, needs_dx=True)
-        call.arguments = node.kwargs
-        y = node.layer.forward([values[id(t)] for t in node.inputs], call)
-        parts = y if isinstance(y, (list, tuple)) else [y]
-        values.update((id(t), part) for t, part in zip(node.outputs, parts, strict=True))
-        calls.append(call)
-
-    found: dict[int, Any] = {}
-
-    def add(tensor: Any, gradient: Any) -> None:
-        if gradient is not None:
-            held = found.get(id(tensor))
-            found[id(tensor)] = gradient if held is None else held + gradient
-
-    for output, dy in zip(outputs, dys, strict=True):
-        add(output, dy)
-    for node, call in zip(reversed(order), reversed(calls), strict=True):
-        given = [found.get(id(t)) for t in node.outputs]
-        if not node.layer.passes_gradients or all(g is None for g in given):
-            continue
-        given = [
-            np.zeros_like(values[id(t)]) if g is None else g for t, g in zip(node.outputs, given, strict=True)
-        ]
-        dxs = node.layer.backward(given[0] if len(given) == 1 else tuple(given), call)
-        for tensor, dx in zip(node.inputs, dxs, strict=True):
-            add(tensor, dx)
-    return [
-        contiguous(found[id(t)]) if id(t) in found and a.dtype.kind == "f" else None
-        for t, a in zip(tensors, arrays, strict=True)
-    ]
+    return order
