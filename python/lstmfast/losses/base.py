@@ -105,7 +105,12 @@ class Loss:
         sample_weight: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | None = None,
     ) -> Any:
-        """The loss: a float32, or an array with reduction "none". Arguments as for `value_and_grad`."""
+        """The loss: a float32, or an array with reduction "none". Arguments as for `value_and_grad`.
+
+        The mask is by default the one that came with `y_pred` from a layer called with arrays.
+        """
+        if mask is None:
+            mask = getattr(y_pred, "_keras_mask", None)
         if not self._has_call_only:
             return self.value_and_grad(y_true, y_pred, sample_weight, mask)[0]
         values = np.asarray(self.call(np.asarray(y_true), np.asarray(y_pred, np.float32)), np.float32)
