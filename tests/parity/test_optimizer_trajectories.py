@@ -134,7 +134,7 @@ def same_steps(ours: Any, theirs: Any, rng: np.random.Generator, change: Any = l
 def test_loss_scale(name: str) -> None:
     """Steps without finite gradients are left out, the scale falls and grows."""
 
-    @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(
         scale=st.floats(0.5, 1e5),
         growth=st.integers(1, 6),

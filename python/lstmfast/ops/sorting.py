@@ -246,7 +246,7 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     if np.ndim(x) != 1:
         raise ValueError(f"Input tensor must be 1-dimensional. Received: input.shape={np.shape(x)}")
     counts, edges = np.histogram(as_floats(x), bins, tuple(range) if range else None)
-    return counts.astype(np.int32), edges.astype(np.float32)
+    return counts.astype(np.float32), edges.astype(np.float32)
 
 
 nanargmax = along_axes(
