@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+import lstmfast as lf
 from lstmfast import _core, activations, losses, reference
 
 PLAIN = [
@@ -253,3 +254,14 @@ def test_the_cached_weights_follow_the_batch_size(rng):
 def test_config_round_trip(loss):
     again = losses.get(losses.serialize(loss))
     assert type(again) is type(loss) and again.get_config() == loss.get_config()
+
+
+def test_masks_that_come_with_outputs():
+    """A layer called with arrays gives its mask along, and the loss leaves those steps out, as in Keras."""
+    ids = np.array([[1, 2, 0], [3, 0, 0]])
+    words = lf.layers.Embedding(4, 2, mask_zero=True)(ids)
+    target = np.zeros((2, 3, 2), np.float32)
+    expected = (np.asarray(words)[ids != 0] ** 2).mean()
+    np.testing.assert_allclose(lf.losses.MeanSquaredError()(target, words), expected, rtol=1e-6)
+    whole = lf.losses.MeanSquaredError()(target, np.asarray(words), mask=np.ones((2, 3), bool))
+    np.testing.assert_allclose(whole, (np.asarray(words) ** 2).mean(), rtol=1e-6)

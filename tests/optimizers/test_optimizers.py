@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+import lstmfast as lf
 from lstmfast import constraints, optimizers
 from lstmfast.variables import Variable
 
@@ -23,6 +24,7 @@ NAMES = [
     "Ftrl",
     "Adafactor",
     "ScheduleFreeAdamW",
+    "Muon",
 ]
 
 
@@ -280,3 +282,106 @@ def test_names():
     adam = optimizers.Adam()
     assert optimizers.get(adam) is adam and optimizers.get(None) is None
     assert isinstance(optimizers.get(optimizers.SGD), optimizers.SGD)
+
+
+def test_muon_refuses():
+    for arguments, error in (
+        ({"adam_beta_1": 1.0}, ValueError),
+        ({"ns_steps": 1.5}, ValueError),
+        ({"exclude_layers": "dense"}, TypeError),
+        ({"momentum": "much"}, TypeError),
+    ):
+        with pytest.raises(error, match=next(iter(arguments))):
+            optimizers.Muon(**arguments)
+    with pytest.raises(ValueError, match="expected a matrix"):
+        optimizers.Muon().zeropower_via_newtonschulz5(np.ones(3), 5)
+
+
+def test_several_optimizers_refuse_before_any_has_changed(rng):
+    v = variables(rng)
+    adam, sgd = optimizers.Adam(), optimizers.SGD()
+    several = optimizers.MultiOptimizer(lambda variable: adam if variable.name == "v0" else sgd)
+    before = [x.numpy() for x in v]
+    with (
+        pytest.raises(ValueError, match="No gradients"),
+        pytest.warns(UserWarning, match="Gradients do not exist"),
+    ):
+        several.apply([gradients(rng, v)[0], None], v)
+    for x, old in zip(v, before, strict=True):
+        np.testing.assert_array_equal(x.numpy(), old)
+    with pytest.raises(ValueError, match="must be a Keras Optimizer"):
+        optimizers.MultiOptimizer(lambda variable: None).build(v)
+    with pytest.raises(AttributeError, match="individual"):
+        several.learning_rate = 1.0
+    with pytest.raises(TypeError, match="inner_optimizer"):
+        optimizers.LossScaleOptimizer("adam")
+
+
+@pytest.mark.parametrize("ending", ["keras", "safetensors"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optimizers.Muon(0.01),
+        lambda: optimizers.LossScaleOptimizer(optimizers.Adam(0.01), 2.0**8, 3),
+        lambda: optimizers.MultiOptimizer(
+            optimizers.OptimizerMap(optimizers.Muon(0.01), {".*lstm.*": optimizers.SGD(0.1, momentum=0.5)})
+        ),
+        lambda: optimizers.Adam(0.01, loss_scale_factor=64.0),
+    ],
+    ids=["muon", "scaled", "several", "factor"],
+)
+def test_saved_training_goes_on(tmp_path, make, ending, rng):
+    if ending == "keras":
+        pytest.importorskip("h5py")
+    lf.utils.set_random_seed(0)
+    model = lf.Sequential([lf.Input((None, 3)), lf.layers.LSTM(4), lf.layers.Dense(2), lf.layers.Dense(1)])
+    model.compile(make(), "mse")
+    x, y = rng.normal(size=(8, 5, 3)).astype(np.float32), rng.normal(size=(8, 1)).astype(np.float32)
+    model.fit(x, y, epochs=3, shuffle=False, verbose=0)
+    model.save(tmp_path / f"m.{ending}")
+    again = lf.saving.load_model(tmp_path / f"m.{ending}")
+    for m in (model, again):
+        m.fit(x, y, epochs=3, shuffle=False, verbose=0)
+    for a, b in zip(
+        [*model.weights, *model.optimizer.variables],
+        [*again.weights, *again.optimizer.variables],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize("scaled", [{"loss_scale_factor": 256.0}, None])
+def test_fit_scales_the_loss(scaled, rng):
+    """A scale that is a power of two changes nothing."""
+    x, y = rng.normal(size=(8, 5, 3)).astype(np.float32), rng.normal(size=(8, 1)).astype(np.float32)
+    weights = []
+    for plain in (True, False):
+        lf.utils.set_random_seed(0)
+        model = lf.Sequential(
+            [lf.Input((None, 3)), lf.layers.LSTM(4, kernel_regularizer="l2"), lf.layers.Dense(1)]
+        )
+        optimizer = optimizers.SGD(0.1, **({} if plain or scaled is None else scaled))
+        if not plain and scaled is None:
+            optimizer = optimizers.LossScaleOptimizer(optimizer, 4.0, 2)
+        model.compile(optimizer, "mse")
+        model.fit(x, y, epochs=5, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_callbacks_of_several_optimizers(rng):
+    x, y = rng.normal(size=(8, 3)).astype(np.float32), rng.normal(size=(8, 1)).astype(np.float32)
+    model = lf.Sequential([lf.Input((3,)), lf.layers.Dense(2, name="a"), lf.layers.Dense(1, name="b")])
+    averaging = optimizers.SGD(0.2, use_ema=True, name="one")
+    several = optimizers.OptimizerMap(averaging, {".*b/.*": optimizers.SGD(0.1, name="two")})
+    model.compile(optimizers.MultiOptimizer(several), "mse")
+    callbacks = [
+        lf.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2),
+        lf.callbacks.SwapEMAWeights(),
+    ]
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=callbacks, validation_data=(x, y)).history
+    np.testing.assert_allclose(history["learning_rate_one"], [0.1, 0.05], rtol=1e-6)
+    np.testing.assert_allclose(history["learning_rate_two"], [0.05, 0.025], rtol=1e-6)
+    for a, b in zip(averaging._averages, model.layers[0].weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())  # the end of training puts them in

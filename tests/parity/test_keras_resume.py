@@ -97,6 +97,14 @@ OPTIMIZERS = {
     "lion": lambda opt: opt.Lion(0.003),
     "lamb": lambda opt: opt.Lamb(0.01),
     "average": lambda opt: opt.Adam(0.01, use_ema=True, ema_momentum=0.8, ema_overwrite_frequency=1),
+    "adafactor": lambda opt: opt.Adafactor(0.01),
+    "muon": lambda opt: opt.Muon(0.01, exclude_layers=["gru/"]),
+    "scaled": lambda opt: opt.LossScaleOptimizer(opt.Adam(0.01), 1024.0, 4),
+    "several": lambda opt: opt.MultiOptimizer(
+        opt.OptimizerMap(
+            opt.Adam(0.01), {".*lstm.*": opt.SGD(0.05, momentum=0.9), ".*gru.*kernel": opt.SGD(0.02)}
+        )
+    ),
     "schedule": lambda opt: opt.SGD(
         opt.schedules.ExponentialDecay(0.1, 2, 0.5), momentum=0.5, global_clipnorm=1.0
     ),
@@ -154,6 +162,12 @@ def test_every_optimizer(tmp_path, name, source):
 @pytest.mark.parametrize("make", [every_layer, nested, partly_frozen])
 def test_every_layer(tmp_path, make, source):
     assert_one_trajectory(*goes_on(tmp_path, make, OPTIMIZERS["adam"], source))
+
+
+@pytest.mark.parametrize("source", ["keras", "lstmfast"])
+@pytest.mark.parametrize("name", ["adafactor", "muon", "scaled", "several"])
+def test_slots_in_the_order_of_another_graph(tmp_path, name, source):
+    assert_one_trajectory(*goes_on(tmp_path, every_layer, OPTIMIZERS[name], source))
 
 
 def test_layers_of_one_name(tmp_path):

@@ -23,10 +23,6 @@ ABSENT = {
     "initializers.STFT": "kernels of spectrogram layers, which are not here",
     "initializers.STFTInitializer": "the same",
     "initializers.stft": "the same",
-    "optimizers.LossScaleOptimizer": "for half precision; computing is in float32",
-    "optimizers.MultiOptimizer": "several optimizers over one model",
-    "optimizers.Muon": "for matrices of transformers",
-    "optimizers.OptimizerMap": "part of MultiOptimizer",
     "utils.Config": "of Keras's own configuration",
     "utils.FeatureSpace": "preprocessing of tables",
     "utils.array_to_img": "images",
@@ -132,6 +128,14 @@ def test_arguments_and_defaults_are_those_of_keras(name):
         assert own == default or repr(own) == repr(default), f"{argument}: {own!r}, Keras has {default!r}"
 
 
+#: What optimizers around others need, of the same library.
+INNER = {
+    "inner_optimizer": lambda o: o.SGD(0.5),
+    "default_optimizer": lambda o: o.SGD(0.5),
+    "optimizer_map": lambda o: o.OptimizerMap(o.Adam(), {"kernel": o.SGD(0.5)}),
+}
+
+
 def made(name, root, **given):
     thing = found(root, name)
     needed = {
@@ -139,6 +143,9 @@ def made(name, root, **given):
         for n, p in inspect.signature(thing).parameters.items()
         if p.default is p.empty and n in NEEDED and n not in given
     }
+    for n in inspect.signature(thing).parameters.keys() & INNER.keys() - given.keys():
+        if not (n == "optimizer_map" and thing.__name__ == "OptimizerMap"):  # a dict there
+            needed[n] = INNER[n](root.optimizers)
     return thing(**needed, **given)
 
 

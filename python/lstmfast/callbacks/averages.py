@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .base import Callback, Logs
 
 __all__ = ["SwapEMAWeights"]
@@ -44,27 +46,30 @@ class SwapEMAWeights(Callback):
         self.swap_on_epoch = swap_on_epoch
         self._ema_weights_in_model = False
 
-    def _optimizer(self) -> tuple[list, list]:  # type: ignore[type-arg]
+    def _averaged(self) -> list[tuple[Any, Any]]:
+        """Variables and their averages, also of the optimizers inside the model's."""
         optimizer = self.model.optimizer
-        if optimizer is None or not optimizer.use_ema:
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        averaging = [o for o in getattr(optimizer, "optimizers", [optimizer]) if o is not None and o.use_ema]
+        if not averaging:
             raise ValueError(
                 "SwapEMAWeights must be used when `use_ema=True` is set on the optimizer. Received: "
                 f"use_ema={getattr(optimizer, 'use_ema', None)}"
             )
-        return optimizer._trainable, optimizer._averages
+        return [pair for o in averaging for pair in zip(o._trainable, o._averages, strict=False)]
 
     def _swap(self, averages: bool) -> None:
         """Have the averages in the model, or the weights."""
         if self._ema_weights_in_model == averages:
             return
-        for variable, average in zip(*self._optimizer(), strict=True):
+        for variable, average in self._averaged():
             weights = variable.numpy()
             variable.assign(average.value)
             average.assign(weights)
         self._ema_weights_in_model = averages
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._optimizer()
+        self._averaged()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._swap(False)
@@ -76,7 +81,7 @@ class SwapEMAWeights(Callback):
         last = epoch == (self.params or {}).get("epochs", 0) - 1
         if last or self.model.stop_training:
             # The end of training puts the averages in the weights' place once more.
-            for variable, average in zip(*self._optimizer(), strict=True):
+            for variable, average in self._averaged():
                 average.assign(variable.value)
 
     def on_train_end(self, logs: Logs | None = None) -> None:

@@ -118,6 +118,16 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
+        several = getattr(optimizer, "optimizers", None)
+        for each in [optimizer] if several is None else several:
+            rate = self._set_rate(each, epoch)
+            if self.verbose > 0:
+                whose = "" if several is None else f"{each.name} "
+                print_msg(
+                    f"\nEpoch {epoch + 1}: LearningRateScheduler setting {whose}learning rate to {rate}."
+                )
+
+    def _set_rate(self, optimizer: Any, epoch: int) -> float:
         if not hasattr(optimizer, "learning_rate"):
             raise ValueError('Optimizer must have a "learning_rate" attribute.')
         try:
@@ -127,12 +137,19 @@ class LearningRateScheduler(Callback):
         if not isinstance(rate, (float, np.float32, np.float64)):
             raise ValueError(f"The output of the `schedule` function should be a float. Got: {rate}")
         optimizer.learning_rate = rate
-        if self.verbose > 0:
-            print_msg(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+        return rate
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
-            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+            logs.update(learning_rates(self.model.optimizer))
+
+
+def learning_rates(optimizer: Any) -> dict[str, float]:
+    """What callbacks write into logs: the learning rate, or one for each of a `MultiOptimizer`'s."""
+    several = getattr(optimizer, "optimizers", None)
+    if several is None:
+        return {"learning_rate": float(optimizer.learning_rate)}
+    return {f"learning_rate_{inner.name}": float(inner.learning_rate) for inner in several}
 
 
 class TerminateOnNaN(Callback):

@@ -13,6 +13,7 @@ import numpy as np
 from ..optimizers.state import check_numbers
 from ..utils.interactive_logging import print_msg
 from .base import Callback, Logs
+from .loggers import learning_rates
 
 __all__ = ["EarlyStopping", "MonitorCallback", "ReduceLROnPlateau"]
 
@@ -260,7 +261,7 @@ class ReduceLROnPlateau(MonitorCallback):
         if self.monitor_op is None:
             self._set_monitor_op()
         logs = {} if logs is None else logs
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs.update(learning_rates(self.model.optimizer))
         current = logs.get(self.monitor)
         if current is None:
             _warn_missing("Learning rate reduction is conditioned on", self.monitor, logs)
@@ -278,15 +279,21 @@ class ReduceLROnPlateau(MonitorCallback):
                 self.wait = 0
 
     def _reduce(self, epoch: int) -> bool:
+        """Lower the learning rate; of a `MultiOptimizer` all of them. False if none was above `min_lr`."""
         optimizer = self.model.optimizer
-        before = float(optimizer.learning_rate)
-        if before <= np.float32(self.min_lr):
-            return False
-        after = max(before * self.factor, self.min_lr)
-        optimizer.learning_rate = after
-        if self.verbose > 0:
-            print_msg(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {after}.")
-        return True
+        several = getattr(optimizer, "optimizers", None)
+        reduced = False
+        for each in [optimizer] if several is None else several:
+            before = float(each.learning_rate)
+            if before <= np.float32(self.min_lr):
+                continue
+            after = max(before * self.factor, self.min_lr)
+            each.learning_rate = after
+            reduced = True
+            if self.verbose > 0:
+                whose = "" if several is None else f"{each.name} "
+                print_msg(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing {whose}learning rate to {after}.")
+        return reduced
 
 
 def _warn_missing(what: str, monitor: str, logs: Logs | None) -> None:

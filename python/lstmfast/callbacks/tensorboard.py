@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .base import Callback, Logs
+from .loggers import learning_rates
 
 if TYPE_CHECKING:
     from .event_file import EventFile
@@ -135,8 +136,8 @@ class TensorBoard(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = dict(logs or {})
         optimizer = self.model.optimizer
-        if optimizer is not None and hasattr(optimizer, "learning_rate"):
-            logs["learning_rate"] = float(optimizer.learning_rate)
+        if optimizer is not None:
+            logs.update(learning_rates(optimizer))
         if self.write_steps_per_second:
             seconds = max(time.perf_counter() - self._epoch_start, 1e-9)
             logs["steps_per_second"] = (self._batch - self._batch_of_epoch) / seconds

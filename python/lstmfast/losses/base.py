@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +24,7 @@ class Loss:
 
     A loss gives one value for each sample (and time step); `reduction` makes one number of them. A subclass
     writes `call_and_grad`, and `get_config` if it has arguments of its own. One with Keras's ``call(y_true,
-    y_pred)`` alone gives values, also in `evaluate`, but no gradients to train with.
+    y_pred)`` alone trains if it is written with `lstmfast.ops` and operators; else it gives values, also in `evaluate`.
 
     Parameters
     ----------
@@ -105,9 +105,13 @@ class Loss:
         sample_weight: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | None = None,
     ) -> Any:
-        """The loss: a float32, or an array with reduction "none". Arguments as for `value_and_grad`."""
-        cls = type(self)
-        if cls.call is Loss.call or cls.call_and_grad is not Loss.call_and_grad:
+        """The loss: a float32, or an array with reduction "none". Arguments as for `value_and_grad`.
+
+        The mask is by default the one that came with `y_pred` from a layer called with arrays.
+        """
+        if mask is None:
+            mask = getattr(y_pred, "_keras_mask", None)
+        if not self._has_call_only:
             return self.value_and_grad(y_true, y_pred, sample_weight, mask)[0]
         values = np.asarray(self.call(np.asarray(y_true), np.asarray(y_pred, np.float32)), np.float32)
         weights = self._weights(values.shape, sample_weight, mask)
@@ -147,8 +151,40 @@ class Loss:
             If targets are not numeric.
         """
         pred = np.ascontiguousarray(y_pred, np.float32)
+        if self._has_call_only:
+            return self._traced(self.call, y_true, pred, sample_weight, mask)
         values, grad = self.call_and_grad(np.asarray(y_true), pred)
         return self._weighted(y_true, pred, values, grad, sample_weight, mask)
+
+    @property
+    def _has_call_only(self) -> bool:
+        """A subclass wrote Keras's `call` and not `call_and_grad`."""
+        cls = type(self)
+        return cls.call is not Loss.call and cls.call_and_grad is Loss.call_and_grad
+
+    def _traced(
+        self, function: Callable[[Any, Any], Any], y_true: Any, pred: Array, sample_weight: Any, mask: Any
+    ) -> tuple[Any, Array]:
+        """Value and gradient of a function written with `lstmfast.ops`."""
+        from .traced import traced_loss
+
+        try:
+            values, gradient = traced_loss(function, y_true, pred)
+        except (TypeError, AttributeError) as error:
+            raise NotImplementedError(
+                f"loss {self.name!r} cannot be trained with: {error}. There is no automatic differentiation, but of a "
+                "`call` that uses only `lstmfast.ops` and operators. Else write call_and_grad(y_true, y_pred), which "
+                "returns the value of each sample and the gradient of their sum with respect to y_pred"
+            ) from error
+        if values.ndim == 0:
+            if sample_weight is not None or mask is not None:
+                raise ValueError(
+                    f"loss function {self.name!r} gives one number: sample_weight, masks and lengths need one value for "
+                    "each sample or time step"
+                )
+            return values[()], gradient(np.float32(1))
+        weights = self._weights(values.shape, sample_weight, mask)
+        return self._reduce(values.reshape(-1), weights, values.shape, y_true), gradient(weights)
 
     def _weighted(
         self, y_true: Any, pred: Array, values: Any, grad: Any, sample_weight: Any, mask: Any

@@ -12,12 +12,16 @@ import numpy.typing as npt
 from ..utils.naming import object_name
 from .arrays import Array, numeric
 from .base import Loss
+from .traced import aligned_ranks
 
 __all__ = ["FunctionLoss"]
 
 
 class FunctionLoss(Loss):
     """A plain function ``f(y_true, y_pred) -> (value, gradient)`` as a loss; `compile` makes one of a function.
+
+    One that is written with `lstmfast.ops` and operators alone may return the value only, as in Keras: its gradient is
+    found. Both arguments are float32 then.
 
     `y_pred` is what the model's output gives, float32 (B, ...); `y_true` the targets as the caller gave them
     (in `fit`: float32, or int64 for integers, with a last axis of length 1 where the output has one). Both
@@ -58,6 +62,10 @@ class FunctionLoss(Loss):
     >>> value, gradient = FunctionLoss(squared).value_and_grad(np.zeros((2, 1)), np.float32([[1], [3]]))
     >>> float(value), gradient.ravel().tolist()
     (5.0, [1.0, 3.0])
+    >>> from lstmfast import ops
+    >>> by_operations = FunctionLoss(lambda y, p: ops.sum(ops.square(p - y), axis=-1))
+    >>> by_operations.value_and_grad(np.zeros((2, 1)), np.float32([[1], [3]]))[1].ravel().tolist()
+    [1.0, 3.0]
     """
 
     def __init__(
@@ -69,9 +77,13 @@ class FunctionLoss(Loss):
     ) -> None:
         super().__init__(name=name or object_name(fn), reduction=reduction, dtype=dtype)
         self.fn = fn
+        #: Found out when it is first used: it returns values alone and uses only operations.
+        self._by_operations = False
 
     def call_and_grad(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
-        result = self.fn(_read_only(y_true), _read_only(y_pred))
+        return self._pair(self.fn(_read_only(y_true), _read_only(y_pred)), y_pred)
+
+    def _pair(self, result: Any, y_pred: Array) -> tuple[Array, Array]:
         if not isinstance(result, tuple) or len(result) != 2 or any(part is None for part in result):
             got = (
                 f"a tuple of {len(result)}"
@@ -80,7 +92,8 @@ class FunctionLoss(Loss):
             )
             raise TypeError(
                 f"loss function {self.name!r} must return a tuple (value, gradient with respect to y_pred): there "
-                "is no automatic differentiation. The value is one for each sample or time step, or one number; "
+                "is no automatic differentiation, but of what is written with `lstmfast.ops` alone. The value is one for "
+                "each sample or time step, or one number; "
                 f"the gradient has the shape of y_pred, {np.shape(y_pred)}. Got {got[:200]}"
             )
         return result
@@ -93,13 +106,24 @@ class FunctionLoss(Loss):
         mask: npt.ArrayLike | None = None,
     ) -> tuple[Any, Array]:
         pred = np.ascontiguousarray(y_pred, np.float32)
-        values, grad = self.call_and_grad(np.asarray(y_true), pred)
+        if not self._by_operations:
+            result = self.fn(_read_only(np.asarray(y_true)), _read_only(pred))
+            self._by_operations = not isinstance(result, tuple)
+        if self._by_operations:
+            try:
+                return self._traced(self._on_aligned, y_true, pred, sample_weight, mask)
+            except NotImplementedError:
+                self._by_operations = False
+        values, grad = self._pair(result, pred)
         if np.ndim(values) == 0 and (sample_weight is not None or mask is not None):
             raise ValueError(
                 f"loss function {self.name!r} gives one number: sample_weight, masks and lengths need one value for "
                 "each sample or time step"
             )
         return self._weighted(y_true, pred, values, grad, sample_weight, mask)
+
+    def _on_aligned(self, y_true: Any, y_pred: Any) -> Any:
+        return self.fn(*aligned_ranks(y_true, y_pred))
 
     def check_targets(
         self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,6 +88,12 @@ class IoU(Metric):
         p = (p if self.sparse_y_pred else p.argmax(axis=self.axis)).reshape(-1).astype(np.int64)
         if y.shape != p.shape:
             raise ValueError(f"y_true: expected {p.size} class numbers as y_pred has, got {y.size}")
+        if "float" in str(getattr(sample_weight, "dtype", "")) and "int" in self.dtype:
+            warnings.warn(
+                "You are passing weight as `float`, but dtype is `int`. This may result in an incorrect weight due to "
+                "type casting. Consider using integer weights, or a dtype of float.",
+                stacklevel=2,
+            )
         weights = np.asarray(1 if sample_weight is None else sample_weight, np.float64)
         if weights.size not in (1, y.size):
             raise ValueError(

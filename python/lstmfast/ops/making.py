@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..symbolic import KerasTensor
-from .rules import as_array, settled
+from .operation import operation
+from .rules import as_array, dtype_name, settled, shape_of
 
 Array = npt.NDArray[Any]
 
@@ -73,9 +74,16 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Array:
     return np.full(shape, fill_value, _dtype(dtype))
 
 
-def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Array:
+@operation(
+    "FullLike",
+    config="dtype",
+    shape=lambda x, *_, **__: shape_of(x),
+    dtype=lambda x, fill_value, dtype: dtype_name(dtype, str(x.dtype)),
+    exact=True,
+)
+def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
     """One number in the shape of an array."""
-    return np.full_like(as_array(x), fill_value, dtype=dtype)
+    return np.full_like(x, fill_value, dtype=dtype)
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:

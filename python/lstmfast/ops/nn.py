@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from .. import _core, activations
 from .native import by_activation
 from .operation import operation
-from .rules import as_floats, dtype_name, positive_axis, shape_of
+from .rules import as_floats, axes_of, dtype_name, positive_axis, shape_of
 
 Array = npt.NDArray[Any]
 
@@ -31,16 +32,38 @@ def _slope(name: str) -> Callable[..., Array]:
 def _along(gradient: Callable[[Array, Array, Array], Array]) -> Callable[..., Array]:
     """A gradient along the last axis for any axis."""
 
-    def moved(dy: Array, y: Array, x: Array, axis: int = -1) -> Array:
-        found = gradient(*(np.moveaxis(a, axis, -1) for a in (dy, y, x)))
-        return np.moveaxis(found, -1, axis)
+    def moved(dy: Array, y: Array, x: Array, axis: Any = -1) -> Array:
+        axes = axes_of(axis, x.ndim)
+        last = tuple(range(x.ndim - len(axes), x.ndim))
+        arrays = [np.moveaxis(a, axes, last) for a in (dy, y, x)]
+        shape = arrays[0].shape
+        found = gradient(*(a.reshape(*shape[: x.ndim - len(axes)], -1) for a in arrays))
+        return np.moveaxis(found.reshape(shape), last, axes)
 
     return moved
 
 
 def _shape_along(x: Any, axis: Any) -> Any:
-    positive_axis(axis, len(shape_of(x)))
+    axes_of(axis, len(shape_of(x)))
     return shape_of(x)
+
+
+def _flattened(function: Callable[..., Any], x: Any, axis: Any) -> Any:
+    """A function along one axis, along several as one; None: all."""
+    x = as_floats(x)
+    if isinstance(axis, int):
+        if x.shape[positive_axis(axis, x.ndim)] == 1:
+            warnings.warn(
+                f"You are using a {function.__name__} over axis {axis} of a tensor of shape {x.shape}. This axis has size "
+                "1. The output will always be the same. You are probably not using the right axis.",
+                stacklevel=4,
+            )
+        return function(x, axis)
+    axes = axes_of(axis, x.ndim)
+    last = tuple(range(x.ndim - len(axes), x.ndim))
+    moved = np.moveaxis(x, axes, last)
+    flat = np.ascontiguousarray(moved).reshape(*moved.shape[: x.ndim - len(axes)], -1)
+    return np.moveaxis(np.asarray(function(flat, -1)).reshape(moved.shape), last, axes)
 
 
 @operation("Sigmoid", _slope("sigmoid"), home="nn", dtype="float32", frozen=by_activation("sigmoid"))
@@ -188,10 +211,8 @@ def squareplus(x: Any, b: float = 4) -> Any:
     frozen=by_activation("softmax", axis=-1),
 )
 def softmax(x: Any, axis: Any = -1) -> Any:
-    """``exp(x) / sum(exp(x))`` along an axis."""
-    if not isinstance(axis, int):
-        raise ValueError(f"axis must be an integer, got {axis!r}")
-    return activations.softmax(x, axis)
+    """``exp(x) / sum(exp(x))`` along an axis, or several as one; None: all."""
+    return _flattened(activations.softmax, x, axis)
 
 
 @operation(
@@ -203,10 +224,8 @@ def softmax(x: Any, axis: Any = -1) -> Any:
     dtype="float32",
 )
 def log_softmax(x: Any, axis: Any = -1) -> Any:
-    """``x - log(sum(exp(x)))`` along an axis."""
-    if not isinstance(axis, int):
-        raise ValueError(f"axis must be an integer, got {axis!r}")
-    return activations.log_softmax(as_floats(x), axis)
+    """``x - log(sum(exp(x)))`` along an axis, or several as one; None: all."""
+    return _flattened(activations.log_softmax, x, axis)
 
 
 def _hot_shape(x: Any, num_classes: int, axis: int, dtype: Any, sparse: bool) -> Any:

@@ -24,7 +24,7 @@ from ..symbolic import KerasTensor, Node, current_trace, is_symbolic, map_leaves
 from ..utils.naming import unique_name
 from ..variables import Variable
 from . import classes
-from .rules import as_array, broadcast, promoted, settled, unbroadcast
+from .rules import as_array, broadcast, contiguous, promoted, settled, unbroadcast
 
 __all__ = ["CLASSES", "Operation", "operation"]
 
@@ -67,11 +67,18 @@ class Operation(Layer):
     exact: ClassVar[bool] = False
     #: A call gives the only argument, a list, as that many arguments.
     variadic: ClassVar[bool] = False
+    #: Arguments of a call that were left out are written, too, as Keras does for some.
+    writes_all: ClassVar[bool] = False
     keras_module: ClassVar[str] = ""
     _defaults: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, name: str | None = None, **config: Any) -> None:
+    def __init__(self, *args: Any, name: str | None = None, **config: Any) -> None:
         super().__init__(name=name)
+        if len(args) > len(self.config_names):
+            raise TypeError(
+                f"operation {type(self).__name__} takes {len(self.config_names)} arguments, got {len(args)}"
+            )
+        config = {**dict(zip(self.config_names, args, strict=False)), **config}
         unknown = sorted(set(config) - set(self.config_names))
         if unknown:
             raise TypeError(
@@ -81,6 +88,8 @@ class Operation(Layer):
         if missing:
             raise TypeError(f"operation {type(self).__name__} needs the argument {missing[0]!r}")
         given = {key: config.get(key, self._defaults.get(key)) for key in self.config_names}
+        if given.get("data_format", "") is None:
+            given["data_format"] = "channels_last"
         self.config = {key: _as_tuples(value) for key, value in given.items()}
         self.passes_gradients = bool(self.gradients)
         self.built = True
@@ -106,6 +115,25 @@ class Operation(Layer):
 
         return self.record(tensors, {"template": map_leaves(placed, values)})
 
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function makes of arrays."""
+        return self._compute(self._named(args, kwargs))[0]
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic tensors of the shapes and dtypes that a call gives; none of a graph."""
+        shapes, dtype = self._output_spec(self._named(args, kwargs))
+        return self._tensors(shapes, dtype)
+
+    @staticmethod
+    def _tensors(shapes: Any, dtype: Any) -> Any:
+        if not isinstance(shapes, list):
+            return KerasTensor(tuple(shapes), dtype, unique_name("keras_tensor"))
+        dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
+        return [
+            KerasTensor(tuple(shape), kind, unique_name("keras_tensor"))
+            for shape, kind in zip(shapes, dtypes, strict=True)
+        ]
+
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of a call by their names."""
         names = self.call_names
@@ -127,22 +155,17 @@ class Operation(Layer):
 
     def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
         values = self._filled(kwargs["template"], inputs)
-        shapes, dtype = self._output_spec(values)
-        several = isinstance(shapes, list)
-        outputs = [
-            KerasTensor(tuple(shape), dtype, unique_name("keras_tensor"))
-            for shape in (shapes if several else [shapes])
-        ]
-        Node(self, list(inputs), kwargs, outputs)
-        return outputs if several else outputs[0]
+        made = self._tensors(*self._output_spec(values))
+        Node(self, list(inputs), kwargs, made if isinstance(made, list) else [made])
+        return made
 
     @staticmethod
     def _filled(template: Any, values: Sequence[Any]) -> Any:
         """A recorded call's arguments with these values at the places of tensors."""
         return map_leaves(lambda leaf: values[leaf.number] if isinstance(leaf, _Place) else leaf, template)
 
-    def _output_spec(self, values: dict[str, Any]) -> tuple[Any, str]:
-        """The shape, or a list of them, and the dtype of what a call gives; nothing is computed."""
+    def _output_spec(self, values: dict[str, Any]) -> tuple[Any, Any]:
+        """The shape and the dtype of what a call gives, or lists of them; nothing is computed."""
         try:
             dtype: Any = self.dtype_rule
             if dtype is None:
@@ -162,7 +185,7 @@ class Operation(Layer):
         values = self._filled(kwargs["template"], inputs)
         if self.variadic:
             return list(values[self.call_names[0]]), {}
-        while values and len(values) > 1:  # as in Keras, what was left out is not written
+        while len(values) > 1 and not self.writes_all:  # as in Keras, what was left out is not written
             key = next(reversed(values))
             if key not in self._defaults or values[key] is not self._defaults[key]:
                 break
@@ -226,7 +249,7 @@ class Operation(Layer):
                 strict=True,
             ):
                 if isinstance(place, _Place) and array.dtype.kind == "f":
-                    found[place.number] = np.ascontiguousarray(unbroadcast(g, array.shape), np.float32)
+                    found[place.number] = contiguous(unbroadcast(g, array.shape))
         return found
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
@@ -272,6 +295,8 @@ def operation(
     frozen: Callable[..., Any] | None = None,
     exact: bool = False,
     variadic: bool = False,
+    writes_all: bool = False,
+    base: type[Operation] = Operation,
 ) -> Callable[[F], F]:
     """A decorator: the NumPy function as a public one that also takes symbolic tensors.
 
@@ -289,8 +314,10 @@ def operation(
         See `Operation`. By default arrays are broadcast and every element is treated alone.
     exact : bool
         The function itself sees to the dtype of its result.
-    variadic : bool
+    variadic, writes_all : bool
         See `Operation`.
+    base : type, optional
+        See `composed.py`.
     """
 
     def decorate(function: F) -> F:
@@ -298,7 +325,7 @@ def operation(
         config_names = tuple(config.split())
         cls: Any = type(
             name,
-            (Operation,),
+            (base,),
             {
                 "__doc__": f"`lstmfast.ops.{function.__name__}` in a graph.",
                 "__module__": classes.__name__,
@@ -314,6 +341,7 @@ def operation(
                 "frozen_rule": None if frozen is None else staticmethod(frozen),
                 "exact": exact,
                 "variadic": variadic,
+                "writes_all": writes_all,
                 "keras_module": f"keras.src.ops.{home}",
                 "_defaults": {
                     key: p.default for key, p in signature.parameters.items() if p.default is not p.empty
@@ -328,7 +356,7 @@ def operation(
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = dict(bound.arguments)
-            settings = {key: given.pop(key) for key in config_names}
+            settings = {key: _as_tuples(given.pop(key)) for key in config_names}
             given = _in_trace(given)
             if is_symbolic(given):
                 return cls(**settings)(*(given[cls.call_names[0]] if variadic else given.values()))

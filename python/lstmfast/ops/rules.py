@@ -17,6 +17,7 @@ __all__ = [
     "axes_of",
     "broadcast",
     "broadcast_shapes",
+    "contiguous",
     "dtype_name",
     "positive_axis",
     "promoted",
@@ -24,6 +25,7 @@ __all__ = [
     "same_shape",
     "settled",
     "shape_of",
+    "sizes_of",
     "unbroadcast",
 ]
 
@@ -144,6 +146,11 @@ def broadcast_shapes(a: Shape, b: Shape) -> Shape:
     return tuple(made)
 
 
+def sizes_of(value: Any) -> Any:
+    """As `shape_of`, where no size is open: of what a composed function with a rule for its shape is given."""
+    return shape_of(value)
+
+
 def same_shape(x: Any, *_: Any, **__: Any) -> Shape:
     return shape_of(x)
 
@@ -169,6 +176,12 @@ def reduced(x: Any, axis: Any = None, keepdims: bool = False, **_: Any) -> Shape
     if keepdims:
         return tuple(1 if k in gone else n for k, n in enumerate(shape))
     return tuple(n for k, n in enumerate(shape) if k not in gone)
+
+
+def contiguous(gradient: Any) -> Array:
+    """As float32 in C order; no axes stay none."""
+    array = np.asarray(gradient, np.float32)
+    return np.ascontiguousarray(array) if array.ndim else array
 
 
 def unbroadcast(gradient: Array, shape: Sequence[int]) -> Array:

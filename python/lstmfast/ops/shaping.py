@@ -34,8 +34,8 @@ def _target(newshape: Any) -> tuple[int, ...]:
 
 def _reshaped(x: Any, newshape: Any) -> Any:
     shape, target = shape_of(x), _target(newshape)
-    if target.count(-1) > 1:
-        raise ValueError(f"newshape may have one unknown axis, got {newshape}")
+    if target.count(-1) > 1 or any(n < -1 for n in target):
+        raise ValueError(f"newshape may have one unknown axis, -1, and sizes else, got {newshape}")
     if None in shape:
         return tuple(None if n == -1 else n for n in target)
     size, known = math.prod(shape), math.prod(n for n in target if n != -1)  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def _moved_shape(axes: Any) -> Any:
 def _transposed(rank: int, axes: Any) -> list[int]:
     order = list(range(rank))[::-1] if axes is None else [positive_axis(a, rank) for a in axes]
     if sorted(order) != list(range(rank)):
-        raise ValueError(f"axes {axes} is no order of {rank} axes")
+        raise ValueError(f"axes must be a valid permutation of {rank} axes. Received: axes={list(axes)}")
     return order
 
 
@@ -244,14 +244,13 @@ def _parts(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     shape = shape_of(x)
     at = positive_axis(axis, len(shape))
     n = shape[at]
-    if n is None and not isinstance(indices_or_sections, int):
-        raise ValueError(f"axis {axis} of shape {shape} must be known to be cut at indices")
     if isinstance(indices_or_sections, int):
         if not 1 <= indices_or_sections <= _MOST_PARTS or (n is not None and n % indices_or_sections):
             raise ValueError(f"{n} elements cannot be cut into {indices_or_sections} equal parts")
         sizes: list[int | None] = [None if n is None else n // indices_or_sections] * indices_or_sections
+    elif n is None:  # where it ends is known when it is cut
+        sizes = [None] * (len(indices_or_sections) + 1)
     else:
-        assert n is not None
         edges = [0, *(range(n)[:i].stop for i in indices_or_sections), n]
         sizes = [max(stop - start, 0) for start, stop in itertools.pairwise(edges)]
     return [(*shape[:at], size, *shape[at + 1 :]) for size in sizes]
@@ -308,7 +307,10 @@ def _padded(x: Any, constant_values: Any = None, *, pad_width: Any, mode: str = 
     if mode not in ("constant", "reflect", "symmetric", "edge", "wrap"):
         raise ValueError(f"mode must be constant, reflect, symmetric, edge or wrap, got {mode!r}")
     if constant_values is not None and mode != "constant":
-        raise ValueError(f"constant_values belongs to mode='constant', got mode={mode!r}")
+        raise ValueError(
+            "Argument `constant_values` can only be provided when `mode == 'constant'`. Received: "
+            f"mode={mode}, constant_values={constant_values}"
+        )
     shape = shape_of(x)
     widths = _widths(pad_width, len(shape))
     return tuple(None if n is None else n + a + b for n, (a, b) in zip(shape, widths, strict=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Optimizers: Keras 3's names, defaults and formulas. All but Lamb, Ftrl, Adafactor and
+"""Optimizers: Keras 3's names, defaults and formulas. All but Lamb, Ftrl, Adafactor, Muon and
 ScheduleFreeAdamW update all variables in one native call."""
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from . import schedules
 from .adam import Adam, Adamax, AdamW, Lamb, Lion, Nadam
 from .adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from .base import Optimizer
+from .loss_scale import LossScaleOptimizer
 from .modern import Adafactor, ScheduleFreeAdamW
+from .multi import MultiOptimizer, OptimizerMap
+from .muon import Muon
 from .schedules import LearningRateSchedule
 from .sgd import SGD
 
@@ -27,8 +30,12 @@ __all__ = [
     "Lamb",
     "LearningRateSchedule",
     "Lion",
+    "LossScaleOptimizer",
+    "MultiOptimizer",
+    "Muon",
     "Nadam",
     "Optimizer",
+    "OptimizerMap",
     "RMSprop",
     "ScheduleFreeAdamW",
     "deserialize",
@@ -54,6 +61,9 @@ _BY_NAME: dict[str, Any] = {
         Ftrl,
         Adafactor,
         ScheduleFreeAdamW,
+        Muon,
+        LossScaleOptimizer,
+        MultiOptimizer,
     )
 }
 

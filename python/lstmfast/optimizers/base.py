@@ -21,6 +21,24 @@ __all__ = ["Optimizer"]
 Array = npt.NDArray[Any]
 
 
+def parameter_group(variables: Sequence[Variable], slots: int) -> Any:
+    """A native group of the variables' arrays and gradients, with so many running means for each."""
+    gradients = []
+    for v in variables:
+        live = v.grad is not None
+        gradients.append(v.grad_out()[0])
+        if not live:
+            v.clear_grad()
+    return _core.ParameterGroup([v._data for v in variables], gradients, slots)
+
+
+def share_slot(group: Any, k: int, made: Sequence[Variable]) -> None:
+    """Let these variables' values be the k-th running means of a native group."""
+    for variable, array in zip(made, group.slot(k), strict=True):
+        array[...] = variable._data
+        variable._data = array
+
+
 class Optimizer(OptimizerState):
     """Base of all optimizers.
 
@@ -140,24 +158,20 @@ class Optimizer(OptimizerState):
         self._trainable = variables
         self._index = {id(v): i for i, v in enumerate(variables)}
         self._constrained = [v for v in variables if v.constraint is not None]
-        gradients = []
-        for v in variables:
-            live = v.grad is not None
-            gradients.append(v.grad_out()[0])
-            if not live:
-                v.clear_grad()
         own = self._group_slots
         slots = own + bool(self._averages) + bool(self._accumulators)
-        self._group = _core.ParameterGroup([v._data for v in variables], gradients, slots)
+        self._group = parameter_group(variables, slots)
         self._share_slots(*(made for made in (self._averages, self._accumulators) if made), first=own)
         self.built = True
 
     def _share_slots(self, *lists: list[Variable], first: int = 0) -> None:
         """Let these variables' values be the running means that the native group updates."""
         for k, made in enumerate(lists, first):
-            for variable, array in zip(made, self._group.slot(k), strict=True):
-                array[...] = variable._data
-                variable._data = array
+            share_slot(self._group, k, made)
+
+    @staticmethod
+    def _var_key(variable: Variable) -> int:
+        return id(variable)
 
     def _get_variable_index(self, variable: Variable) -> int:
         return self._index[id(variable)]
@@ -174,15 +188,9 @@ class Optimizer(OptimizerState):
         ValueError
             If the optimizer was built for other variables, or none has a gradient.
         """
-        if not self.built:
-            if variables is None:
-                raise ValueError(
-                    "the optimizer has not been built: pass `variables`, or call build(variables) first"
-                )
-            self.build(variables)
+        variables = self._to_step(variables)
         trainable = self._trainable
-        if variables is not None and variables is not trainable and list(variables) != trainable:
-            self._check_known(variables)
+        if variables is not trainable and list(variables) != trainable:
             wanted = {id(v) for v in variables}
             skipped = [v for v in trainable if id(v) not in wanted or v.grad is None]
         else:
@@ -195,6 +203,25 @@ class Optimizer(OptimizerState):
         for v in trainable:
             v.version += 1
             v._grad_live = False
+
+    def _know(self, variables: list[Variable]) -> None:
+        """What `build` notes for an optimizer whose steps others take."""
+        self._trainable = variables
+        self._index = {id(v): i for i, v in enumerate(variables)}
+        self.built = True
+
+    def _to_step(self, variables: Sequence[Variable] | None) -> Sequence[Variable]:
+        """The variables of a step, for which the optimizer is built."""
+        if not self.built:
+            if variables is None:
+                raise ValueError(
+                    "the optimizer has not been built: pass `variables`, or call build(variables) first"
+                )
+            self.build(variables)
+        if variables is None or variables is self._trainable:
+            return self._trainable
+        self._check_known(variables)
+        return variables
 
     def _step_without(self, skipped: list[Variable]) -> None:
         if len(skipped) == len(self._trainable):
@@ -224,9 +251,7 @@ class Optimizer(OptimizerState):
             elif self.clipvalue and self.clipvalue > 0:
                 group.clip_value(self.clipvalue)
             rate = self._rate()
-            if self.weight_decay is not None:
-                keep = 1.0 - self.weight_decay * rate
-                group.scale_values([keep if self._decays(v) else 1.0 for v in self._trainable])
+            self._shrink_weights(rate)
             self.update_all(rate)
         if self.use_ema:
             self._update_averages()
@@ -298,7 +323,7 @@ class Optimizer(OptimizerState):
                 "You can build it via `optimizer.build(trainable_variables)`."
             )
         for what, given, own in (
-            ("optimizer_variables", optimizer_variables, self._variables),
+            ("optimizer_variables", optimizer_variables, self.variables),
             ("trainable_variables", trainable_variables, self._trainable),
         ):
             if len(given) != len(own):
@@ -306,7 +331,7 @@ class Optimizer(OptimizerState):
                     f"Argument `{what}` must be a list of arrays corresponding 1:1 to the optimizer's. Received "
                     f"list with length {len(given)} but expected {len(own)} variables."
                 )
-        held = [*self._trainable, *self._variables]
+        held = [*self._trainable, *self.variables]
         before = [v.numpy() for v in held]
         try:
             for variable, value in zip(held, [*trainable_variables, *optimizer_variables], strict=True):
@@ -414,6 +439,12 @@ class Optimizer(OptimizerState):
             {id(v) for v in var_list or ()},
             re.compile("|".join(sorted(names))) if names else None,
         )
+
+    def _shrink_weights(self, rate: float) -> None:
+        """Shrink the weights before a step."""
+        if self.weight_decay is not None:
+            keep = 1.0 - self.weight_decay * rate
+            self._group.scale_values([keep if self._decays(v) else 1.0 for v in self._trainable])
 
     def _decays(self, variable: Variable) -> bool:
         ids, pattern = self._excluded

@@ -69,8 +69,8 @@ class Adafactor(Optimizer):
         for v in self._trainable:
             pair = None
             if v.ndim < 2:  # Keras keeps a 0 in the place of each factor
-                for _ in range(2):
-                    self._own(Variable(np.zeros((), np.int32), name=v.name, trainable=False))
+                made = [Variable(np.zeros((), np.int32), name=v.name, trainable=False) for _ in range(2)]
+                self._slots_of.setdefault(id(v), []).extend(self._own(each) for each in made)
             else:
                 shapes = (v.shape[:-1], (*v.shape[:-2], v.shape[-1]))
                 rows, columns = (self.add_variable(shape, name=v.name) for shape in shapes)

@@ -46,6 +46,8 @@ class OptimizerState:
 
     def __init__(self, learning_rate: Any) -> None:
         self._variables: list[Variable] = []
+        #: Optimizers that this one steps with; their variables count as its own.
+        self._inner_optimizers: list[Any] = []
         self._slots_of: dict[int, list[Variable]] = {}
         self._iterations = ScalarVariable(np.zeros((), np.int64), name="iteration", trainable=False)
         self._own(self._iterations)
@@ -101,8 +103,13 @@ class OptimizerState:
 
     @property
     def variables(self) -> list[Variable]:
-        """The optimizer's own, in Keras's order: iteration, learning rate, then running means."""
-        return self._variables[:]
+        """The optimizer's own, in Keras's order: iteration, learning rate, then running means; behind them those of
+        optimizers inside it."""
+        return [*self._variables, *(v for inner in self._inner_optimizers for v in inner.variables)]
+
+    def inner_groups(self) -> list[tuple[str, Any]]:
+        """Optimizers inside this one, with the names of the attributes that hold them."""
+        return []
 
     def _own(self, variable: Variable) -> Variable:
         variable.path = f"{self.name}/{variable.name}"
@@ -152,30 +159,32 @@ class OptimizerState:
 
     def set_weights(self, weights: Sequence[npt.ArrayLike]) -> None:
         """Set all of `variables`, having checked all shapes."""
-        if len(weights) != len(self._variables):
+        own = self.variables
+        if len(weights) != len(own):
             raise ValueError(
                 f"You are calling `set_weights(weights)` on optimizer {self.name} with a weight list of length "
-                f"{len(weights)}, but the optimizer was expecting {len(self._variables)} weights."
+                f"{len(weights)}, but the optimizer was expecting {len(own)} weights."
             )
-        checked = [v.check(np.asarray(w)) for v, w in zip(self._variables, weights, strict=True)]
-        for v, w in zip(self._variables, checked, strict=True):
+        checked = [v.check(np.asarray(w)) for v, w in zip(own, weights, strict=True)]
+        for v, w in zip(own, checked, strict=True):
             v.assign(w)
 
     def save_own_variables(self, store: Any) -> None:
         """Put `variables` into a mapping under "0", "1"..."""
-        for i, v in enumerate(self._variables):
+        for i, v in enumerate(self.variables):
             store[str(i)] = v.numpy()
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Take them from there; a mapping of another size is left aside with a warning."""
-        if len(store) != len(self._variables):
+        own = self.variables
+        if len(store) != len(own):
             warnings.warn(
                 f"Skipping variable loading for optimizer '{self.name}', because it has "
-                f"{len(self._variables)} variables whereas the saved optimizer has {len(store)} variables.",
+                f"{len(own)} variables whereas the saved optimizer has {len(store)} variables.",
                 stacklevel=2,
             )
             return
-        self.set_weights([np.asarray(store[str(i)]) for i in range(len(self._variables))])
+        self.set_weights([np.asarray(store[str(i)]) for i in range(len(own))])
 
 
 def check_numbers(**arguments: Any) -> None:

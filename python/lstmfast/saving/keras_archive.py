@@ -19,7 +19,7 @@ from . import generators, vocabularies
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py
 from .keras_graph import without_mask_operations
-from .keras_layout import for_keras, layer_groups, optimizer_in_keras_order
+from .keras_layout import for_keras, inner_optimizers, layer_groups, optimizer_in_keras_order
 from .model_state import (
     MAX_CONFIG_BYTES,
     assign_all,
@@ -110,6 +110,10 @@ def _groups_of(model: Model, config: dict[str, Any], objects_to_skip: Iterable[A
     if state and id(model.optimizer) not in skipped:
         arrays = {str(number): variable.numpy() for number, variable in enumerate(state)}
         groups.append(("optimizer/vars", model.optimizer.name, arrays))
+        for path, inner in inner_optimizers(model.optimizer):
+            own = {id(v) for v in inner.variables}
+            slots = [v.numpy() for v in state if id(v) in own]
+            groups.append((f"{path}/vars", inner.name, {str(n): array for n, array in enumerate(slots)}))
     seeds = generators.seed_states(model)
     if seeds:  # Keras's files have no such group; it does not look for it either
         groups.append((_SEEDS, "seed_generators", {str(n): v.numpy() for n, v in enumerate(seeds)}))

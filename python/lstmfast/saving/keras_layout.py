@@ -8,6 +8,7 @@ In ``model.weights.h5`` a layer stands under ``layers/<class>[_<n>]``, counted p
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ __all__ = [
     "entries_of_layers",
     "for_keras",
     "layer_groups",
+    "inner_optimizers",
     "optimizer_in_keras_order",
     "variables_of_entry",
 ]
@@ -206,37 +208,49 @@ def _groups_of_child(layer: Any, group: str, done: set[int]) -> Iterator[tuple[s
 
 
 def optimizer_in_keras_order(model: Model, config: dict[str, Any]) -> list[Variable]:
-    """The optimizer's variables as Keras lists them.
-
-    Slots follow the trainable variables, and these the layers, which Keras may order in another way (see
-    `keras_graph`). A slot is named by its variable's path and its kind.
-    """
-    variables = optimizer_variables(model)
-    ours = list(model.trainable_variables)
-    trainable = {id(variable) for variable in ours}
+    """The optimizer's variables as Keras lists them: slots follow the layers, which Keras may order in another way
+    (see `keras_graph`)."""
+    if not optimizer_variables(model):
+        return []
     groups = layer_groups(model, config)
-    theirs = list(dict.fromkeys(v for _, _, group in groups for v in group if id(v) in trainable))
-    if not variables or [id(v) for v in ours] == [id(v) for v in theirs]:
-        return variables
-    # Paths are not unique where models stand in models: the k-th slot of a name is that of the k-th such variable.
-    places: dict[str, list[int]] = {}
-    for number, variable in enumerate(ours):
-        places.setdefault(variable.path.replace("/", "_"), []).append(number)
-    rank = {id(ours[number]): k for numbers in places.values() for k, number in enumerate(numbers)}
-    slots: dict[str, list[Variable]] = {}
-    for slot in variables:
-        slots.setdefault(slot.name, []).append(slot)
-    seen: dict[str, int] = {}
-    result = []
-    for slot in variables:
-        owner = max((path for path in places if slot.name.startswith(f"{path}_")), key=len, default=None)
-        if owner is None:  # iterations, learning rate
-            result.append(slot)
-            continue
-        k = seen[slot.name] = seen.get(slot.name, -1) + 1
-        other = theirs[places[owner][k]]
-        result.append(slots[other.path.replace("/", "_") + slot.name[len(owner) :]][rank[id(other)]])
+    rank = {id(v): k for k, v in enumerate(dict.fromkeys(v for _, _, group in groups for v in group))}
+    return _in_order(model.optimizer, rank)
+
+
+def _in_order(optimizer: Any, rank: dict[int, int]) -> list[Variable]:
+    """An optimizer's variables, its slots in the order of the variables that they belong to.
+
+    Slots come in rounds over the variables, such as all momentums; a round has one or more of each.
+    """
+    owners = {
+        id(slot): k for k, v in enumerate(optimizer._trainable) for slot in optimizer._slots_of.get(id(v), ())
+    }
+    ranks = [rank.get(id(v), len(rank)) for v in optimizer._trainable]
+    rounds: list[list[Variable]] = []
+    last = -1
+    for slot in optimizer._variables:
+        owner = owners.get(id(slot), -1)  # none: iterations, learning rate
+        if owner < 0 or owner < last or not rounds:
+            rounds.append([])
+        rounds[-1].append(slot)
+        last = len(ranks) if owner < 0 else owner
+    result = [slot for slots in rounds for slot in sorted(slots, key=lambda s: ranks[owners.get(id(s), 0)])]
+    for _, inner in optimizer.inner_groups():
+        result += _in_order(inner, rank)
     return result
+
+
+def inner_optimizers(optimizer: Any, group: str = "optimizer") -> Iterator[tuple[str, Any]]:
+    """Optimizers inside one, with their groups in the file; Keras writes them there once more."""
+    seen: Counter[str] = Counter()
+    for attribute, inner in optimizer.inner_groups():
+        path = f"{group}/{attribute}"
+        if attribute == "optimizers":  # a list
+            name = _snake_case(type(inner).__name__)
+            path += f"/{name}" + (f"_{seen[name]}" if seen[name] else "")
+            seen[name] += 1
+        yield path, inner
+        yield from inner_optimizers(inner, path)
 
 
 def _snake_case(name: str) -> str:

@@ -121,6 +121,11 @@ class TrainStep:
             if self.gradient_hook is not None and not self._asked(self.gradient_hook, loss):
                 self._forget()
                 return
+            scale = float(self.model.optimizer.scale_loss(1.0))
+            if scale != 1.0:  # as if the loss had been scaled; the step scales back
+                for variable in self.trainable:
+                    if variable._grad_live:
+                        variable._grad *= np.float32(scale)  # type: ignore[operator]
             guard = self.guard
             if guard is None:
                 self.model.optimizer.step(self.trainable)
