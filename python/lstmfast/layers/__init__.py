@@ -11,6 +11,7 @@ from .bidirectional import Bidirectional
 from .call import Call
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .concatenation import Concatenate, concatenate
+from .conv_lstm import ConvLSTM1D
 from .convolutional import Conv1D, Convolution1D
 from .dense import Dense
 from .depthwise import DepthwiseConv1D, SeparableConv1D, SeparableConvolution1D
@@ -84,6 +85,7 @@ __all__ = [
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
+    "ConvLSTM1D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Cropping1D",
