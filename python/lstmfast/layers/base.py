@@ -19,6 +19,7 @@ from .building import (
     input_shape_argument,
     noting_shape,
     plain_arguments,
+    shape_by_name,
     shape_by_trying,
 )
 from .call import Call
@@ -192,15 +193,16 @@ class Layer(LayerCalls):
     def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
         """`compute_output_shape` for a call in a graph, whose further arguments may ask for more outputs."""
         tried = type(self).compute_output_shape is Layer.compute_output_shape
+        arguments = {key: value for key, value in arguments.items() if key not in ("training", "mask")}
         if (tried and arguments) or (has_traces(self) and not all(part.built for part in self._sublayers())):
             made = shape_by_trying(self, shapes, arguments)  # which also builds the layers inside
             if tried:
                 return made
-        return self.compute_output_shape(shapes)
+        return shape_by_name(self, shapes, arguments) if arguments else self.compute_output_shape(shapes)
 
     def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) of a call recorded in a graph, as a configuration describes it."""
-        return [inputs], kwargs
+        return [inputs, *kwargs.get("", ())], {key: value for key, value in kwargs.items() if key}
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Mask of the output: by default that of the input, for layers that support masking."""

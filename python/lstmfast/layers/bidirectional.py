@@ -16,7 +16,7 @@ from .base import Layer
 from .building import as_before_on_error
 from .call import Call
 from .calling import run_sequences
-from .eager import in_trace
+from .eager import in_trace, said_in_graph
 from .frozen import FrozenLayer
 from .rnn import RNN
 from .sequence_layer import SequenceLayer, check_symbolic_states
@@ -303,7 +303,8 @@ class Bidirectional(Layer):
         """
         sequences = in_trace(sequences, training, mask, lengths, resets)
         if is_symbolic(sequences):
-            return self._as_called(self.record(sequences, self._symbolic_state(initial_state)))
+            said = {**self._symbolic_state(initial_state), **said_in_graph(training, mask)}
+            return self._as_called(self.record(sequences, said))
         return self._as_called(run_sequences(self, sequences, initial_state, mask, training, lengths, resets))
 
     def _as_called(self, result: Any) -> Any:

@@ -22,7 +22,7 @@ from .building import fresh
 from .call import Call
 from .cell_protocol import prefix_paths
 from .dropout import dropout_mask
-from .eager import carried_mask, in_trace, is_training
+from .eager import carried_mask, in_trace, is_training, said_in_graph
 from .einsum_dense import EinsumDense
 
 __all__ = ["MultiHeadAttention"]
@@ -331,7 +331,7 @@ class MultiHeadAttention(Layer):
                     raise ValueError(f"attention_mask of layer {self.name!r} must be a tensor of the graph")
                 arguments["attention_mask"] = True
                 inputs.append(attention_mask)
-            outputs = self.record(inputs, arguments)
+            outputs = self.record(inputs, {**arguments, **said_in_graph(training)})
             if attention_mask is not None:  # Keras's order, which decides that of a model's layers
                 self.inbound_nodes[-1].parents = [query, value, attention_mask, *inputs[2:3]]
             return outputs
@@ -359,7 +359,9 @@ class MultiHeadAttention(Layer):
         left = list(inputs)
         query, value = left.pop(0), left.pop(0)
         named: dict[str, Any] = {
-            key: kwargs[key] for key in ("return_attention_scores", "use_causal_mask") if key in kwargs
+            key: kwargs[key]
+            for key in ("return_attention_scores", "use_causal_mask", "training")
+            if key in kwargs
         }
         if left and kwargs.get("key", True):
             named["key"] = left.pop(0)

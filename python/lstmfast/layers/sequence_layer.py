@@ -13,7 +13,7 @@ from .arrays import as_float32
 from .base import Layer
 from .call import Call
 from .calling import run_sequences
-from .eager import in_trace
+from .eager import in_trace, said_in_graph
 
 __all__ = ["SequenceLayer", "check_symbolic_states"]
 
@@ -199,7 +199,8 @@ class SequenceLayer(Layer):
         if is_symbolic(sequences):
             if initial_state is not None and isinstance(sequences, KerasTensor):
                 self.ensure_built(sequences.shape)  # shapes of states may depend on it
-            return self.record(sequences, self._symbolic_state(initial_state))
+            said = said_in_graph(training, mask)
+            return self.record(sequences, {**self._symbolic_state(initial_state), **said})
         return run_sequences(self, sequences, initial_state, mask, training, lengths, resets)
 
     def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:

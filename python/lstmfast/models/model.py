@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
-from ..layers.eager import attach_masks, carried_mask, in_trace, is_training
+from ..layers.eager import attach_masks, carried_mask, in_trace, said_in_graph, training_flag
 from ..layers.keras_call import add_penalty
 from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
 from ..training.own_steps import results_of
@@ -318,6 +318,12 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         """
         from ..frozen import freeze
 
+        for step in self.executor.steps:
+            if step.training and self.executor.calls_decide:
+                raise ValueError(
+                    f"layer {step.layer.name!r} cannot be frozen: it was called with training=True, and a frozen model "
+                    "only knows inference"
+                )
         return freeze(self, dtype)
 
     def __call__(  # type: ignore[override]
@@ -356,13 +362,13 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         """
         inputs = in_trace(inputs, training, mask, lengths, resets)
         if is_symbolic(inputs):
-            return self.record(inputs, {})
+            return self.record(inputs, said_in_graph(training))
         arrays = self._standardize(inputs)
         carried = carried_mask(inputs, takes_list=True) if mask is None else None
         mask = mask if carried is None else carried
         run = self.executor.forward(
             arrays,
-            is_training(training),
+            training_flag.get() if training is None else bool(training),
             masks=self.masks_of(mask, arrays),
             lengths=self.lengths_of(lengths, arrays),
             resets=self.resets_of(resets, arrays),
