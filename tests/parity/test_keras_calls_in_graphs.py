@@ -186,3 +186,43 @@ def test_a_mask_given_as_a_tensor(tmp_path, rng):
     close(again.predict([x, mask], verbose=0), models[0].predict([x, mask], verbose=0))
     with pytest.raises(ValueError, match="mask: expected a symbolic tensor"):
         lf.layers.LSTM(3)(lf.Input((6, 4)), mask=mask)
+
+
+def with_optional_input(k):
+    class Plus(k.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = k.layers.Dense(2)
+
+        def build(self, x_shape):
+            self.dense.build(x_shape)
+
+        def call(self, x, other=None):
+            return self.dense(x if other is None else x + other)
+
+        def compute_output_shape(self, x_shape):
+            return (*x_shape[:-1], 2)
+
+    x, other = k.Input((3,), name="x"), k.Input((3,), name="other", optional=True)
+    return k.Model({"x": x, "other": other}, Plus(name="plus")(x, other))
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_optional_inputs(is_given, rng):
+    models = two_models(with_optional_input)
+    x = {"x": floats(rng, 40, 3), "other": floats(rng, 40, 3) if is_given else None}
+    y = floats(rng, 40, 2)
+    same_training(models, x, y)
+    results = [model.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"] for model in models]
+    close(*results)
+    close(*(model.evaluate(x, y, verbose=0) for model in models))
+    ours, theirs = (model.get_config()["layers"] for model in models)
+    assert [c["config"].get("optional") for c in ours] == [c["config"].get("optional") for c in theirs]
+
+
+def test_inputs_that_are_not_optional():
+    model = with_optional_input(lf)
+    with pytest.raises(ValueError, match="'x' is not optional, but None was passed"):
+        model({"x": None, "other": np.ones((2, 3))})
+    with pytest.raises(ValueError, match="same number of samples"):
+        model({"x": np.ones((3, 3)), "other": np.ones((2, 3))})

@@ -68,6 +68,8 @@ class Executor:
         self.output_slots = [numbers[id(t)] for t in graph.outputs]
         self.input_names = [t.origin.layer.name for t in graph.inputs]
         self.output_names = [t.origin.layer.name for t in graph.outputs]
+        #: Inputs that may be None.
+        self.optional = [t.origin.layer.optional for t in graph.inputs]  # type: ignore[attr-defined]
         self.steps: list[Step] = []
         self._plans: dict[bool, tuple[list[bool], GradientPlan]] = {}
         self.has_masks = False
@@ -382,4 +384,4 @@ class Executor:
 
 
 def _float32(array: Array) -> Array:
-    return array if array.dtype == _FLOAT32 else array.astype(np.float32)
+    return array if array is None or array.dtype == _FLOAT32 else array.astype(np.float32)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ..layers.arrays import checked_lengths, checked_mask, checked_resets
@@ -256,7 +257,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
             check_fixed_shapes(self, x)
         arrays = standardize(self, x)
         if self.input_spec is not None:
-            self.check_shapes([a.shape for a in arrays] if len(arrays) > 1 else arrays[0].shape)
+            shapes = [t.shape if a is None else a.shape for a, t in zip(arrays, self.inputs, strict=True)]
+            self.check_shapes(shapes if len(shapes) > 1 else shapes[0])
         return arrays
 
     def _build_for_data(self, x: Any) -> None:
@@ -486,14 +488,14 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
             given = list(lengths)
         else:  # one array: for every input with a time axis
             one = len(arrays) == 1
-            given = [lengths if one or a.ndim >= 3 or i else None for a, i in self._with_integers(arrays)]
-        return [checked_lengths(n, a) for n, a in zip(given, arrays, strict=True)]
+            given = [lengths if one or np.ndim(a) >= 3 or i else None for a, i in self._with_integers(arrays)]
+        return [None if a is None else checked_lengths(n, a) for n, a in zip(given, arrays, strict=True)]
 
     def resets_of(self, resets: Any, arrays: list[Array]) -> Array | None:
         """Resets as (B, T) bool; ValueError if they do not fit the inputs that have a time axis."""
         if resets is None:
             return None
-        timed = [a for a, i in self._with_integers(arrays) if a.ndim >= 3 or (i and a.ndim == 2)]
+        timed = [a for a, i in self._with_integers(arrays) if np.ndim(a) >= 3 or (i and np.ndim(a) == 2)]
         if not timed:
             raise ValueError("resets needs an input with a time axis")
         checked = [checked_resets(resets, a) for a in timed]
@@ -507,7 +509,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         if mask is None:
             return None
         given = mask if isinstance(mask, (list, tuple)) and len(arrays) > 1 else [mask]
-        return [checked_mask(m, a) for m, a in zip(given, arrays, strict=True)]
+        return [None if a is None else checked_mask(m, a) for m, a in zip(given, arrays, strict=True)]
 
     # --- weights
 

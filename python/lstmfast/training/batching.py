@@ -29,20 +29,20 @@ class DataSet:
 
     Attributes
     ----------
-    xs : list of arrays, one for each input
+    xs : list of arrays, one for each input, None for an optional one
     ys, weights : list of arrays or None, one for each output
     lengths : list of arrays or None, one for each input; or None
     resets : (N, T) bool array or None
     """
 
-    xs: list[Array]
+    xs: list[Any]
     ys: list[Array | None]
     weights: list[Array | None]
     lengths: list[Any] | None
     resets: Array | None = None
 
     def __len__(self) -> int:
-        return len(self.xs[0])
+        return len(next(x for x in self.xs if x is not None))
 
     def _lists(self) -> list[list[Any]]:
         return [self.xs, self.ys, self.weights, self.lengths or [], [self.resets]]
@@ -148,9 +148,10 @@ def prepare(
         )
     xs = model._standardize(x)
     executor = model.executor
-    n = len(xs[0])
+    n = len(next(a for a in xs if a is not None))
     for layer, number in executor.input_layers:
-        layer.check_values(xs[number])
+        if xs[number] is not None:
+            layer.check_values(xs[number])
     ys = _targets(model, y, n)
     weights = _sample_weights(model, sample_weight, n, ys)
     data = DataSet(xs, ys, weights, model.lengths_of(lengths, xs), model.resets_of(plain(resets), xs))

@@ -302,7 +302,10 @@ class Compiled:
 
     def _output_shapes(self: Any, data: DataSet) -> list[Any]:
         """Shapes of the outputs for this data: open axes filled in from the inputs."""
-        shapes = [x.shape for x in data.xs]
+        shapes = [
+            (len(data), *tensor.shape[1:]) if x is None else x.shape
+            for x, tensor in zip(data.xs, self.executor.graph.inputs, strict=True)
+        ]
         made = self.compute_output_shape(shapes if len(shapes) > 1 else shapes[0])
         return list(made) if made and isinstance(made[0], (tuple, list)) else [made]
 
