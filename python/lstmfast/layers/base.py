@@ -14,6 +14,7 @@ from ..saving.registry import serialize_keras_object
 from ..symbolic import Node
 from ..utils.naming import to_snake_case, unique_name
 from ..variables import Variable
+from .attributes import held_in_attributes
 from .building import (
     dtype_name,
     input_shape_argument,
@@ -27,7 +28,6 @@ from .calling import LayerCalls
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
 from .keras_call import adopt_call, call_of_forward, forward_of_call, has_traces
-from .properties import held_in_attributes
 
 __all__ = ["Call", "Layer"]
 

@@ -481,5 +481,5 @@ def _copy(layer: SequenceLayer, prefix: str, **changes: Any) -> SequenceLayer:
     with CustomObjectScope(classes):
         made: SequenceLayer = type(layer).from_config({**layer.get_config(), "name": name, **changes})  # type: ignore[assignment]
     if hasattr(layer, "use_cudnn"):  # not part of the configuration
-        made.use_cudnn = layer.use_cudnn  # type: ignore[attr-defined]
+        made.use_cudnn = layer.use_cudnn
     return made

@@ -173,14 +173,11 @@ class LSTM(RecurrentLayer):
             unroll=unroll,
             **kwargs,
         )
+        self.cell_name = "_".join(["lstm", *self._variants()])  # type: ignore[misc]
         if any(self._zoneout) and (variants := list(self._variants())):
             raise ValueError(f"zoneout is not supported together with {' and '.join(variants)}")
         if self.projection is not None:
             self.state_size[0] = self.projection
-
-    @property
-    def cell_name(self) -> str:  # type: ignore[override]
-        return "_".join(["lstm", *self._variants()])
 
     def _variants(self) -> dict[str, Any]:
         """Arguments that make another cell of it, where they are not the default."""

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..symbolic import KerasTensor, Node, map_leaves
 from ..variables import Variable
+from .attributes import TrackedAttributes, held_in_attributes
 from .keras_call import current_call
 
 if TYPE_CHECKING:
     from .base import Layer
 
-__all__ = ["DTypePolicy", "LayerProperties", "held_in_attributes", "layers_inside"]
+__all__ = ["DTypePolicy", "LayerProperties", "layers_inside"]
 
 
 class DTypePolicy:
@@ -33,7 +34,7 @@ class DTypePolicy:
 _FLOAT32_POLICY = DTypePolicy()
 
 
-class LayerProperties:
+class LayerProperties(TrackedAttributes):
     """The part of `Layer` that only answers questions."""
 
     name: str
@@ -208,27 +209,6 @@ def _shapes(value: Any) -> Any:
     if any(isinstance(part, (list, tuple, dict)) for part in value):
         return [_shapes(part) for part in value]
     return tuple(value)
-
-
-_PLAIN = frozenset({str, int, float, bool, type(None)})
-
-
-def held_in_attributes(owner: Any, kind: type[Any]) -> list[Any]:
-    """Objects of a kind in attributes, and in lists, tuples and dicts in attributes, nested too; each once."""
-    found: dict[int, Any] = {}
-    entered: set[int] = set()  # a container may hold itself
-    left = [value for value in vars(owner).values() if type(value) not in _PLAIN]
-    left.reverse()
-    while left:
-        value = left.pop()
-        if isinstance(value, kind):
-            if value is not owner:
-                found.setdefault(id(value), value)
-        elif isinstance(value, (list, tuple, dict)) and id(value) not in entered:
-            entered.add(id(value))
-            items = value.values() if isinstance(value, dict) else value
-            left += reversed([item for item in items if type(item) not in _PLAIN])
-    return list(found.values())
 
 
 def layers_inside(owner: Any) -> Iterator[Layer]:

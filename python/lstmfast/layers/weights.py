@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .. import constraints, initializers, regularizers
 from ..variables import Variable, weight_supplier
+from .attributes import assignments
 from .building import dtype_name, weight_arguments
 from .keras_call import current_call
 from .properties import LayerProperties, own_variables
@@ -134,6 +135,7 @@ class LayerWeights(LayerProperties):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+        assignments[0] += 1
         for variable in self._trainable_variables:
             variable.trainable = self._trainable
         for layer in self._sublayers():

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..layers.attributes import assignments
 from ..layers.base import Layer
 from ..layers.call import Call
 from ..layers.eager import attach_masks
@@ -71,7 +72,11 @@ class Executor:
         #: Inputs that may be None.
         self.optional = [t.origin.layer.optional for t in graph.inputs]  # type: ignore[attr-defined]
         self.steps: list[Step] = []
-        self._plans: dict[bool, tuple[list[bool], GradientPlan]] = {}
+        #: Plans with the `assignments` and `trainable_flags` that they were made for.
+        self._plans: dict[bool, tuple[int, list[bool], GradientPlan]] = {}
+        self._traces = any(
+            has_traces(layer) for layer in graph.layers
+        )  # whose flags are those of variables, too
         self.has_masks = False
         self.variables: list[Variable] | None = None  # of the model: see `Model.variables_in_use`
         #: Inputs that only layers of ids use stay integers; others become float32.
@@ -109,14 +114,20 @@ class Executor:
             if slot not in kept:
                 self.steps[last].frees += (slot,)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_plans": {}}  # `assignments` are counted in each process
+
     # --- which steps matter for gradients
 
     def gradient_plan(self, of_inputs: bool = False) -> GradientPlan:
         """Steps that lead to trainable weights (or, with `of_inputs`, to the model's inputs)."""
-        flags = self.trainable_flags()
         kept = self._plans.get(of_inputs)
-        if kept is not None and kept[0] == flags:
-            return kept[1]
+        if kept is not None and kept[0] == assignments[0] and not self._traces:
+            return kept[2]
+        flags = self.trainable_flags()
+        if kept is not None and kept[1] == flags:
+            self._plans[of_inputs] = (assignments[0], flags, kept[2])
+            return kept[2]
         needs = [False] * self.slots
         if of_inputs:
             for slot, integers in zip(self.input_slots, self.integer_inputs, strict=True):
@@ -131,7 +142,7 @@ class Executor:
             for slot in step.outputs:
                 needs[slot] = runs[-1]
         plan = GradientPlan(tuple(runs), tuple(needs_dx))
-        self._plans[of_inputs] = (flags, plan)
+        self._plans[of_inputs] = (assignments[0], flags, plan)
         return plan
 
     def trainable_flags(self) -> list[bool]:
@@ -255,7 +266,9 @@ class Executor:
             x = [_float32(a) for a in x] if step.takes_list else _float32(x)
         if step.structure is not None:
             x = packed(step.structure, x)
-        if step.arguments:
+        if step.plain:
+            call.arguments = step.arguments
+        elif step.arguments:
             call.arguments = step.filled(lambda slot: attach_masks(values[slot], run.masks[slot]))
         if step.initial_state is not None:
             call.initial_state = tuple(values[s] if isinstance(s, int) else s for s in step.initial_state)
@@ -356,8 +369,13 @@ class Executor:
             dy = self._output_gradient(run, step, grads)
             if dy is None:
                 continue
-            for slot, gradient in step.gradients(step.backward(dy, call), call):
-                add(slot, gradient)
+            dx = step.backward(dy, call)
+            if step.plain:
+                if call.needs_dx:
+                    add(step.inputs[0], dx)
+            else:
+                for slot, gradient in step.gradients(dx, call):
+                    add(slot, gradient)
             for slot in step.outputs:
                 grads[slot] = None
         return [grads[slot] for slot in self.input_slots]

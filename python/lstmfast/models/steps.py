@@ -42,6 +42,7 @@ class Step:
     output_structure: Any  # of outputs in a dict or nested, None else
     training: bool | None  # what the call was told; None: whatever the model is told
     mask: int | None  # slot of a mask that the call was given
+    plain: bool  # one tensor goes in, and nothing else
     node: Node
 
     def filled(self, of_slot: Callable[[int], Any]) -> dict[str, Any]:
@@ -111,6 +112,7 @@ def step_of(node: Node, numbers: dict[int, int], is_input: Callable[[int], bool]
         node.output_structure,
         node.kwargs.get("training"),
         None if mask is None else numbers[id(mask)],
+        isinstance(node.inputs, KerasTensor) and len(node.parents) == 1,
         node,
     )
 

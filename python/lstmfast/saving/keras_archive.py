@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..layers.properties import held_in_attributes
+from ..layers.attributes import held_in_attributes
 from . import vocabularies
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import flatten
+from ..symbolic import KerasTensor, flatten
 from .convert import plain
 from .structure import along_outputs, has_nested_outputs, output_keys, per_output
 
@@ -148,7 +148,7 @@ def prepare(
         )
     xs = model._standardize(x)
     executor = model.executor
-    n = len(next(a for a in xs if a is not None))
+    n = len(xs[0] if xs[0] is not None else next(a for a in xs if a is not None))
     for layer, number in executor.input_layers:
         if xs[number] is not None:
             layer.check_values(xs[number])
@@ -171,7 +171,9 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
     names, tensors = model.executor.output_names, model.executor.graph.outputs
     if y is None:
         return [None] * len(names)
-    if has_nested_outputs(model):
+    if isinstance(y, np.ndarray) and isinstance(model._output_structure, KerasTensor):
+        given: list[Any] = [y]
+    elif has_nested_outputs(model):
         given = along_outputs(model, y, "y")
     elif isinstance(y, dict):
         keys = output_keys(model)
@@ -221,9 +223,9 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
 
 
 def _sample_weights(model: Model, given: Any, n: int, ys: list[Array | None]) -> list[Array | None]:
-    names = output_keys(model)
     if given is None:
-        return [None] * len(names)
+        return [None] * len(ys)
+    names = output_keys(model)
     if has_nested_outputs(model) and isinstance(given, (dict, list, tuple)):
         values = along_outputs(model, given, "sample_weight")
     elif isinstance(given, dict):
