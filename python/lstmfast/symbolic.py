@@ -59,6 +59,9 @@ class KerasTensor:
         self.node: Node | None = None
         self.index = 0
 
+    #: Keras's; there are no such tensors here.
+    sparse = ragged = False
+
     @property
     def ndim(self) -> int:
         return len(self.shape)
@@ -218,7 +221,9 @@ def is_shape(value: Any) -> bool:
 
 
 def map_shapes(function: Callable[[Any], Any], structure: Any) -> Any:
-    """``function(shape)`` for each shape in nested lists, tuples and dicts."""
+    """``function(shape)`` for each shape in nested lists, tuples and dicts; None stays None."""
+    if structure is None:
+        return None
     if isinstance(structure, dict):
         return {key: map_shapes(function, value) for key, value in structure.items()}
     if is_shape(structure):
@@ -229,6 +234,8 @@ def map_shapes(function: Callable[[Any], Any], structure: Any) -> Any:
 
 def flat_shapes(structure: Any) -> list[Any]:
     """The shapes in nested lists and dicts, in the order of `flatten`."""
+    if structure is None:
+        return []
     if isinstance(structure, dict):
         return [shape for key in sorted(structure) for shape in flat_shapes(structure[key])]
     return (

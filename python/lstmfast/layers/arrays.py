@@ -67,6 +67,8 @@ def checked_lengths(lengths: Any, x: Any) -> Array | None:
 
 
 def shapes_of(x: Any) -> Any:
+    if x is None:
+        return None
     if isinstance(x, dict):
         return {key: shapes_of(a) for key, a in x.items()}
     return [shapes_of(a) for a in x] if isinstance(x, (list, tuple)) else x.shape

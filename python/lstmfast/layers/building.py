@@ -28,6 +28,7 @@ __all__ = [
     "noting_shape",
     "plain_arguments",
     "shape_by_name",
+    "shape_by_spec",
     "shape_by_trying",
     "weight_arguments",
 ]
@@ -159,6 +160,14 @@ def shape_by_name(layer: Layer, input_shape: Any, arguments: dict[str, Any]) -> 
     first = map_shapes(KerasTensor, input_shape)
     shapes = shapes_by_name(layer, first, given.pop("", ()), given, layer.compute_output_shape)
     return layer.compute_output_shape(input_shape) if shapes is None else layer.compute_output_shape(**shapes)
+
+
+def shape_by_spec(layer: Layer, input_shape: Any, arguments: dict[str, Any]) -> Any:
+    """By a `compute_output_spec` of the layer's own, which takes what the call takes."""
+    given = dict(arguments)
+    positional = given.pop("", ())
+    made = layer.compute_output_spec(map_shapes(KerasTensor, input_shape), *positional, **given)
+    return map_leaves(lambda tensor: tuple(tensor.shape), made)
 
 
 def shape_by_trying(layer: Layer, input_shape: Any, arguments: dict[str, Any] | None = None) -> Any:

@@ -102,6 +102,10 @@ class LayerWeights(LayerProperties):
         variable.trainable = trainable and self._trainable
         return variable
 
+    def add_variable(self, shape: Sequence[int], initializer: Any, **kwargs: Any) -> Variable:
+        """`add_weight`, under Keras's other name."""
+        return self.add_weight(shape=shape, initializer=initializer, **kwargs)
+
     def _weight_prefix(self) -> str:
         return self.name
 

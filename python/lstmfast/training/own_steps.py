@@ -184,7 +184,7 @@ def judge(model: Any, batch: DataSet, run: Run, loss: float, training: bool) -> 
         try:
             value = float(model.compute_loss(**arguments))
         finally:
-            model._batch_penalty = 0.0
+            model._batch_penalty = None
         if training and abs(value - loss) > _SAME_LOSS * max(1.0, abs(loss)):
             raise NotImplementedError(
                 f"`compute_loss` of {type(model).__name__} gives {value:g}, the loss of `compile` is {loss:g}: there is "
