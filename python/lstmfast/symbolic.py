@@ -232,6 +232,19 @@ def map_shapes(function: Callable[[Any], Any], structure: Any) -> Any:
     return tuple(made) if isinstance(structure, tuple) else made
 
 
+def shapes_of_config(value: Any) -> Any:
+    """A shape, or several in lists and dicts, from a configuration, where lists stand for tuples; None if it is none."""
+    if isinstance(value, dict) and value:
+        by_key = {key: shapes_of_config(part) for key, part in value.items()}
+        return None if None in by_key.values() else by_key
+    if not isinstance(value, (list, tuple)) or not value:
+        return None
+    if all(n is None or type(n) is int for n in value):
+        return tuple(value)
+    several = [shapes_of_config(part) for part in value]
+    return None if None in several else several
+
+
 def flat_shapes(structure: Any) -> list[Any]:
     """The shapes in nested lists and dicts, in the order of `flatten`."""
     if structure is None:

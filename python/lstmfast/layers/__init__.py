@@ -51,6 +51,7 @@ from .pooling import AveragePooling1D, AvgPool1D, MaxPool1D, MaxPooling1D
 from .regularization import ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise
 from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
+from .reversible_embedding import ReversibleEmbedding
 from .rnn import RNN
 from .scaling import Normalization, Rescaling
 from .serialization import deserialize, serialize
@@ -131,6 +132,7 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConvolution1D",
     "SimpleRNN",

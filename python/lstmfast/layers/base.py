@@ -203,6 +203,10 @@ class Layer(LayerCalls):
                 return made
         return shape_by_name(self, shapes, arguments) if arguments else self.compute_output_shape(shapes)
 
+    def takes_ids(self, arguments: dict[str, Any]) -> bool:
+        """Whether the input of a call with these further arguments is an array of integers."""
+        return self.integer_inputs
+
     def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) of a call recorded in a graph, as a configuration describes it."""
         return [inputs, *kwargs.get("", ())], {key: value for key, value in kwargs.items() if key}

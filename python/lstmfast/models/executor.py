@@ -93,9 +93,7 @@ class Executor:
             step = step_of(node, numbers, by_slot.__contains__)
             takes_any = layer.is_operation  # integers stay integers
             for slot, tensor in zip(step.inputs, flatten(node.inputs), strict=True):
-                if slot in by_slot and (
-                    layer.integer_inputs or (takes_any and np.dtype(tensor.dtype).kind != "f")
-                ):
+                if slot in by_slot and (step.takes_ids or (takes_any and np.dtype(tensor.dtype).kind != "f")):
                     self.integer_inputs[by_slot[slot]] = True
                     self.string_inputs[by_slot[slot]] |= layer.string_inputs
             for slot in (*step.inputs, *step.sources, *(() if step.mask is None else (step.mask,))):
@@ -107,7 +105,9 @@ class Executor:
             (step.layer, by_slot[slot])
             for step in self.steps
             for slot in step.inputs
-            if slot in by_slot and type(step.layer).check_values is not Layer.check_values
+            if slot in by_slot
+            and type(step.layer).check_values is not Layer.check_values
+            and step.takes_ids == step.layer.integer_inputs
         ]
         kept = set(self.output_slots)
         for slot, last in last_use.items():
@@ -135,7 +135,7 @@ class Executor:
         runs, needs_dx = [], []
         for step in self.steps:
             wanted = any(needs[s] for s in (*step.inputs, *step.further)) and step.layer.passes_gradients
-            wanted = wanted and not step.layer.integer_inputs
+            wanted = wanted and not step.takes_ids
             own = bool(step.layer.trainable_variables) or (of_inputs and hasattr(step.layer, "state_size"))
             runs.append(own or wanted or any(needs[s] for s in step.sources))
             needs_dx.append(wanted)

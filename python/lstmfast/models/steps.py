@@ -42,6 +42,7 @@ class Step:
     output_structure: Any  # of outputs in a dict or nested, None else
     training: bool | None  # what the call was told; None: whatever the model is told
     mask: int | None  # slot of a mask that the call was given
+    takes_ids: bool
     plain: bool  # one tensor goes in, and nothing else
     node: Node
 
@@ -92,7 +93,8 @@ def step_of(node: Node, numbers: dict[int, int], is_input: Callable[[int], bool]
     arguments = {
         key: map_leaves(slot_of, value) for key, value in node.kwargs.items() if key not in _OF_THE_CALL
     }
-    takes_any = layer.integer_inputs or layer.is_operation  # integers stay integers
+    takes_ids = layer.takes_ids(arguments)
+    takes_any = takes_ids or layer.is_operation  # integers stay integers
     nested = hasattr(layer, "nested_forward")
     return Step(
         layer,
@@ -112,6 +114,7 @@ def step_of(node: Node, numbers: dict[int, int], is_input: Callable[[int], bool]
         node.output_structure,
         node.kwargs.get("training"),
         None if mask is None else numbers[id(mask)],
+        takes_ids,
         isinstance(node.inputs, KerasTensor) and len(node.parents) == 1,
         node,
     )
