@@ -24,6 +24,7 @@ from .encoding import CategoryEncoding
 from .global_pooling import GlobalAveragePooling1D, GlobalAvgPool1D, GlobalMaxPool1D, GlobalMaxPooling1D
 from .group_query_attention import GroupQueryAttention
 from .gru import GRU
+from .hashing import HashedCrossing, Hashing
 from .identity import Identity
 from .input import Input, InputLayer
 from .input_spec import InputSpec
@@ -107,6 +108,8 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GroupNormalization",
     "GroupQueryAttention",
+    "HashedCrossing",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",

@@ -95,7 +95,8 @@ class Executor:
             for slot, tensor in zip(step.inputs, flatten(node.inputs), strict=True):
                 if slot in by_slot and (step.takes_ids or (takes_any and np.dtype(tensor.dtype).kind != "f")):
                     self.integer_inputs[by_slot[slot]] = True
-                    self.string_inputs[by_slot[slot]] |= layer.string_inputs
+                    texts = layer.string_inputs and (tensor.dtype == "string" or not layer.takes_list)
+                    self.string_inputs[by_slot[slot]] |= texts
             for slot in (*step.inputs, *step.sources, *(() if step.mask is None else (step.mask,))):
                 last_use[slot] = len(self.steps)
             self.has_masks |= step.mask is not None or any(t.has_mask for t in node.outputs)
