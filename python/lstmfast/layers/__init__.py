@@ -48,6 +48,7 @@ from .merging import (
 )
 from .multi_head_attention import MultiHeadAttention
 from .normalization import GroupNormalization, LayerNormalization, RMSNormalization, UnitNormalization
+from .pipeline import Pipeline
 from .pooling import AveragePooling1D, AvgPool1D, MaxPool1D, MaxPooling1D
 from .regularization import ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise
 from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
@@ -130,6 +131,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",
