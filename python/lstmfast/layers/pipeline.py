@@ -58,11 +58,13 @@ class Pipeline(Layer):
     def layers(self) -> list[Layer]:
         return self._pipeline_layers
 
-    def __call__(self, inputs: Any, training: bool | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    def __call__(  # type: ignore[override]
+        self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any
+    ) -> Any:
         """What the last layer gives; see the class for `training`."""
         if training is None and training_flag.get() is None and not is_symbolic(inputs):
             training = True
-        return super().__call__(inputs, training=training, **kwargs)
+        return super().__call__(inputs, training=training, mask=mask, **kwargs)
 
     def _convert(self, inputs: Any) -> Any:
         return self._pipeline_layers[0]._convert(inputs)

@@ -195,8 +195,17 @@ class RNN(SequenceLayer):
 
     # --- calls
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        result = super().__call__(*args, **kwargs)
+    def __call__(  # type: ignore[override]
+        self,
+        sequences: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+        lengths: Any = None,
+        resets: Any = None,
+    ) -> Any:
+        """As that of `LSTM`; the states of a stack of cells are nested."""
+        result = super().__call__(sequences, initial_state, mask, training, lengths, resets)
         return (result[0], *self.nested(result[1:])) if self.return_state else result
 
     def forward(self, x: Array, call: Call) -> Any:
