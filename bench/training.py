@@ -82,7 +82,9 @@ def main() -> None:
         "--peers", default=sys.executable, help="an interpreter that has torch, jax and optax"
     )
     parser.add_argument("--threads", default="1,2", help="duels, with so many threads each")
-    parser.add_argument("--duels", type=int, default=1, help="so many for each number of threads; medians count")
+    parser.add_argument(
+        "--duels", type=int, default=1, help="so many for each number of threads; medians count"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--budget", type=float, default=0.45, help="seconds an engine has for a row")
     parser.add_argument("--wall", action="store_true", help="wall time on one thread too, not processor time")
@@ -97,7 +99,8 @@ def main() -> None:
         report, limits = Path(folder) / "report.json", Path(folder) / "limits.json"
         run("limits.py", "--threads", max(teams), "--json", limits)
         figures, reports = json.loads(limits.read_text()), []
-        command = f"python bench/training.py --peers ENV/bin/python --threads {a.threads} --duels {a.duels} --rounds {a.rounds} --budget {a.budget}"
+        command = "python bench/training.py --peers ENV/bin/python "
+        command += f"--threads {a.threads} --duels {a.duels} --rounds {a.rounds} --budget {a.budget}"
         chosen = [name for name in standard if name.startswith(tuple(a.only.split(",")))]
         grids = [["--only", ",".join(chosen)]] if chosen else []
         grids.append(["--grid", HERE / "train_grid.py", "--only", a.only])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,9 @@ class KerasTensor:
         self.has_mask = has_mask
         self.node: Node | None = None
         self.index = 0
+
+    #: Keras's; there are no such tensors here.
+    sparse = ragged = False
 
     @property
     def ndim(self) -> int:
@@ -140,18 +143,27 @@ class Node:
     inputs : KerasTensor, or list, tuple or dict of them
         The first argument of the call, as it was given.
     kwargs : dict
-        Further arguments; symbolic ones (``initial_state``) are parents too.
+        Further arguments, positional ones under ""; symbolic ones (``initial_state``) are parents too.
     parents, outputs : list of KerasTensor
+    output_structure : dict, list, tuple or None
+        Of the outputs, if it is no plain list.
     """
 
-    __slots__ = ("inputs", "kwargs", "layer", "outputs", "parents")
+    __slots__ = ("inputs", "kwargs", "layer", "output_structure", "outputs", "parents")
 
-    def __init__(self, layer: Layer, inputs: Any, kwargs: dict[str, Any], outputs: list[KerasTensor]) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: Any,
+        kwargs: dict[str, Any],
+        outputs: list[KerasTensor],
+        output_structure: Any = None,
+    ) -> None:
         self.layer = layer
         self.inputs = inputs
         self.kwargs = kwargs
         self.parents = [t for t in flatten([inputs, kwargs]) if isinstance(t, KerasTensor)]
-        self.outputs = outputs
+        self.outputs, self.output_structure = outputs, output_structure
         for index, tensor in enumerate(outputs):
             tensor.node, tensor.index = self, index
         layer.inbound_nodes.append(self)
@@ -174,6 +186,74 @@ def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
     if isinstance(structure, dict):
         return {key: map_leaves(function, item) for key, item in structure.items()}
     return None if structure is None else function(structure)
+
+
+def leaves_along(structure: Any, value: Any) -> list[Any]:
+    """What `value` has at the places of the leaves of `structure`, in the order of `flatten`; None where it has nothing."""
+    if isinstance(structure, (list, tuple)):
+        parts = [None] * len(structure) if value is None else value
+        return [leaf for pair in zip(structure, parts, strict=True) for leaf in leaves_along(*pair)]
+    if isinstance(structure, dict):
+        parts = {} if value is None else value
+        return [leaf for key in sorted(structure) for leaf in leaves_along(structure[key], parts.get(key))]
+    return [] if structure is None else [value]
+
+
+def packed(structure: Any, leaves: Sequence[Any]) -> Any:
+    """The structure with these leaves, which are in the order of `flatten`."""
+    left = iter(leaves)
+
+    def walk(part: Any) -> Any:
+        if isinstance(part, (list, tuple)):
+            made = [walk(item) for item in part]
+            return made if isinstance(part, list) else tuple(made)
+        if isinstance(part, dict):
+            by_key = {key: walk(part[key]) for key in sorted(part)}
+            return {key: by_key[key] for key in part}
+        return None if part is None else next(left)
+
+    return walk(structure)
+
+
+def is_shape(value: Any) -> bool:
+    """Whether it is a shape, and no list of shapes."""
+    return isinstance(value, (list, tuple)) and all(n is None or hasattr(n, "__index__") for n in value)
+
+
+def map_shapes(function: Callable[[Any], Any], structure: Any) -> Any:
+    """``function(shape)`` for each shape in nested lists, tuples and dicts; None stays None."""
+    if structure is None:
+        return None
+    if isinstance(structure, dict):
+        return {key: map_shapes(function, value) for key, value in structure.items()}
+    if is_shape(structure):
+        return function(tuple(structure))
+    made = [map_shapes(function, part) for part in structure]
+    return tuple(made) if isinstance(structure, tuple) else made
+
+
+def shapes_of_config(value: Any) -> Any:
+    """A shape, or several in lists and dicts, from a configuration, where lists stand for tuples; None if it is none."""
+    if isinstance(value, dict) and value:
+        by_key = {key: shapes_of_config(part) for key, part in value.items()}
+        return None if None in by_key.values() else by_key
+    if not isinstance(value, (list, tuple)) or not value:
+        return None
+    if all(n is None or type(n) is int for n in value):
+        return tuple(value)
+    several = [shapes_of_config(part) for part in value]
+    return None if None in several else several
+
+
+def flat_shapes(structure: Any) -> list[Any]:
+    """The shapes in nested lists and dicts, in the order of `flatten`."""
+    if structure is None:
+        return []
+    if isinstance(structure, dict):
+        return [shape for key in sorted(structure) for shape in flat_shapes(structure[key])]
+    return (
+        [structure] if is_shape(structure) else [shape for part in structure for shape in flat_shapes(part)]
+    )
 
 
 def is_symbolic(structure: Any) -> bool:

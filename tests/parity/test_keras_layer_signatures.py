@@ -26,6 +26,7 @@ GIVEN = {
     "AdaptiveMaxPooling1D": lambda: {"output_size": 2},
     "Conv1D": lambda: {"filters": 2, "kernel_size": 3},
     "Convolution1D": lambda: {"filters": 2, "kernel_size": 3},
+    "ConvLSTM1D": lambda: {"filters": 2, "kernel_size": 3},
     "Conv1DTranspose": lambda: {"filters": 2, "kernel_size": 3},
     "Convolution1DTranspose": lambda: {"filters": 2, "kernel_size": 3},
     "DepthwiseConv1D": lambda: {"kernel_size": 3},
@@ -34,6 +35,9 @@ GIVEN = {
     "Dense": lambda: {"units": 2},
     "EinsumDense": lambda: {"equation": "ab,bc->ac", "output_shape": 2},
     "Embedding": lambda: {"input_dim": 3, "output_dim": 2},
+    "ReversibleEmbedding": lambda: {"input_dim": 3, "output_dim": 2},
+    "Hashing": lambda: {"num_bins": 3},
+    "HashedCrossing": lambda: {"num_bins": 3},
     "GroupQueryAttention": lambda: {"head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 1},
     "MultiHeadAttention": lambda: {"num_heads": 2, "key_dim": 3},
     "InputLayer": lambda: {"shape": (3,)},
@@ -48,9 +52,16 @@ GIVEN = {
     "AdditiveAttention": dict,
 }
 #: Layers that Keras makes only where TensorFlow is.
-NEED_TENSORFLOW = ("IntegerLookup", "StringLookup", "TextVectorization")
+NEED_TENSORFLOW = ("HashedCrossing", "Hashing", "IntegerLookup", "StringLookup", "TextVectorization")
 #: Layers that are made of others.
-OF_OTHER_LAYERS = ("RNN", "SpectralNormalization", "StackedRNNCells", "TimeDistributed", "Wrapper")
+OF_OTHER_LAYERS = (
+    "Pipeline",
+    "RNN",
+    "SpectralNormalization",
+    "StackedRNNCells",
+    "TimeDistributed",
+    "Wrapper",
+)
 #: Arguments for what lstmfast does not do, with a value that asks for it.
 REFUSED = {
     "lora_rank": 2,
@@ -59,7 +70,6 @@ REFUSED = {
     "synchronized": True,
     "sparse": True,
     "ragged": True,
-    "optional": True,
 }
 
 

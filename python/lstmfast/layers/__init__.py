@@ -11,6 +11,7 @@ from .bidirectional import Bidirectional
 from .call import Call
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .concatenation import Concatenate, concatenate
+from .conv_lstm import ConvLSTM1D
 from .convolutional import Conv1D, Convolution1D
 from .dense import Dense
 from .depthwise import DepthwiseConv1D, SeparableConv1D, SeparableConvolution1D
@@ -23,6 +24,7 @@ from .encoding import CategoryEncoding
 from .global_pooling import GlobalAveragePooling1D, GlobalAvgPool1D, GlobalMaxPool1D, GlobalMaxPooling1D
 from .group_query_attention import GroupQueryAttention
 from .gru import GRU
+from .hashing import HashedCrossing, Hashing
 from .identity import Identity
 from .input import Input, InputLayer
 from .input_spec import InputSpec
@@ -46,10 +48,12 @@ from .merging import (
 )
 from .multi_head_attention import MultiHeadAttention
 from .normalization import GroupNormalization, LayerNormalization, RMSNormalization, UnitNormalization
+from .pipeline import Pipeline
 from .pooling import AveragePooling1D, AvgPool1D, MaxPool1D, MaxPooling1D
 from .regularization import ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise
 from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
+from .reversible_embedding import ReversibleEmbedding
 from .rnn import RNN
 from .scaling import Normalization, Rescaling
 from .serialization import deserialize, serialize
@@ -84,6 +88,7 @@ __all__ = [
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
+    "ConvLSTM1D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Cropping1D",
@@ -104,6 +109,8 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GroupNormalization",
     "GroupQueryAttention",
+    "HashedCrossing",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",
@@ -124,11 +131,13 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConvolution1D",
     "SimpleRNN",

@@ -154,25 +154,12 @@ class AdaptiveMaxPooling1D(_AdaptivePooling1D):
 
     Parameters
     ----------
-    output_size : int
-        Steps of the output, whatever the input has.
-    data_format : {"channels_last", "channels_first"}, optional
-        Whether time is axis 1 or axis 2.
-    **kwargs
-        See `Layer`.
+    output_size, data_format, **kwargs
+        As in `AdaptiveAveragePooling1D`, as are windows, masks, lengths and errors.
 
     Notes
     -----
-    Input (batch, time, features), output (batch, output_size, features). Window i covers the steps from
-    ``floor(i * time / output_size)`` to before ``ceil((i + 1) * time / output_size)``, as in Keras. A mask ends here.
-    With `lengths` each row is pooled as if it stood alone. Of equal values the first gets the gradient.
-
-    Raises
-    ------
-    TypeError
-        If `output_size` is no integer.
-    ValueError
-        If it is not positive.
+    Of equal values the first gets the gradient.
 
     Examples
     --------

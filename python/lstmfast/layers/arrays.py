@@ -67,7 +67,11 @@ def checked_lengths(lengths: Any, x: Any) -> Array | None:
 
 
 def shapes_of(x: Any) -> Any:
-    return [a.shape for a in x] if isinstance(x, (list, tuple)) else x.shape
+    if x is None:
+        return None
+    if isinstance(x, dict):
+        return {key: shapes_of(a) for key, a in x.items()}
+    return [shapes_of(a) for a in x] if isinstance(x, (list, tuple)) else x.shape
 
 
 def within_lengths(lengths: Array, time: int) -> Array:

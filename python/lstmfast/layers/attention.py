@@ -17,7 +17,7 @@ from .attention_axes import steps_mask
 from .base import Layer
 from .call import Call
 from .dropout import dropout_mask
-from .eager import carried_mask, in_trace, is_training
+from .eager import carried_mask, in_trace, is_training, said_in_graph
 from .frozen import FrozenGraph
 from .frozen_attention import frozen_products
 
@@ -214,7 +214,8 @@ class Attention(Layer):
         arguments = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
         inputs = in_trace(inputs, training, mask)
         if is_symbolic(inputs):
-            return self.record(list(inputs), {key: True for key, value in arguments.items() if value})
+            given = {key: True for key, value in arguments.items() if value}
+            return self.record(list(inputs), {**given, **said_in_graph(training)})
         x = self._convert(inputs)
         self.ensure_built(shapes_of(x))
         self.check_input(x)

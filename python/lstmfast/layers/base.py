@@ -14,11 +14,14 @@ from ..saving.registry import serialize_keras_object
 from ..symbolic import Node
 from ..utils.naming import to_snake_case, unique_name
 from ..variables import Variable
+from .attributes import held_in_attributes
 from .building import (
     dtype_name,
     input_shape_argument,
     noting_shape,
     plain_arguments,
+    shape_by_name,
+    shape_by_spec,
     shape_by_trying,
 )
 from .call import Call
@@ -26,7 +29,6 @@ from .calling import LayerCalls
 from .frozen import FrozenGraph, FrozenLayer
 from .input_spec import InputSpec
 from .keras_call import adopt_call, call_of_forward, forward_of_call, has_traces
-from .properties import held_in_attributes
 
 __all__ = ["Call", "Layer"]
 
@@ -191,16 +193,23 @@ class Layer(LayerCalls):
 
     def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
         """`compute_output_shape` for a call in a graph, whose further arguments may ask for more outputs."""
+        if type(self).compute_output_spec is not Layer.compute_output_spec:
+            return shape_by_spec(self, shapes, arguments)
         tried = type(self).compute_output_shape is Layer.compute_output_shape
+        arguments = {key: value for key, value in arguments.items() if key not in ("training", "mask")}
         if (tried and arguments) or (has_traces(self) and not all(part.built for part in self._sublayers())):
             made = shape_by_trying(self, shapes, arguments)  # which also builds the layers inside
             if tried:
                 return made
-        return self.compute_output_shape(shapes)
+        return shape_by_name(self, shapes, arguments) if arguments else self.compute_output_shape(shapes)
+
+    def takes_ids(self, arguments: dict[str, Any]) -> bool:
+        """Whether the input of a call with these further arguments is an array of integers."""
+        return self.integer_inputs
 
     def graph_arguments(self, inputs: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) of a call recorded in a graph, as a configuration describes it."""
-        return [inputs], kwargs
+        return [inputs, *kwargs.get("", ())], {key: value for key, value in kwargs.items() if key}
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Mask of the output: by default that of the input, for layers that support masking."""

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from ..saving.custom_objects import CustomObjectScope
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
-from ..symbolic import KerasTensor, flatten, is_symbolic
+from ..symbolic import flatten, is_symbolic
 from .base import Layer
 from .building import as_before_on_error
 from .call import Call
 from .calling import run_sequences
-from .eager import in_trace
+from .eager import in_trace, said_in_graph
 from .frozen import FrozenLayer
-from .recurrent import RecurrentLayer
 from .rnn import RNN
+from .sequence_layer import SequenceLayer, check_symbolic_states
 
 __all__ = ["Bidirectional"]
 
@@ -81,18 +81,18 @@ class Bidirectional(Layer):
 
     def __init__(
         self,
-        layer: RecurrentLayer,
+        layer: SequenceLayer,
         merge_mode: str | None = "concat",
         weights: Sequence[npt.ArrayLike] | None = None,
-        backward_layer: RecurrentLayer | None = None,
+        backward_layer: SequenceLayer | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(layer, RecurrentLayer):
+        if not isinstance(layer, SequenceLayer):
             raise ValueError(
                 "Please initialize `Bidirectional` layer with a recurrent layer such as LSTM as `layer`. "
                 f"Received: {layer!r}"
             )
-        if backward_layer is not None and not isinstance(backward_layer, RecurrentLayer):
+        if backward_layer is not None and not isinstance(backward_layer, SequenceLayer):
             raise ValueError(f"`backward_layer` need to be a recurrent layer. Received: {backward_layer!r}")
         if merge_mode not in _MERGE_MODES:
             raise ValueError(
@@ -117,7 +117,7 @@ class Bidirectional(Layer):
         self._initial_weights = None if weights is None else list(weights)
 
     @property
-    def _directions(self) -> tuple[RecurrentLayer, RecurrentLayer]:
+    def _directions(self) -> tuple[SequenceLayer, SequenceLayer]:
         return self.forward_layer, self.backward_layer
 
     def _check_layers(self) -> None:
@@ -202,6 +202,10 @@ class Bidirectional(Layer):
 
     # --- states
 
+    def state_shapes(self) -> list[tuple[int | None, ...]]:
+        """Shapes of the states without the batch axis: the forward layer's, then the backward layer's."""
+        return [*self.forward_layer.state_shapes(), *self.backward_layer.state_shapes()]
+
     @property
     def states(self) -> tuple[Array, ...] | None:
         """States of a stateful layer between calls: the forward layer's, then the backward layer's."""
@@ -253,12 +257,7 @@ class Bidirectional(Layer):
             return {}
         tensors = flatten(initial_state)
         self._check_state_count(tensors)
-        for tensor, units in zip(tensors, self.state_size, strict=True):
-            if not isinstance(tensor, KerasTensor) or tensor.shape[1:] != (units,):
-                raise ValueError(
-                    f"initial_state of layer {self.name!r} must be symbolic tensors of shapes (batch, "
-                    f"{units}), got {tensor!r}"
-                )
+        check_symbolic_states(self, tensors)
         return {"initial_state": self._nested(tensors)}
 
     def _nested(self, states: Sequence[Any]) -> list[Any]:
@@ -304,7 +303,8 @@ class Bidirectional(Layer):
         """
         sequences = in_trace(sequences, training, mask, lengths, resets)
         if is_symbolic(sequences):
-            return self._as_called(self.record(sequences, self._symbolic_state(initial_state)))
+            said = {**self._symbolic_state(initial_state), **said_in_graph(training, mask)}
+            return self._as_called(self.record(sequences, said))
         return self._as_called(run_sequences(self, sequences, initial_state, mask, training, lengths, resets))
 
     def _as_called(self, result: Any) -> Any:
@@ -417,8 +417,8 @@ class Bidirectional(Layer):
         if any(d is not None for d in d_initial):
             made = next(d for d in d_initial if d is not None)
             call.d_initial_state = tuple(
-                np.zeros((len(made), units), np.float32) if d is None else d
-                for d, units in zip(d_initial, self.state_size, strict=True)
+                np.zeros((len(made), *shape), np.float32) if d is None else d
+                for d, shape in zip(d_initial, self.state_shapes(), strict=True)
             )
         return dx
 
@@ -464,7 +464,7 @@ def resets_seen_backwards(resets: Array | None) -> Array | None:
     return None if resets is None else np.pad(resets[:, 1:], ((0, 0), (0, 1)))
 
 
-def _penalty_gradients(layer: RecurrentLayer, result: Any, call: Call) -> tuple[Array, ...] | None:
+def _penalty_gradients(layer: SequenceLayer, result: Any, call: Call) -> tuple[Array, ...] | None:
     """Add the penalty on a layer's outputs, if it has one, to `call.penalty`; its gradients for each output."""
     regularizer: Any = layer.activity_regularizer
     if regularizer is None:
@@ -474,12 +474,12 @@ def _penalty_gradients(layer: RecurrentLayer, result: Any, call: Call) -> tuple[
     return tuple(regularizer.gradient(y) / np.float32(len(y)) for y in outputs) if call.save else None
 
 
-def _copy(layer: RecurrentLayer, prefix: str, **changes: Any) -> RecurrentLayer:
+def _copy(layer: SequenceLayer, prefix: str, **changes: Any) -> SequenceLayer:
     """A layer like `layer`, with weights of its own and a name that begins with `prefix`."""
     name = f"{prefix}{layer.name.removeprefix(prefix)}"
     classes: dict[str, Any] = getattr(layer, "own_classes", dict)()
     with CustomObjectScope(classes):
-        made: RecurrentLayer = type(layer).from_config({**layer.get_config(), "name": name, **changes})  # type: ignore[assignment]
+        made: SequenceLayer = type(layer).from_config({**layer.get_config(), "name": name, **changes})  # type: ignore[assignment]
     if hasattr(layer, "use_cudnn"):  # not part of the configuration
-        made.use_cudnn = layer.use_cudnn  # type: ignore[attr-defined]
+        made.use_cudnn = layer.use_cudnn
     return made

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..symbolic import Shape, current_trace, flatten
+from ..symbolic import KerasTensor, Shape, current_trace, flat_shapes, flatten, map_leaves, map_shapes, packed
 from ..variables import Variable
 from .arrays import shapes_of
 from .call import Call
-from .keras_call import forward_of_call, prefix_built
+from .keras_call import forward_of_call, prefix_built, shapes_by_name
 
 if TYPE_CHECKING:
     from .base import Layer
@@ -27,6 +27,8 @@ __all__ = [
     "input_shape_argument",
     "noting_shape",
     "plain_arguments",
+    "shape_by_name",
+    "shape_by_spec",
     "shape_by_trying",
     "weight_arguments",
 ]
@@ -148,29 +150,49 @@ def input_shape_argument(kwargs: dict[str, Any]) -> Shape | None:
     return None if batch_shape is None else tuple(batch_shape)
 
 
+def shape_by_name(layer: Layer, input_shape: Any, arguments: dict[str, Any]) -> Any:
+    """A layer's own `compute_output_shape` for a call with further arguments: it may take the shapes of tensors among
+    them (``compute_output_shape(self, a_shape, b_shape)``).
+    """
+    if type(layer).forward is not forward_of_call:
+        return layer.compute_output_shape(input_shape)
+    given = dict(arguments)
+    first = map_shapes(KerasTensor, input_shape)
+    shapes = shapes_by_name(layer, first, given.pop("", ()), given, layer.compute_output_shape)
+    return layer.compute_output_shape(input_shape) if shapes is None else layer.compute_output_shape(**shapes)
+
+
+def shape_by_spec(layer: Layer, input_shape: Any, arguments: dict[str, Any]) -> Any:
+    """By a `compute_output_spec` of the layer's own, which takes what the call takes."""
+    given = dict(arguments)
+    positional = given.pop("", ())
+    made = layer.compute_output_spec(map_shapes(KerasTensor, input_shape), *positional, **given)
+    return map_leaves(lambda tensor: tuple(tensor.shape), made)
+
+
 def shape_by_trying(layer: Layer, input_shape: Any, arguments: dict[str, Any] | None = None) -> Any:
     """Run `forward` on zeros with two sizes of every open axis; axes of the output that differ are open."""
     layer.ensure_built(input_shape)
 
     def run(size: int) -> Any:
-        several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
-        shapes = input_shape if several else [input_shape]
+        def zeros(shape: Any, dtype: Any) -> Any:
+            return np.zeros([size if n is None else n for n in shape], dtype)
+
+        def argument(value: Any) -> Any:
+            return zeros(value.shape, value.dtype) if isinstance(value, KerasTensor) else value
+
         dtype = np.int64 if layer.integer_inputs else np.float32
-        zeros = [np.zeros([size if n is None else n for n in shape], dtype) for shape in shapes]
         call = Call()
-        call.arguments = arguments or {}
+        call.arguments = map_leaves(argument, arguments or {})
         outer = current_trace.set(None)
         try:
-            y = layer.forward(zeros if several else zeros[0], call)
+            y = layer.forward(map_shapes(lambda shape: zeros(shape, dtype), input_shape), call)
         finally:
             current_trace.reset(outer)
         layer._has_own_mask = layer._has_own_mask or call.output_mask is not None
         return shapes_of(y)
 
-    def merge(a: Any, b: Any) -> Any:
-        return tuple(m if m == n else None for m, n in zip(a, b, strict=True))
-
     first, second = run(2), run(3)
-    if isinstance(first, list):
-        return [merge(a, b) for a, b in zip(first, second, strict=True)]
-    return merge(first, second)
+    pairs = zip(flat_shapes(first), flat_shapes(second), strict=True)
+    merged = [tuple(m if m == n else None for m, n in zip(a, b, strict=True)) for a, b in pairs]
+    return packed(map_shapes(lambda _: 0, first), merged)

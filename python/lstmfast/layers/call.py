@@ -59,12 +59,15 @@ class Call:
         Of activity regularizers of layers inside this one, set by `forward`; a model adds it to the loss.
     d_initial_state, d_carried_state : tuple of arrays or None
         Set by `backward` of recurrent layers.
+    d_arguments : dict or None
+        Set by `backward` of layers that get arrays among their `arguments`: gradients under the same keys.
     """
 
     __slots__ = (
         "_rng",
         "arguments",
         "carried_state",
+        "d_arguments",
         "d_carried_state",
         "d_initial_state",
         "defer_activation",
@@ -111,6 +114,7 @@ class Call:
         self.carried_state: Any = None
         self.d_initial_state: Any = None
         self.d_carried_state: Any = None
+        self.d_arguments: dict[str, Any] | None = None
         self.final_state: Any = None
 
     @property

@@ -8,12 +8,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import KerasTensor, Node, Shape, current_trace, flatten, is_symbolic, map_leaves
+from ..symbolic import (
+    KerasTensor,
+    Node,
+    Shape,
+    current_trace,
+    flat_shapes,
+    flatten,
+    is_shape,
+    is_symbolic,
+    map_leaves,
+    map_shapes,
+    packed,
+)
 from ..utils.naming import unique_name
 from .arrays import as_float32, checked_lengths, checked_mask, checked_resets, shapes_of
 from .building import as_before_on_error
 from .call import Call
-from .eager import attach_masks, carried_mask, in_trace, is_training, warn_of_lost_mask
+from .eager import attach_masks, carried_mask, in_trace, is_training, said_in_graph, warn_of_lost_mask
 from .input_spec import InputSpec
 from .keras_call import (
     add_penalty,
@@ -81,14 +93,15 @@ class LayerCalls(LayerWeights):
         if args or kwargs:
             self._check_further_arguments(args, kwargs)
         inputs = in_trace(inputs, training, mask, lengths)
-        if is_symbolic(inputs):
-            return self.record(inputs, kwargs)
+        if is_symbolic([inputs, args, kwargs]):
+            further = {"": args, **kwargs} if args else kwargs
+            return self.record(inputs, {**further, **said_in_graph(training, mask)})
         x = self._convert(inputs)
         if not self.built and type(self).forward is forward_of_call:
             self.ensure_built(shapes_of(x), shapes_by_name(self, x, args, kwargs))
         self.ensure_built(shapes_of(x))
         self.check_input(x)
-        several = isinstance(x, (list, tuple))
+        several = isinstance(x, (list, tuple, dict))
         mask = carried_mask(inputs, several) if mask is None else self.accepted_mask(mask, x)
         call = Call(is_training(training), mask=mask, lengths=checked_lengths(lengths, x))
         if args or kwargs:
@@ -102,14 +115,14 @@ class LayerCalls(LayerWeights):
         )
 
     def _check_further_arguments(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if is_symbolic([args, kwargs]) and not self._writes_forward():
+        if is_symbolic([args, kwargs]) and type(self).forward is not forward_of_call:
             raise ValueError(f"layer {self.name!r} takes one symbolic input: give it a list of them")
         if type(self).forward is not forward_of_call:
             if kwargs:
                 raise TypeError(f"layer {self.name!r} got an unexpected argument {next(iter(kwargs))!r}")
             raise TypeError(f"layer {self.name!r} takes one input, got {1 + len(args)} positional arguments")
         for value in args:
-            if not isinstance(value, (np.ndarray, list, tuple)):
+            if not isinstance(value, (np.ndarray, KerasTensor, list, tuple, dict)):
                 raise ValueError(
                     "Only input tensors may be passed as positional arguments. The following argument value should "
                     f"be passed as a keyword argument: {value} (of type {type(value)})"
@@ -146,24 +159,37 @@ class LayerCalls(LayerWeights):
     def record(self: Any, inputs: Any, kwargs: dict[str, Any]) -> Any:
         """Add a node to the graph and return the symbolic output."""
         shapes = map_leaves(lambda t: t.shape, inputs)
+        if not self.built and type(self).forward is forward_of_call:
+            arguments = dict(kwargs)
+            self.ensure_built(shapes, shapes_by_name(self, inputs, arguments.pop("", ()), arguments))
         self.ensure_built(shapes)
         self.check_shapes(shapes)
         has_masks = [t.has_mask for t in flatten(inputs) if isinstance(t, KerasTensor)]
+        if kwargs.get("mask") is not None:
+            has_masks = [True]
         if any(has_masks) and self._loses_masks():
             warn_of_lost_mask(self, stacklevel=3)
         out_shapes = self.output_shapes(shapes, kwargs)
         if not any(has_masks) and makes_own_mask(self, inputs):
             self._has_own_mask = True
-        several = bool(out_shapes) and isinstance(out_shapes[0], (tuple, list))
-        flat: list[Shape] = list(out_shapes) if several else [out_shapes]
+        several = not is_shape(out_shapes)
+        flat: list[Shape] = flat_shapes(out_shapes)
+        listed = not several or (not isinstance(out_shapes, dict) and all(map(is_shape, out_shapes)))
         makes = self.makes_mask(all(has_masks) if self.needs_all_masks else any(has_masks))
         masks = makes if isinstance(makes, tuple) else (makes,) + (False,) * (len(flat) - 1)
         outputs = [
             KerasTensor(tuple(shape), dtype, unique_name("keras_tensor"), masked)
             for shape, dtype, masked in zip(flat, self._output_dtypes(len(flat)), masks, strict=True)
         ]
-        Node(self, inputs, kwargs, outputs)
-        return outputs if several else outputs[0]
+        if not several:
+            Node(self, inputs, kwargs, outputs)
+            return outputs[0]
+        if listed:
+            Node(self, inputs, kwargs, outputs)
+            return outputs
+        structure = packed(map_shapes(lambda _: 0, out_shapes), outputs)
+        Node(self, inputs, kwargs, outputs, structure)
+        return structure
 
     def _output_dtypes(self: Any, count: int) -> list[str]:
         """Types of the outputs of a call in a graph."""
@@ -172,8 +198,11 @@ class LayerCalls(LayerWeights):
     def _convert(self: Any, inputs: Any) -> Any:
         if type(inputs) is np.ndarray and inputs.dtype == _FLOAT32 and inputs.flags.c_contiguous:
             return inputs
+        if isinstance(inputs, dict) and not type(self).__module__.startswith("lstmfast."):
+            return {key: self._convert(array) for key, array in inputs.items()}
         if isinstance(inputs, (list, tuple)) and type(self).forward is forward_of_call:
-            several = any(isinstance(array, np.ndarray) for array in inputs)
+            several = any(isinstance(array, (np.ndarray, list, tuple, dict)) for array in inputs)
+            several = several and any(isinstance(array, np.ndarray) for array in flatten(inputs))
             converted = (self._convert(array) for array in inputs)
             return type(inputs)(converted) if several else as_float32(inputs, self.name)
         return as_float32(inputs, f"inputs of layer {self.name!r}")
@@ -194,7 +223,7 @@ class LayerCalls(LayerWeights):
     def check_input(self: Any, x: Any) -> None:
         """Raise a ValueError if arrays do not fit the layer."""
         self.check_shapes(shapes_of(x))
-        for array in x if isinstance(x, (list, tuple)) else (x,):
+        for array in flatten(x) if isinstance(x, (list, tuple, dict)) else (x,):
             if array.size == 0 and type(self).forward is not forward_of_call:
                 raise ValueError(
                     f"inputs of layer {self.name!r} must not be empty, got an array of shape {array.shape}"

@@ -50,6 +50,17 @@ def flat_sizes(state_size: Any) -> list[int]:
     return [state_size]
 
 
+def state_shapes(cell: Any) -> list[tuple[int, ...]]:
+    """Shapes of a cell's states without the batch axis: its own `state_shapes`, else from the sizes."""
+    own = getattr(cell, "state_shapes", None)
+    return [(size,) for size in flat_sizes(cell.state_size)] if own is None else own()
+
+
+def output_shape(cell: Any) -> tuple[int, ...]:
+    """Shape of a cell's output without the batch axis."""
+    return state_shapes(cell)[0] if hasattr(cell, "state_shapes") else (output_size(cell),)
+
+
 def output_size(cell: Any) -> int:
     """The size of a cell's output: `output_size`, else that of its first state."""
     size = getattr(cell, "output_size", None)
@@ -60,7 +71,7 @@ def initial_state(cell: Any, batch_size: int) -> list[Any]:
     """What the cell starts with: its `get_initial_state`, else zeros."""
     make = getattr(cell, "get_initial_state", None)
     if make is None:
-        return [np.zeros((batch_size, size), np.float32) for size in flat_sizes(cell.state_size)]
+        return [np.zeros((batch_size, *shape), np.float32) for shape in state_shapes(cell)]
     states = make(batch_size)
     return list(states) if isinstance(states, (list, tuple)) else [states]
 

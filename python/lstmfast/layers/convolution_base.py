@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,11 +96,24 @@ class Convolution(Layer):
         if self.use_bias:
             self.bias = self.add_weight(
                 (size,),
-                self.bias_initializer,
+                self._initial_bias,
                 "bias",
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
+
+    def _initial_bias(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
+        return np.asarray(self.bias_initializer(shape, dtype=dtype))  # type: ignore[misc]
+
+    def _add_kernel(self, shape: tuple[int, ...], name: str = "kernel", kind: str = "kernel") -> Variable:
+        """A weight with the initializer, regularizer and constraint of this `kind` (``kernel_initializer``...)."""
+        return self.add_weight(
+            shape,
+            getattr(self, f"{kind}_initializer"),
+            name,
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+        )
 
     def _output_shape(self, input_shape: Any, outputs: int | None, filters: int) -> Any:
         if outputs is not None and outputs <= 0:

@@ -135,13 +135,7 @@ class Conv1D(WindowedConvolution):
                 f"{tuple(input_shape)})."
             )
         self.compute_output_shape(input_shape)
-        self.kernel = self.add_weight(
-            (*self.kernel_size, channels // self.groups, self.filters),
-            self.kernel_initializer,
-            "kernel",
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        self.kernel = self._add_kernel((*self.kernel_size, channels // self.groups, self.filters))
         self._add_bias(self.filters)
         self.built = True
 

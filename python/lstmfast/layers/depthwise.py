@@ -147,13 +147,7 @@ class DepthwiseConv1D(_Depthwise):
     def build(self, input_shape: Any) -> None:
         channels = self._channels_of(input_shape)
         self.compute_output_shape(input_shape)
-        self.kernel = self.add_weight(
-            (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            "kernel",
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
-        )
+        self.kernel = self._add_kernel((*self.kernel_size, channels, self.depth_multiplier), kind="depthwise")
         self._add_bias(channels * self.depth_multiplier)
         self.built = True
 
@@ -292,19 +286,11 @@ class SeparableConv1D(_Depthwise):
     def build(self, input_shape: Any) -> None:
         channels = self._channels_of(input_shape)
         self.compute_output_shape(input_shape)
-        self.depthwise_kernel = self.add_weight(
-            (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            "depthwise_kernel",
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
+        self.depthwise_kernel = self._add_kernel(
+            (*self.kernel_size, channels, self.depth_multiplier), "depthwise_kernel", "depthwise"
         )
-        self.pointwise_kernel = self.add_weight(
-            (1, channels * self.depth_multiplier, self.filters),
-            self.pointwise_initializer,
-            "pointwise_kernel",
-            regularizer=self.pointwise_regularizer,
-            constraint=self.pointwise_constraint,
+        self.pointwise_kernel = self._add_kernel(
+            (1, channels * self.depth_multiplier, self.filters), "pointwise_kernel", "pointwise"
         )
         self._add_bias(self.filters)
         self.built = True

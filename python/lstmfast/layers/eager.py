@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import current_trace
+from ..symbolic import KerasTensor, current_trace, flatten, map_leaves
 
 if TYPE_CHECKING:
     from .base import Layer
 
-__all__ = ["MaskedOutput", "attach_masks", "carried_mask", "in_trace", "is_training", "training_flag"]
+__all__ = [
+    "MaskedOutput",
+    "attach_masks",
+    "carried_mask",
+    "in_trace",
+    "is_training",
+    "said_in_graph",
+    "training_flag",
+]
 
 Array = npt.NDArray[Any]
 
 #: The `training` of the call that runs now, for calls of layers inside it that do not say.
-training_flag: ContextVar[bool] = ContextVar("training_flag", default=False)
+training_flag: ContextVar[bool | None] = ContextVar("training_flag", default=None)
 
 
 class MaskedOutput(np.ndarray[Any, np.dtype[Any]]):
@@ -44,14 +52,17 @@ class MaskedOutput(np.ndarray[Any, np.dtype[Any]]):
 
 def carried_mask(inputs: Any, takes_list: bool = False) -> Any:
     """The mask that came with an array, a list of them for a list of arrays; None if there is none."""
-    if takes_list and isinstance(inputs, (list, tuple)):
-        masks = [getattr(array, "_keras_mask", None) for array in inputs]
-        return masks if any(mask is not None for mask in masks) else None
+    if takes_list and isinstance(inputs, (list, tuple, dict)):
+        masks: Any = map_leaves(carried_mask, inputs if isinstance(inputs, dict) else list(inputs))
+        return masks if flatten(masks) else None
     return getattr(inputs, "_keras_mask", None)
 
 
 def attach_masks(outputs: Any, masks: Any) -> Any:
     """The outputs, those that have a mask as `MaskedOutput`."""
+    if isinstance(outputs, dict):
+        given = masks if isinstance(masks, dict) else {}
+        return {key: attach_masks(y, given.get(key)) for key, y in outputs.items()}
     if isinstance(outputs, (list, tuple)):
         if not isinstance(masks, (list, tuple)):
             masks = [masks] + [None] * (len(outputs) - 1)
@@ -71,9 +82,21 @@ def in_trace(inputs: Any, training: bool | None, mask: Any = None, *others: Any)
     return inputs if trace is None else trace.inputs(inputs, training, mask, others)
 
 
+def said_in_graph(training: bool | None, mask: Any = None) -> dict[str, Any]:
+    """What a call with symbolic tensors records of these arguments: they go before what the model is told and what
+    comes with the tensors. While a `call` is traced, `in_trace` has put the mask on the input.
+    """
+    said: dict[str, Any] = {} if training is None else {"training": bool(training)}
+    if mask is None or current_trace.get() is not None:
+        return said
+    if not isinstance(mask, KerasTensor):
+        raise ValueError(f"mask: expected a symbolic tensor, as the input is one, got {type(mask).__name__}")
+    return {**said, "mask": mask}
+
+
 def is_training(training: bool | None) -> bool:
     """What a call was told, else what the layer that makes the call was told."""
-    return training_flag.get() if training is None else bool(training)
+    return bool(training_flag.get() if training is None else training)
 
 
 def warn_of_lost_mask(layer: Layer, stacklevel: int) -> None:

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What StringLookup and IntegerLookup share: a vocabulary, how it is learned, and what becomes of tokens."""
+"""What StringLookup and IntegerLookup share: a vocabulary, and what becomes of tokens."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from .arguments import is_integer
 from .base import Layer
 from .call import Call
 from .encoding import encode, encoded_shape, refuse_sparse
-from .vocabularies import Rows, as_list, checked_salt, is_data_set, lines_of, refuse_path, rows_of
+from .vocabularies import as_list, checked_salt, lines_of, refuse_path
+from .vocabulary_learning import VocabularyLearning
 
 __all__ = ["IndexLookup"]
 
@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 
 
-class IndexLookup(Layer):
+class IndexLookup(VocabularyLearning):
     """Base of `StringLookup` and `IntegerLookup`, which describe the arguments."""
 
     integer_inputs = True
@@ -267,96 +267,6 @@ class IndexLookup(Layer):
         start = self._token_start()
         self._table = {self._key(token): start + k for k, token in enumerate(tokens)}
         self._tokens, self.idf_weights, self._known_size = tokens, weights, size
-
-    # --- learning
-
-    def adapt(self, data: Any, steps: int | None = None) -> None:
-        """Learn a vocabulary: the tokens of the data, the most frequent first, of equally frequent the last in the
-        alphabet first.
-
-        Parameters
-        ----------
-        data : array or list of tokens, or an iterable of batches
-            A list or array with one axis counts as so many samples of one token.
-        steps : int, optional
-            Batches to take from an iterable.
-
-        Raises
-        ------
-        ValueError
-            If the layer was made with a `vocabulary`.
-        TypeError
-            If the data are not tokens.
-        """
-        self._adapt(self._batches(data, steps))
-
-    def _adapt(self, batches: Iterable[Rows]) -> None:
-        """Learn from batches of rows of keys; on an error the old vocabulary stays."""
-        self._refuse_if_fixed()
-        self.reset_state()
-        try:
-            for rows in batches:
-                self._count(rows)
-            self.finalize_state()
-        except BaseException:
-            self.reset_state()
-            raise
-
-    def _batches(self, data: Any, steps: int | None) -> Iterable[Rows]:
-        what = f"data of adapt() of layer {self.name!r}"
-        if not is_data_set(data):
-            keys, shape = self._keys(data, what)
-            yield rows_of(keys, shape if len(shape) > 1 else (*shape, 1))
-            return
-        for number, batch in enumerate(data):
-            if steps is not None and number >= steps:
-                return
-            yield rows_of(*self._keys(batch, what))
-
-    def _refuse_if_fixed(self) -> None:
-        if self._fixed:
-            raise ValueError(
-                f"Cannot adapt layer '{self.name}' after setting a static vocabulary via `vocabulary` argument or "
-                "`set_vocabulary()` method."
-            )
-
-    def update_state(self, data: Any) -> None:
-        """Count the tokens of a batch, of which `finalize_state` makes the vocabulary."""
-        self._refuse_if_fixed()
-        self._count(rows_of(*self._keys(data, f"data of layer {self.name!r}")))
-
-    def _count(self, rows: Rows) -> None:
-        for row in rows:
-            self._counts.update(row)
-        if self.output_mode == "tf_idf":
-            self._documents += len(rows)
-            for row in rows:
-                self._document_counts.update(set(row))
-
-    def finalize_state(self) -> None:
-        """Make the vocabulary of what `update_state` has counted."""
-        counts = self._counts
-        if self._fixed or (not counts and self._tokens is not None):
-            return
-        for token in (self.mask_token, self.oov_token):
-            if token is not None:
-                counts.pop(self._key(token), None)
-        keys = [key for key, _ in sorted(counts.items(), key=lambda pair: (pair[1], pair[0]), reverse=True)]
-        if self.max_tokens is not None:
-            keys = keys[: max(self.max_tokens - self._token_start(), 0)]
-        weights = None
-        if self.output_mode == "tf_idf":
-            known = [math.log(1 + self._documents / (1 + self._document_counts[key])) for key in keys]
-            mean = float(np.mean(known)) if known else 0.0
-            weights = self._padded(np.array([mean] * self._token_start() + known, np.float32))
-        self._install([self._token(key) for key in keys], weights)
-        self.reset_state()
-
-    def reset_state(self) -> None:
-        """Forget what `update_state` has counted; the vocabulary stays."""
-        self._counts: Counter[Any] = Counter()
-        self._document_counts: Counter[Any] = Counter()
-        self._documents = 0
 
     # --- calls
 

@@ -46,7 +46,7 @@ class InputLayer(Layer):
             given = {"batch_shape": batch_shape, "dtype": dtype, "batch_size": batch_size, "shape": shape}
             _check_against(input_tensor, {**given, "sparse": sparse, "ragged": ragged})
             batch_shape, shape, dtype = input_tensor.shape, None, input_tensor.dtype
-        for argument, value in (("sparse", sparse), ("ragged", ragged), ("optional", optional)):
+        for argument, value in (("sparse", sparse), ("ragged", ragged)):
             if value:
                 raise ValueError(f"{argument}={value!r} is not supported")
         if shape is not None and batch_shape is not None:
@@ -57,6 +57,7 @@ class InputLayer(Layer):
             raise ValueError("You must pass a `shape` argument.")
         self.batch_shape = _standardize(batch_shape if shape is None else (batch_size, *_tuple(shape)))
         given_dtype = "float32" if dtype is None else getattr(dtype, "name", dtype)
+        self.optional = bool(optional)
         self._dtype = "string" if given_dtype in ("string", str) else np.dtype(given_dtype).name
         tensor = input_tensor
         if tensor is None or tensor.node is not None:  # one of another graph stays what it is
@@ -65,7 +66,7 @@ class InputLayer(Layer):
         self.built = True
 
     #: Keras's; such inputs are not supported.
-    sparse = ragged = optional = False
+    sparse = ragged = False
 
     def call(self) -> None:  # type: ignore[override]
         """Nothing is computed here."""
@@ -90,7 +91,7 @@ class InputLayer(Layer):
             "sparse": False,
             "ragged": False,
             "name": self.name,
-            "optional": False,
+            "optional": self.optional,
         }
 
 
@@ -159,8 +160,10 @@ def Input(
         In place of `shape` and `batch_size`.
     name : str, optional
         Name of the input, by which arrays may be given in a dict.
-    sparse, ragged, optional : bool
+    sparse, ragged : bool
         Not supported; must be false.
+    optional : bool
+        Whether None may be given in place of an array: for a layer of your own that takes it.
 
     Returns
     -------

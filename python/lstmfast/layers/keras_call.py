@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..symbolic import map_leaves
+from ..symbolic import KerasTensor, map_leaves
 from .call import Call
 from .eager import attach_masks, carried_mask, training_flag
 
@@ -92,9 +93,11 @@ def add_penalty(penalty: float) -> None:
         running[1].penalty += penalty
 
 
-def arguments_of_call(layer: Layer, call: Call, mask: Any, x: Any = None) -> dict[str, Any]:
+def arguments_of_call(
+    layer: Layer, call: Call, mask: Any, x: Any = None, mask_of: Callable[[Any], Any] = carried_mask
+) -> dict[str, Any]:
     """What a layer's `call` gets besides its input: `training`, masks, and what the layer was called with; further
-    positional arguments under "".
+    positional arguments under "". `mask_of`: finds the mask of a tensor among these.
     """
     parameters = inspect.signature(layer.call).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -110,14 +113,13 @@ def arguments_of_call(layer: Layer, call: Call, mask: Any, x: Any = None) -> dic
         raise TypeError(f"layer {layer.name!r} got an unexpected argument {unknown[0]!r}")
     if isinstance(x, tuple) and isinstance(mask, list) and "mask" in given:
         given["mask"] = tuple(mask)
-    given |= _masks_by_name(parameters, x, positional, arguments, mask)
+    given |= _masks_by_name(parameters, x, positional, arguments, mask, mask_of)
     return {"": positional, **given, **arguments} if positional else {**given, **arguments}
 
 
 def _masks_made(outputs: Any) -> Any:
     """The mask that came with an output, a list for several; None if there is none."""
-    masks = carried_mask(outputs, takes_list=True)
-    return None if isinstance(outputs, dict) else masks
+    return carried_mask(outputs, takes_list=True)
 
 
 def has_traces(layer: Layer) -> bool:
@@ -169,7 +171,7 @@ def _is_tensors(value: Any) -> bool:
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         return bool(value) and all(_is_tensors(item) for item in value)
-    return isinstance(value, np.ndarray)
+    return isinstance(value, (np.ndarray, KerasTensor))
 
 
 def _tensors_by_name(layer: Layer, x: Any, positional: Any, named: dict[str, Any]) -> dict[str, Any]:
@@ -178,8 +180,11 @@ def _tensors_by_name(layer: Layer, x: Any, positional: Any, named: dict[str, Any
     return {name: value for name, value in found.items() if _is_tensors(value)}
 
 
-def shapes_by_name(layer: Layer, x: Any, positional: Any, named: dict[str, Any]) -> dict[str, Any] | None:
-    """The arguments of a `build` that takes the shapes of several arguments of `call`; None for one that takes one.
+def shapes_by_name(
+    layer: Layer, x: Any, positional: Any, named: dict[str, Any], method: Any = None
+) -> dict[str, Any] | None:
+    """The arguments of a `build`, or another `method`, that takes the shapes of several arguments of `call`; None for
+    one that takes one.
 
     Raises
     ------
@@ -187,15 +192,18 @@ def shapes_by_name(layer: Layer, x: Any, positional: Any, named: dict[str, Any])
         If the names do not belong together.
     """
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    wanted = [name for name, p in inspect.signature(layer.build).parameters.items() if p.kind not in kinds]
+    wanted = [
+        name for name, p in inspect.signature(method or layer.build).parameters.items() if p.kind not in kinds
+    ]
     if len(wanted) < 2:
         return None
     tensors = _tensors_by_name(layer, x, positional, named)
     known = inspect.signature(layer.call).parameters
+    called = "build" if method is None else method.__name__
     rule = (
-        "For a `build()` method with more than one argument, all arguments should have a `_shape` suffix and match an "
+        f"For a `{called}()` method with more than one argument, all arguments should have a `_shape` suffix and match an "
         "argument from `call()`. E.g. `build(self, foo_shape, bar_shape)` For layer "
-        f"'{type(layer).__name__}', received `build()` argument "
+        f"'{type(layer).__name__}', received `{called}()` argument "
     )
     shapes = {}
     for argument in wanted:
@@ -205,12 +213,12 @@ def shapes_by_name(layer: Layer, x: Any, positional: Any, named: dict[str, Any])
         if name not in known:
             raise ValueError(f"{rule}`{argument}`, but `call()` does not have argument `{name}`.")
         if name in tensors:
-            shapes[argument] = map_leaves(np.shape, tensors[name])
+            shapes[argument] = map_leaves(lambda tensor: tuple(tensor.shape), tensors[name])
     return shapes
 
 
 def _masks_by_name(
-    parameters: Any, x: Any, positional: Any, named: dict[str, Any], mask: Any
+    parameters: Any, x: Any, positional: Any, named: dict[str, Any], mask: Any, mask_of: Callable[[Any], Any]
 ) -> dict[str, Any]:
     """Masks for arguments ``a_mask`` of a `call` with several tensors ``a``, ``b``."""
     names = list(parameters)
@@ -218,9 +226,7 @@ def _masks_by_name(
     if not names or not any(_is_tensors(value) for value in others.values()):
         return {}
     found = {
-        f"{name}_mask": map_leaves(carried_mask, value)
-        for name, value in others.items()
-        if _is_tensors(value)
+        f"{name}_mask": map_leaves(mask_of, value) for name, value in others.items() if _is_tensors(value)
     }
     found[f"{names[0]}_mask"] = tuple(mask) if isinstance(x, tuple) and isinstance(mask, list) else mask
     return {name: value for name, value in found.items() if name in parameters and named.get(name) is None}
@@ -245,7 +251,8 @@ def backward_of_call(layer: Layer, dy: Any, *more: Any) -> Any:
     """`backward(dy, call)` by the graph of the layer's `call`."""
     saved = more[-1].saved
     if len(more) == 1 and not isinstance(saved, str) and saved is not None:
-        return saved.backward(dy)
+        dx, more[0].d_arguments = saved.backward(dy)
+        return dx
     reason = f" nor works with symbolic inputs ({saved})" if saved else ""
     raise NotImplementedError(
         f"layer {layer.name!r} of class {type(layer).__name__} cannot be trained: it has a `call` that neither has a "

@@ -178,10 +178,6 @@ class LSTM(RecurrentLayer):
         if self.projection is not None:
             self.state_size[0] = self.projection
 
-    @property
-    def cell_name(self) -> str:  # type: ignore[override]
-        return "_".join(["lstm", *self._variants()])
-
     def _variants(self) -> dict[str, Any]:
         """Arguments that make another cell of it, where they are not the default."""
         given = {"peephole": self.peephole, "layer_norm": self.layer_norm, "projection": self.projection}
@@ -207,9 +203,7 @@ class LSTM(RecurrentLayer):
     def _initial_bias(self, shape: Sequence[int], dtype: Any = "float32") -> Array:
         if not self.unit_forget_bias:
             return super()._initial_bias(shape, dtype)
-        part = super()._initial_bias
-        u = self.units
-        return np.concatenate([part((u,), dtype), np.ones(u, dtype), part((2 * u,), dtype)])
+        return with_forget_bias(super()._initial_bias, self.units, dtype)
 
     def get_config(self) -> dict[str, Any]:
         from .. import activations
@@ -221,6 +215,12 @@ class LSTM(RecurrentLayer):
             "seed": self.seed,
             **self._variants(),
         }
+
+
+def with_forget_bias(initializer: Any, units: int, dtype: Any) -> Array:
+    """The bias of an LSTM's gates that begins with 1 for the forget gate (Jozefowicz et al. 2015)."""
+    of_i, of_c_o = (np.asarray(initializer((n * units,), dtype=dtype)) for n in (1, 2))
+    return np.concatenate([of_i, np.ones(units, dtype), of_c_o])
 
 
 def _checked_flag(argument: str, value: Any) -> bool:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..symbolic import KerasTensor, Node, map_leaves
+from ..symbolic import KerasTensor, Node, map_leaves, shapes_of_config
 from ..variables import Variable
+from .attributes import TrackedAttributes, held_in_attributes
 from .keras_call import current_call
 
 if TYPE_CHECKING:
     from .base import Layer
 
-__all__ = ["DTypePolicy", "LayerProperties", "held_in_attributes", "layers_inside"]
+__all__ = ["DTypePolicy", "LayerProperties", "layers_inside"]
 
 
 class DTypePolicy:
@@ -33,7 +34,7 @@ class DTypePolicy:
 _FLOAT32_POLICY = DTypePolicy()
 
 
-class LayerProperties:
+class LayerProperties(TrackedAttributes):
     """The part of `Layer` that only answers questions."""
 
     name: str
@@ -170,11 +171,19 @@ class LayerProperties:
     def build_from_config(self: Any, config: dict[str, Any] | None) -> None:
         """Build the layer for the shape that `get_build_config` of another gave."""
         if config and not self.built:
-            config = config.get("shapes_dict", config)
-            if "input_shape" in config:
-                self.ensure_built(_shapes(config["input_shape"]))
+            shapes = {
+                key: shapes_of_config(value) for key, value in config.get("shapes_dict", config).items()
+            }
+            for key, shape in shapes.items():
+                if shape is None:
+                    raise ValueError(
+                        f"build_from_config of layer {self.name!r}: {key} must be a shape, or a list or dict of "
+                        f"shapes, got {config.get('shapes_dict', config)[key]!r}"
+                    )
+            if "input_shape" in shapes:
+                self.ensure_built(shapes["input_shape"])
             else:
-                self.build(**{key: _shapes(shape) for key, shape in config.items()})
+                self.build(**shapes)
 
     def save_own_variables(self: Any, store: MutableMapping[str, Any]) -> None:
         """Put the weights, without those of layers inside, into `store` under "0", "1", ..."""
@@ -199,36 +208,6 @@ class LayerProperties:
         values = [variable.check(store[str(number)]) for number, variable in enumerate(own)]
         for variable, value in zip(own, values, strict=True):
             variable.assign(value)
-
-
-def _shapes(value: Any) -> Any:
-    """A shape, or several, from a configuration: lists that hold sizes are tuples."""
-    if isinstance(value, dict):
-        return {key: _shapes(part) for key, part in value.items()}
-    if any(isinstance(part, (list, tuple, dict)) for part in value):
-        return [_shapes(part) for part in value]
-    return tuple(value)
-
-
-_PLAIN = frozenset({str, int, float, bool, type(None)})
-
-
-def held_in_attributes(owner: Any, kind: type[Any]) -> list[Any]:
-    """Objects of a kind in attributes, and in lists, tuples and dicts in attributes, nested too; each once."""
-    found: dict[int, Any] = {}
-    entered: set[int] = set()  # a container may hold itself
-    left = [value for value in vars(owner).values() if type(value) not in _PLAIN]
-    left.reverse()
-    while left:
-        value = left.pop()
-        if isinstance(value, kind):
-            if value is not owner:
-                found.setdefault(id(value), value)
-        elif isinstance(value, (list, tuple, dict)) and id(value) not in entered:
-            entered.add(id(value))
-            items = value.values() if isinstance(value, dict) else value
-            left += reversed([item for item in items if type(item) not in _PLAIN])
-    return list(found.values())
 
 
 def layers_inside(owner: Any) -> Iterator[Layer]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the recurrent layers share: arguments, states, masks, dropout, one native call a sequence each way.
+"""What the built-in recurrent layers share: weights, dropout, one native call a sequence each way.
 
 A cell adds its name, its number of gates and states, and what its bias starts with: see `lstm.py`,
 `simple_rnn.py`.
@@ -16,25 +16,21 @@ import numpy.typing as npt
 from .. import _core, activations, constraints, initializers, regularizers
 from ..random import draw_key, seed_generator
 from ..saving.registry import serialize_keras_object
-from ..symbolic import KerasTensor, flatten, is_symbolic
 from ..utils.naming import to_snake_case
 from ..variables import Variable
-from .arrays import as_float32
-from .base import Layer
 from .call import Call
-from .calling import run_sequences
 from .checkpointing import segmented_backward, segmented_forward
 from .dropout import dropout_mask
-from .eager import in_trace
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
+from .sequence_layer import SequenceLayer
 
 __all__ = ["RecurrentLayer"]
 
 Array = npt.NDArray[Any]
 
 
-class RecurrentLayer(Layer):
+class RecurrentLayer(SequenceLayer):
     """Base of the layers that walk along the time axis with a built-in cell.
 
     See `LSTM` for the arguments. Subclasses set the class attributes.
@@ -43,10 +39,6 @@ class RecurrentLayer(Layer):
     cell_name: ClassVar[str]
     gates: ClassVar[int]
     n_states: ClassVar[int]
-
-    supports_masking = True
-    accepts_missing_dy = True
-    takes_resets = True
 
     def __init__(
         self,
@@ -110,13 +102,12 @@ class RecurrentLayer(Layer):
         self.recurrent_dropout = min(1.0, max(0.0, recurrent_dropout))
         self.seed = seed
         self.seed_generator = seed_generator(seed)
-        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
-        self.go_backwards, self.stateful, self.unroll = bool(go_backwards), bool(stateful), bool(unroll)
-        self.zero_output_for_mask = bool(zero_output_for_mask)
+        self._set_options(
+            return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
+        )
         self.variational, self.remat = bool(variational), bool(remat)
         self.zoneout, self._zoneout = _checked_zoneout(zoneout, self.n_states)
         self._extra: list[Variable] = []
-        self.states: list[Array] | None = None  # of a stateful layer, between calls
         self.state_size = [self.units] * self.n_states
         self.input_spec = InputSpec(ndim=3)
 
@@ -159,11 +150,6 @@ class RecurrentLayer(Layer):
             self.states = self.get_initial_state(input_shape[0])
         self.built = True
 
-    @property
-    def output_size(self) -> int:
-        """Size of h, and so of the output."""
-        return self.state_size[0]
-
     def _build_extra(self) -> list[Variable]:
         """Make the weights that the cell has beside kernel, recurrent_kernel and bias, in the cell's order."""
         return []
@@ -190,148 +176,7 @@ class RecurrentLayer(Layer):
             extra=[v._data for v in self._extra],
         )
 
-    # --- shapes and masks
-
-    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
-        batch, time = sequences_shape[:2]
-        y = (batch, time, self.output_size) if self.return_sequences else (batch, self.output_size)
-        return (y, *((batch, size) for size in self.state_size)) if self.return_state else y
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        passed = mask if self.return_sequences else None
-        return [passed, *[None] * self.n_states] if self.return_state else passed
-
-    def makes_mask(self, has_mask: bool) -> bool | tuple[bool, ...]:
-        passed = has_mask and self.return_sequences
-        return (passed, *[False] * self.n_states) if self.return_state else passed
-
-    def output_lengths(self, lengths: Array | None) -> Array | None:
-        return lengths if self.return_sequences else None
-
-    # --- states
-
-    def _check_fixed_batch(self, input_shape: Any) -> None:
-        """ValueError if a stateful layer is built for any number of rows."""
-        if self.stateful and input_shape[0] is None:
-            raise ValueError(
-                "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch "
-                f"size: sequence.shape={tuple(input_shape)}"
-            )
-
-    def _carried_state(self, batch: int, call: Call) -> Any:
-        """Where a call goes on, if it does: from the state that it was given to carry, or a stateful layer's own.
-
-        Raises
-        ------
-        ValueError
-            If the layer keeps states for another number of rows.
-        """
-        states = self.states
-        if call.carried_state is not None or call.initial_state is not None:
-            return call.carried_state
-        if not self.stateful or states is None:
-            return None
-        if batch != len(states[0]):
-            raise ValueError(
-                "If an RNN is stateful, the batch size of the input sequences must be the same as the "
-                f"batch size of the initial state. Expected batch size: {len(states[0])}. Received "
-                f"batch size: {batch}"
-            )
-        return tuple(states)
-
-    def get_initial_state(self, batch_size: int) -> list[Array]:
-        """Zeros, one (batch_size, size) array a state, the sizes being `state_size`."""
-        return [np.zeros((batch_size, size), np.float32) for size in self.state_size]
-
-    def reset_state(self, states: Any = None) -> None:
-        """Set the states of a stateful layer to zero, or to `states`, a list of (batch, units) arrays.
-
-        Raises
-        ------
-        ValueError
-            If the layer is not stateful or a shape does not fit.
-        """
-        if states is not None:
-            if self.states is None:
-                raise ValueError(f"layer {self.name!r} is not stateful or not built: it has no states to set")
-            self.states = list(self._checked_state(states, len(self.states[0])))
-        elif self.states is not None:
-            self.states = self.get_initial_state(len(self.states[0]))
-
-    reset_states = reset_state
-
-    def _checked_state(self, states: Any, batch: int) -> tuple[Array, ...]:
-        given = list(states) if isinstance(states, (list, tuple)) else [states]
-        if len(given) != self.n_states:
-            raise ValueError(
-                f"initial_state of layer {self.name!r} must be {self.n_states} arrays, got {len(given)}"
-            )
-        arrays = []
-        for k, state in enumerate(given):
-            # A copy, so that a caller may reuse its array while a stateful layer or a tape still needs the
-            # value.
-            array = as_float32(state, f"initial_state[{k}] of layer {self.name!r}")
-            shape = (batch, self.state_size[k])
-            if array.shape != shape:
-                raise ValueError(
-                    f"initial_state[{k}] of layer {self.name!r} must have shape {shape}, got {array.shape}"
-                )
-            arrays.append(array)
-        return tuple(arrays)
-
     # --- calls
-
-    def __call__(  # type: ignore[override]
-        self,
-        sequences: Any,
-        initial_state: Any = None,
-        mask: Any = None,
-        training: bool | None = None,
-        lengths: Any = None,
-        resets: Any = None,
-    ) -> Any:
-        """The layer as a function of arrays; or, of symbolic tensors, a node in a graph.
-
-        Parameters
-        ----------
-        sequences : (B, T, I) array_like
-        initial_state : list of (B, units) arrays, optional
-            h first; zeros by default.
-        mask : (B, T) bool array, optional
-            Where it is False, states are carried over and the output repeats the one before.
-        training : bool, optional
-            Dropout is on.
-        lengths : (B,) int array, optional
-            Valid steps of right-padded rows; later outputs are 0, the states are those at the row's end.
-        resets : (B, T) bool array, optional
-            Where it is True, the states are set to the initial ones before that step: a new episode begins.
-
-        Returns
-        -------
-        numpy.ndarray
-            (B, T, units) with `return_sequences`, else (B, units); with `return_state` a tuple of it and the
-            states.
-        """
-        sequences = in_trace(sequences, training, mask, lengths, resets)
-        if is_symbolic(sequences):
-            return self.record(sequences, self._symbolic_state(initial_state))
-        return run_sequences(self, sequences, initial_state, mask, training, lengths, resets)
-
-    def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:
-        if initial_state is None:
-            return {}
-        tensors = flatten(initial_state)
-        if len(tensors) != self.n_states:
-            raise ValueError(
-                f"initial_state of layer {self.name!r} must be {self.n_states} tensors, got {len(tensors)}"
-            )
-        for tensor, size in zip(tensors, self.state_size, strict=True):
-            if not isinstance(tensor, KerasTensor) or tensor.shape[1:] != (size,):
-                raise ValueError(
-                    f"initial_state of layer {self.name!r} must be symbolic tensors of shape "
-                    f"(batch, {size}), got {tensor!r}"
-                )
-        return {"initial_state": tensors}
 
     def forward(self, x: Array, call: Call) -> Any:
         initial = call.initial_state
@@ -451,24 +296,14 @@ class RecurrentLayer(Layer):
         }
 
     def frozen(self) -> FrozenLayer:
-        if self.stateful:
-            raise ValueError(
-                f"layer {self.name!r} cannot be frozen: it is stateful; streams of a stateless one keep states"
-            )
-        refusal = "go_backwards needs the last step first" if self.go_backwards else None
-        return FrozenLayer("recurrent", {"cell": self.frozen_cell(), **self.frozen_options()}, refusal)
+        return frozen_sequence(self, self)
 
     # --- configuration
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "return_sequences": self.return_sequences,
-            "return_state": self.return_state,
-            "go_backwards": self.go_backwards,
-            "stateful": self.stateful,
-            "unroll": self.unroll,
-            "zero_output_for_mask": self.zero_output_for_mask,
+            **self._options(),
             "units": self.units,
             "activation": activations.serialize(self.activation),
             "use_bias": self.use_bias,
@@ -491,6 +326,16 @@ class RecurrentLayer(Layer):
         """Arguments that Keras does not know, where they are not the default."""
         given = {"zoneout": self.zoneout, "variational": self.variational, "remat": self.remat}
         return {key: value for key, value in given.items() if value}
+
+
+def frozen_sequence(layer: SequenceLayer, native: RecurrentLayer) -> FrozenLayer:
+    """`layer`, whose steps `native` takes, as an operation of a frozen model."""
+    if layer.stateful:
+        raise ValueError(
+            f"layer {layer.name!r} cannot be frozen: it is stateful; streams of a stateless one keep states"
+        )
+    refusal = "go_backwards needs the last step first" if layer.go_backwards else None
+    return FrozenLayer("recurrent", {"cell": native.frozen_cell(), **native.frozen_options()}, refusal)
 
 
 def checked_use_cudnn(value: Any) -> Any:

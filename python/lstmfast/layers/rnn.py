@@ -24,7 +24,8 @@ from .cell_protocol import (
 from .cells import StackedRNNCells, _BuiltInCell, flat_cells
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
-from .recurrent import RecurrentLayer
+from .recurrent import RecurrentLayer, frozen_sequence
+from .sequence_layer import SequenceLayer
 from .step_loop import StepLoop
 
 __all__ = ["RNN"]
@@ -32,7 +33,7 @@ __all__ = ["RNN"]
 Array = npt.NDArray[Any]
 
 
-class RNN(RecurrentLayer):
+class RNN(SequenceLayer):
     """Walks along the time axis with a cell, or with a list of cells on top of one another.
 
     Parameters
@@ -98,12 +99,11 @@ class RNN(RecurrentLayer):
         if isinstance(cell, (list, tuple)):
             cell = StackedRNNCells(cell)
         check_cell(cell, "cell")
-        super(RecurrentLayer, self).__init__(**kwargs)  # what RecurrentLayer's adds is the cell's here
+        super().__init__(**kwargs)
         self.cell = cell
-        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
-        self.go_backwards, self.stateful, self.unroll = bool(go_backwards), bool(stateful), bool(unroll)
-        self.zero_output_for_mask = bool(zero_output_for_mask)
-        self.states: list[Array] | None = None
+        self._set_options(
+            return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
+        )
         self.state_size = [int(n) for n in flat_sizes(cell.state_size)]
         self.n_states = len(self.state_size)  # type: ignore[misc]
         self.input_spec = InputSpec(min_ndim=3)
@@ -195,13 +195,23 @@ class RNN(RecurrentLayer):
 
     # --- calls
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        result = super().__call__(*args, **kwargs)
+    def __call__(  # type: ignore[override]
+        self,
+        sequences: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+        lengths: Any = None,
+        resets: Any = None,
+    ) -> Any:
+        """As that of `LSTM`; the states of a stack of cells are nested."""
+        result = super().__call__(sequences, initial_state, mask, training, lengths, resets)
         return (result[0], *self.nested(result[1:])) if self.return_state else result
 
     def forward(self, x: Array, call: Call) -> Any:
         carried = self._carried_state(len(x), call)
-        loops, cells = self._loops(), flat_cells(self.cell)
+        x, loops, kept = self._prepared(x, call)
+        cells = flat_cells(self.cell)
         parts, carried_parts = (
             [None] * len(cells) if given is None else [tuple(part) for part in split_states(cells, given)]
             for given in (call.initial_state, carried)
@@ -214,7 +224,7 @@ class RNN(RecurrentLayer):
             inner = Call(
                 call.training,
                 call.save,
-                call.needs_dx or k > 0,
+                call.needs_dx or k > 0 or kept is not None,
                 call.mask,
                 call.lengths,
                 part,
@@ -230,11 +240,11 @@ class RNN(RecurrentLayer):
         else:
             call.final_state = tuple(final)
         if call.save:
-            call.saved = (loops, calls)
+            call.saved = (loops, calls, kept)
         return (x, *final) if self.return_state else x
 
     def backward(self, dy: Any, call: Call) -> Array | None:
-        loops, calls = call.saved
+        loops, calls, kept = call.saved
         dstates: Any = [None] * self.n_states
         if self.return_state:
             dy, *dstates = dy
@@ -257,6 +267,16 @@ class RNN(RecurrentLayer):
         call.d_initial_state = tuple(d_initial)
         if calls[0].carried_state is not None:
             call.d_carried_state = tuple(d_carried)
+        return self._prepared_back(dy, kept, call)
+
+    def _prepared(self, x: Array, call: Call) -> tuple[Array, list[Any], Any]:
+        """What the cells see of the input, what runs them, and what `_prepared_back` needs: for layers that do a part
+        of the work for all steps at once.
+        """
+        return x, self._loops(), None
+
+    def _prepared_back(self, dy: Any, kept: Any, call: Call) -> Array | None:
+        """The gradient of the input from that of what the cells see."""
         return dy  # type: ignore[no-any-return]
 
     # --- frozen
@@ -276,8 +296,7 @@ class RNN(RecurrentLayer):
         return self._only_native().frozen_options()
 
     def frozen(self) -> FrozenLayer:
-        self._only_native()
-        return super().frozen()
+        return frozen_sequence(self, self._only_native())
 
     # --- configuration
 
@@ -298,13 +317,8 @@ class RNN(RecurrentLayer):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            **super(RecurrentLayer, self).get_config(),
-            "return_sequences": self.return_sequences,
-            "return_state": self.return_state,
-            "go_backwards": self.go_backwards,
-            "stateful": self.stateful,
-            "unroll": self.unroll,
-            "zero_output_for_mask": self.zero_output_for_mask,
+            **super().get_config(),
+            **self._options(),
             "cell": serialize_keras_object(self.cell),
         }
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..symbolic import flatten
 from .call import Call
-from .cell_protocol import flat_sizes, initial_state, output_size
+from .cell_protocol import initial_state, output_shape, state_shapes
 
 __all__ = ["StepLoop"]
 
@@ -78,8 +78,8 @@ class StepLoop:
             np.asarray(s, np.float32)
             for s in (flatten(initial_state(self.cell, batch)) if given is None else given)
         ]
-        self._check("get_initial_state", initial, [(batch, n) for n in flat_sizes(self.cell.state_size)])
-        out_shape = (batch, output_size(self.cell))
+        self._check("get_initial_state", initial, [(batch, *shape) for shape in state_shapes(self.cell)])
+        out_shape = (batch, *output_shape(self.cell))
         starts_with_state = initial[0].shape == out_shape
         states = initial if call.carried_state is None else list(call.carried_state)
         first, carried = (
@@ -91,12 +91,12 @@ class StepLoop:
             valid, outside = steps.column(steps.valid, t), steps.column(steps.outside, t)
             anew = steps.column(steps.resets, t)
             if anew is not None:
-                carried = np.where(anew, first, carried)
-                states = [np.where(anew, a, b) for a, b in zip(initial, states, strict=True)]
+                carried = _select(anew, first, carried)
+                states = [_select(anew, a, b) for a, b in zip(initial, states, strict=True)]
             step, after = None, None
             if valid is None or valid.any():
                 step = Call(call.training, call.save, call.needs_dx, rng=call.given_rng)
-                x_t = x[:, t] if valid is None else np.where(_like(valid, x[:, t]), x[:, t], np.float32(0))
+                x_t = x[:, t] if valid is None else _select(valid, x[:, t], np.float32(0))
                 y, new = self.cell.forward(np.ascontiguousarray(x_t), list(states), step)
                 new = list(new) if isinstance(new, (list, tuple)) else [new]
                 self._check("forward", [y, *new], [out_shape, *(s.shape for s in states)])
@@ -104,7 +104,7 @@ class StepLoop:
             calls.append(step)
             carried, states = self._selected(valid, outside, (carried, states), after)
             if self.return_sequences:
-                outputs.append(carried if outside is None else np.where(outside, np.float32(0), carried))
+                outputs.append(carried if outside is None else _select(outside, np.float32(0), carried))
         if call.save:
             call.saved = (steps, calls, x.shape, starts_with_state)
         y = np.stack(outputs, axis=1) if self.return_sequences else carried
@@ -115,25 +115,25 @@ class StepLoop:
         kept, states = before
         if self.zero_output_for_mask and valid is not None:
             masked = ~valid if outside is None else ~valid & ~outside
-            kept = np.where(masked, np.float32(0), kept)
+            kept = _select(masked, np.float32(0), kept)
         if after is None:
             return kept, states
         y, new = after
         if valid is None:
             return y, new
-        return np.where(valid, y, kept), [np.where(valid, n, s) for n, s in zip(new, states, strict=True)]
+        return _select(valid, y, kept), [_select(valid, n, s) for n, s in zip(new, states, strict=True)]
 
     def backward(self, dy: Any, call: Call) -> Array | None:
         steps, calls, shape, starts_with_state = call.saved
         dy, *given = dy
         zero = np.float32(0)
-        sizes = flat_sizes(self.cell.state_size)
+        shapes = state_shapes(self.cell)
         d_states = [
-            np.zeros((steps.batch, n), np.float32) if d is None else np.asarray(d, np.float32)
-            for d, n in zip(given, sizes, strict=True)
+            np.zeros((steps.batch, *n), np.float32) if d is None else np.asarray(d, np.float32)
+            for d, n in zip(given, shapes, strict=True)
         ]
         d_initial = [np.zeros_like(d) for d in d_states]
-        d_carried = np.zeros((steps.batch, output_size(self.cell)), np.float32)
+        d_carried = np.zeros((steps.batch, *output_shape(self.cell)), np.float32)
         if dy is not None and not self.return_sequences:
             d_carried = np.asarray(dy, np.float32)
         dx = np.zeros(shape, np.float32) if call.needs_dx else None
@@ -141,15 +141,15 @@ class StepLoop:
             valid, outside = steps.column(steps.valid, t), steps.column(steps.outside, t)
             if dy is not None and self.return_sequences:
                 d_out = dy[:, position]
-                d_carried = d_carried + (d_out if outside is None else np.where(outside, zero, d_out))
+                d_carried = d_carried + (d_out if outside is None else _select(outside, zero, d_out))
             d_step, d_kept = d_carried, np.zeros_like(d_carried)
             d_new, d_before = d_states, None
             if valid is not None:
                 passes = outside if self.zero_output_for_mask else ~valid
-                d_kept = d_kept if passes is None else np.where(passes, d_carried, zero)
-                d_step = np.where(valid, d_carried, zero)
-                d_new = [np.where(valid, d, zero) for d in d_states]
-                d_before = [np.where(valid, zero, d) for d in d_states]
+                d_kept = d_kept if passes is None else _select(passes, d_carried, zero)
+                d_step = _select(valid, d_carried, zero)
+                d_new = [_select(valid, d, zero) for d in d_states]
+                d_before = [_select(valid, zero, d) for d in d_states]
             step = calls[position]
             if step is not None:
                 dx_t, d_prev = self.cell.backward(d_step, d_new, step)
@@ -157,16 +157,16 @@ class StepLoop:
                 self._check("backward", d_prev, [d.shape for d in d_states])
                 d_states = d_prev
                 if d_before is not None:
-                    d_states = [np.where(valid, p, b) for p, b in zip(d_prev, d_before, strict=True)]
+                    d_states = [_select(valid, p, b) for p, b in zip(d_prev, d_before, strict=True)]
                 if dx is not None:
-                    dx[:, t] = dx_t if valid is None else np.where(_like(valid, dx_t), dx_t, zero)
+                    dx[:, t] = dx_t if valid is None else _select(valid, dx_t, zero)
             d_carried = d_kept
             anew = steps.column(steps.resets, t)
             if anew is not None:
                 d_begin = self._at_beginning(d_states, d_carried, starts_with_state)
-                d_initial = [a + np.where(anew, d, zero) for a, d in zip(d_initial, d_begin, strict=True)]
-                d_states = [np.where(anew, zero, d) for d in d_states]
-                d_carried = np.where(anew, zero, d_carried)
+                d_initial = [a + _select(anew, d, zero) for a, d in zip(d_initial, d_begin, strict=True)]
+                d_states = [_select(anew, zero, d) for d in d_states]
+                d_carried = _select(anew, zero, d_carried)
         d_begin = self._at_beginning(d_states, d_carried, starts_with_state)
         if call.carried_state is None:
             d_initial = [a + b for a, b in zip(d_initial, d_begin, strict=True)]
@@ -188,6 +188,8 @@ class StepLoop:
             )
 
 
-def _like(column: Array, array: Array) -> Array:
-    """A (B, 1) column with as many axes as `array`."""
-    return column.reshape(column.shape[:1] + (1,) * (array.ndim - 1))
+def _select(column: Array, yes: Any, no: Any) -> Array:
+    """`yes` in the rows where a (B, 1) column is True, `no` in the others, of arrays with any number of axes."""
+    ndim = max(np.ndim(yes), np.ndim(no))
+    chosen: Array = np.where(column.reshape(column.shape[:1] + (1,) * (ndim - 1)), yes, no)
+    return chosen

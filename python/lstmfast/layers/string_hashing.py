@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two hashes by which Keras spreads unknown words over several numbers, in plain Python.
+"""The hashes by which Keras spreads words over several numbers, in plain Python.
 
 FarmHash's 64-bit fingerprint (G. Pike, https://github.com/google/farmhash) and SipHash-2-4 (Aumasson and Bernstein 2012).
 """
 
 from __future__ import annotations
 
-__all__ = ["farmhash64", "siphash64"]
+from collections.abc import Sequence
+
+__all__ = ["cross64", "farmhash64", "siphash64"]
 
 _ALL = 0xFFFFFFFFFFFFFFFF
 #: Primes of FarmHash between 2**63 and 2**64.
@@ -144,3 +146,13 @@ def siphash64(data: bytes, key: tuple[int, int]) -> int:
     for _ in range(4):
         round_()
     return state[0] ^ state[1] ^ state[2] ^ state[3]
+
+
+def cross64(values: Sequence[bytes | int]) -> int:
+    """TensorFlow's fingerprint of a combination of strings and integers, as ``tf.sparse.cross_hashed`` makes it."""
+    factor, number = 0xC6A4A7935BD1E995, 0xDECAFCAFFE
+    for value in values:
+        part = farmhash64(value) if isinstance(value, bytes) else value & _ALL
+        mixed = (number ^ factor ^ _fold(part * factor) * factor) * factor & _ALL
+        number = _fold(_fold(mixed) * factor)
+    return number

@@ -127,13 +127,7 @@ class Conv1DTranspose(Convolution):
 
     def build(self, input_shape: Any) -> None:
         channels = self._channels_of(input_shape)
-        self.kernel = self.add_weight(
-            (*self.kernel_size, self.filters, channels),
-            self.kernel_initializer,
-            "kernel",
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        self.kernel = self._add_kernel((*self.kernel_size, self.filters, channels))
         self._add_bias(self.filters)
         self.built = True
 

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from .. import constraints, initializers, regularizers
 from ..random import SeedGenerator
 from ..variables import Variable, weight_supplier
+from .attributes import assignments, held_in_attributes
 from .building import dtype_name, weight_arguments
 from .keras_call import current_call
-from .properties import LayerProperties, held_in_attributes, own_variables
+from .properties import LayerProperties, own_variables
 
 __all__ = ["LayerWeights"]
 
@@ -102,6 +103,10 @@ class LayerWeights(LayerProperties):
         variable.trainable = trainable and self._trainable
         return variable
 
+    def add_variable(self, shape: Sequence[int], initializer: Any, **kwargs: Any) -> Variable:
+        """`add_weight`, under Keras's other name."""
+        return self.add_weight(shape=shape, initializer=initializer, **kwargs)
+
     def _weight_prefix(self) -> str:
         return self.name
 
@@ -143,6 +148,7 @@ class LayerWeights(LayerProperties):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+        assignments[0] += 1
         for variable in self._trainable_variables:
             variable.trainable = self._trainable
         for layer in self._sublayers():

@@ -85,11 +85,7 @@ class Metric:
     #: What a built-in metric keeps in plain attributes: (name of the variable, attribute).
     _state: ClassVar[tuple[tuple[str, str], ...]] = ()
 
-    #: How many metrics were made: those in a model's attributes are looked for anew when there are more.
-    _made: ClassVar[int] = 0
-
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
-        Metric._made += 1
         self._dtype = checked_dtype(dtype)
         self.name = name or unique_name(type(self).__name__)
         self._variables: list[Variable] = []

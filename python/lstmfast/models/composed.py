@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from ..layers.base import Layer
 from ..layers.call import Call
-from ..layers.eager import training_flag
+from ..layers.eager import carried_mask, training_flag
 from ..layers.input import Input
 from ..layers.keras_call import TRACES, arguments_of_call, current_call
 from ..layers.properties import layers_inside
-from ..symbolic import KerasTensor, Node, current_trace, flatten, map_leaves
+from ..symbolic import KerasTensor, Node, current_trace, flatten, leaves_along, map_leaves, packed
 from ..utils.naming import names_given, unique_name
 from ..variables import Variable
 from .executor import Executor
@@ -95,8 +95,6 @@ class Trace:
 
     def inputs(self, inputs: Any, training: bool | None, mask: Any, others: Any = ()) -> Any:
         """The inputs of a layer called with these; see `layers.eager.in_trace`."""
-        if training is not None and bool(training) != self.training:
-            raise ValueError(f"it calls a layer with training={training}, whatever its own `training` is")
         if any(value is not None for value in others):
             raise ValueError("it calls a layer with lengths or resets")
         if any(isinstance(leaf, (np.ndarray, KerasTensor, Variable)) for leaf in flatten(inputs)):
@@ -116,36 +114,61 @@ class Traced(NestedModel):
     Attributes
     ----------
     executor : Executor
-        Its inputs are those of the layer, then the masks that `call` takes as an argument.
+        Its inputs are those of the layer, tensors among the further arguments, then the masks that `call` takes.
+    masks_taken : list of bool
+        Of all these tensors, whether `call` takes the mask.
     """
 
-    def __init__(self, executor: Executor, output_structure: Any) -> None:
+    def __init__(self, executor: Executor, output_structure: Any, masks_taken: list[bool]) -> None:
         self.executor = executor
         self._output_structure = output_structure
+        self.masks_taken = masks_taken
+
+    def pack_outputs(self, y: Any) -> Any:
+        """The outputs, a tuple if there are several, as `call` returned them."""
+        structure = self._output_structure
+        if isinstance(structure, dict) or not all(
+            isinstance(part, KerasTensor) for part in _parts(structure)
+        ):
+            return packed(structure, list(y) if isinstance(y, tuple) else [y])
+        return y
+
+
+def _parts(structure: Any) -> list[Any]:
+    return list(structure) if isinstance(structure, (list, tuple)) else [structure]
 
 
 class TracedCall:
-    """What `forward` leaves for `backward`: the graph, and its call."""
+    """What `forward` leaves for `backward`: the graph, its call, the input and the further arguments."""
 
-    def __init__(self, traced: Traced, call: Call, inputs: int, several: bool) -> None:
-        self.traced, self.call, self.inputs, self.several = traced, call, inputs, several
+    def __init__(self, traced: Traced, call: Call, x: Any, arguments: dict[str, Any]) -> None:
+        self.traced, self.call = traced, call
+        # Structures are kept, not the arrays in them.
+        self.x, self.arguments = map_leaves(_is_tensor, x), map_leaves(_is_tensor, arguments)
 
-    def backward(self, dy: Any) -> Any:
+    def backward(self, dy: Any) -> tuple[Any, dict[str, Any]]:
+        """Gradients of the input and, by the same keys, of the arrays among the arguments."""
         dx = self.traced.nested_backward(dy, self.call)
-        found = dx if isinstance(dx, list) else [dx]
-        return found[: self.inputs] if self.several else found[0]
+        found = iter(dx if isinstance(dx, list) else [dx])
+        of_x = packed(self.x, [next(found) for _ in flatten(self.x)])
+        tensors = [next(found) if is_tensor else None for is_tensor in flatten(self.arguments)]
+        return of_x, packed(self.arguments, tensors)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, KerasTensor))
 
 
 def forward_traced(layer: Layer, x: Any, call: Call) -> tuple[Any, bool]:
     """(output, True) of the layer by its graph; (the reason, False) if its `call` cannot be traced."""
-    several = isinstance(x, (list, tuple))
-    x = map_leaves(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, x)
-    arrays = list(x) if several else [x]
-    masks = call.mask if isinstance(call.mask, list) else [call.mask] * len(arrays)
-    traced = _traced(layer, x, masks, call)
+    x, arguments = map_leaves(_as_float32, x), map_leaves(_as_float32, call.arguments)
+    further = [a for a in flatten(arguments) if _is_tensor(a)]
+    arrays = [*flatten(x), *further]
+    masks = [*_masks_like(x, call.mask), *(carried_mask(a) for a in further)]
+    traced = _traced(layer, x, arguments, masks, call)
     if isinstance(traced, str):
         return traced, False
-    used = [m for m in masks if m is not None] if len(traced.executor.input_slots) > len(arrays) else []
+    used = [m for m, taken in zip(masks, traced.masks_taken, strict=True) if taken]
     inner = Call(
         call.training, call.save, call.needs_dx, lengths=call.lengths, rng=call.given_rng, resets=call.resets
     )
@@ -153,7 +176,7 @@ def forward_traced(layer: Layer, x: Any, call: Call) -> tuple[Any, bool]:
         inner.mask = [*masks, *(None for _ in used)]
     y = traced.nested_forward([*arrays, *(np.asarray(m) for m in used)], inner)
     run, slots = inner.saved, traced.executor.output_slots
-    call.saved = TracedCall(traced, inner, len(arrays), several)
+    call.saved = TracedCall(traced, inner, x, arguments)
     call.penalty += run.penalty
     made = [run.masks[slot] for slot in slots]
     if any(m is not None for m in made) and not (layer.supports_masking and None in map(_none, made)):
@@ -161,7 +184,19 @@ def forward_traced(layer: Layer, x: Any, call: Call) -> tuple[Any, bool]:
     if call.lengths is not None:
         lengths = tuple(run.lengths[slot] for slot in slots)
         call.output_lengths = lengths[0] if len(lengths) == 1 else lengths  # type: ignore[assignment]
-    return y, True
+    return traced.pack_outputs(y), True
+
+
+def _as_float32(value: Any) -> Any:
+    is_float64 = isinstance(value, np.ndarray) and value.dtype == np.float64
+    return value.astype(np.float32) if is_float64 else value
+
+
+def _masks_like(x: Any, mask: Any) -> list[Any]:
+    """A mask or None for each array of the input."""
+    if isinstance(x, (list, tuple, dict)):
+        return leaves_along(x, mask)
+    return [mask]
 
 
 def _none(value: Any) -> Any:
@@ -195,18 +230,22 @@ def frozen_trace(layer: Layer, node: Node) -> FrozenTrace:
     """The graph of a layer in a frozen model; ValueError naming the layer if it has none for open shapes."""
     cannot = f"layer {layer.name!r} of class {type(layer).__name__} cannot be frozen: "
     call = Call()
-    call.arguments = node.kwargs
+    call.arguments = {key: value for key, value in node.kwargs.items() if key != "training"}
     tensors = flatten(node.inputs)
     masks = [KerasTensor(t.shape[:2], "bool") if t.has_mask else None for t in tensors]
+    if any(_is_tensor(value) for value in flatten(node.kwargs)):
+        raise ValueError(f"{cannot}its `call` was given several tensors")
     taken = "mask" in inspect.signature(layer.call).parameters
     own_mask = type(layer).compute_mask is not Layer.compute_mask
     if own_mask and not layer.supports_masking:
         raise ValueError(f"{cannot}it has a `compute_mask`, but not supports_masking=True")
-    masked = tuple(k for k, mask in enumerate(masks) if mask is not None) if taken or own_mask else ()
     try:
-        traced = trace_layer(layer, node.inputs, masks, call, with_mask=own_mask)
+        traced = trace_layer(layer, node.inputs, call.arguments, masks, call, with_mask=own_mask)
     except Exception as error:
         raise ValueError(f"{cannot}its `call` does not work with symbolic inputs: {error}") from error
+    if any(step.training for step in traced.executor.steps):
+        raise ValueError(f"{cannot}its `call` calls a layer with training=True")
+    masked = tuple(k for k, is_taken in enumerate(traced.masks_taken) if is_taken)
     makes_mask = own_mask and len(traced.executor.output_slots) > len(node.outputs)
     carries = layer.supports_masking and not own_mask and not np.all(traced.makes_mask(True))
     if (makes_mask and len(node.outputs) > 1) or (carries and len(tensors) > 1):
@@ -215,60 +254,74 @@ def frozen_trace(layer: Layer, node: Node) -> FrozenTrace:
     return FrozenTrace(traced.executor, masked, makes_mask, carries, refuses)
 
 
-def _traced(layer: Layer, x: Any, masks: list[Any], call: Call) -> Traced | str:
+def _traced(layer: Layer, x: Any, arguments: dict[str, Any], masks: list[Any], call: Call) -> Traced | str:
+    def described(value: Any) -> Any:
+        return (value.shape, value.dtype.name) if isinstance(value, np.ndarray) else value
+
     known = TRACES.setdefault(layer, {})
     key = (
         call.training,
-        type(x),
-        tuple((a.shape, a.dtype.name) for a in flatten(x)),
+        repr(map_leaves(described, x)),
         tuple(None if m is None else np.shape(m) for m in masks),
-        repr(sorted(call.arguments.items())),
+        repr(sorted(map_leaves(described, arguments).items())),
     )
     if key not in known:
         while len(known) >= _MOST_TRACES:
             known.pop(next(iter(known)), None)
         try:
-            known[key] = trace_layer(layer, x, masks, call)
+            known[key] = trace_layer(layer, x, arguments, masks, call)
         except Exception as error:  # what a `call` may raise that was written for arrays
             return f"{type(error).__name__}: {error}"
     return known[key]  # type: ignore[no-any-return]
 
 
-def trace_layer(layer: Layer, x: Any, masks: list[Any], call: Call, with_mask: bool = False) -> Traced:
-    """The graph of the layer's `call` for inputs and masks like these, arrays or symbolic tensors; with `with_mask` it also
-    gives what `compute_mask` makes, where the output has no mask by itself.
+def trace_layer(
+    layer: Layer, x: Any, arguments: dict[str, Any], masks: list[Any], call: Call, with_mask: bool = False
+) -> Traced:
+    """The graph of the layer's `call` for an input and further arguments like these, arrays or symbolic tensors; with
+    `with_mask` it also gives what `compute_mask` makes, where the output has no mask by itself.
     """
-    if not all(isinstance(v, (str, int, float, bool)) for v in flatten(list(call.arguments.values()))):
-        raise ValueError("it takes arrays besides its input")
+    plain = (str, int, float, bool)
+    if not all(isinstance(v, plain) or _is_tensor(v) for v in flatten(arguments)):
+        raise ValueError("it takes other arguments than arrays, numbers and strings")
 
-    def like(a: Any) -> KerasTensor:
-        return Input(batch_shape=a.shape, dtype=str(a.dtype))
+    def like(a: Any) -> Any:
+        return Input(batch_shape=a.shape, dtype=str(a.dtype)) if _is_tensor(a) else a
 
-    inputs = map_leaves(like, x)
-    for tensor, mask in zip(flatten(inputs), masks, strict=True):
+    inputs, arguments = map_leaves(like, x), map_leaves(like, arguments)
+    further = [leaf for leaf in flatten(arguments) if _is_tensor(leaf)]
+    tensors = [*flatten(inputs), *further]
+    for tensor, mask in zip(tensors, masks, strict=True):
         tensor.has_mask = mask is not None
-    given: Any = [
+    given: list[Any] = [
         None if m is None else like(m if isinstance(m, KerasTensor) else np.asarray(m)) for m in masks
     ]
-    given = tuple(given) if isinstance(x, tuple) else given if isinstance(x, list) else given[0]
-    arguments = arguments_of_call(layer, call, given if flatten(given) else None)
-    taken = flatten(given) if "mask" in arguments or with_mask else []
+    mask_of = {id(tensor): mask for tensor, mask in zip(tensors, given, strict=True)}
+    mask = map_leaves(lambda tensor: mask_of[id(tensor)], inputs)
+    described = Call(call.training)
+    described.arguments = arguments
+    passed = arguments_of_call(
+        layer, described, mask if flatten(mask) else None, inputs, lambda tensor: mask_of.get(id(tensor))
+    )
+    among = {id(leaf) for leaf in flatten(passed)}
+    taken = [m is not None and (with_mask or id(m) in among) for m in given]
     before = {id(v) for v in layer.weights}
     added = Call(call.training)
     with _undone(layer), _set(current_trace, Trace(call.training)), _set(names_given, Counter()):
         with _set(current_call, (layer, added)), _set(training_flag, call.training):
-            outputs, graph = trace_call(layer, inputs, arguments, taken)
+            used = [m for m, is_taken in zip(given, taken, strict=True) if is_taken]
+            outputs, graph = trace_call(layer, inputs, passed, [*further, *used])
             made = flatten(outputs)
             if with_mask and not any(tensor.has_mask for tensor in made):
-                mask = layer.compute_mask(inputs, given if flatten(given) else None)
-                if isinstance(mask, KerasTensor):
-                    graph = Graph([*flatten(inputs), *taken], [*made, mask], unique=False)
+                own = layer.compute_mask(inputs, mask if flatten(mask) else None)
+                if isinstance(own, KerasTensor):
+                    graph = Graph([*tensors, *used], [*made, own], unique=False)
         if added.penalty:
             raise ValueError("it adds losses")
     check_held(layer, graph)
     if {id(v) for v in layer.weights} != before:
         raise ValueError("it makes weights that it did not make when it was built")
-    return Traced(Executor(graph), outputs)
+    return Traced(Executor(graph, calls_decide=True), outputs, taken)
 
 
 @contextmanager

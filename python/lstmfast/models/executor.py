@@ -3,42 +3,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..layers.attributes import assignments
 from ..layers.base import Layer
 from ..layers.call import Call
+from ..layers.eager import attach_masks
 from ..layers.input import InputLayer
 from ..layers.keras_call import has_traces, traces_of
-from ..symbolic import KerasTensor, Node, flatten
+from ..symbolic import flatten, leaves_along, packed
 from ..variables import Variable
 from .graph import Graph
+from .steps import Step, step_of
 
 __all__ = ["Executor", "GradientPlan", "Run"]
 
 Array = npt.NDArray[Any]
 _FLOAT32 = np.dtype(np.float32)
-
-
-@dataclass(slots=True)
-class _Step:
-    """One layer call; numbers are slots, places where arrays wait for the steps that use them."""
-
-    layer: Layer
-    inputs: tuple[int, ...]
-    takes_list: bool
-    outputs: tuple[int, ...]
-    initial_state: tuple[Any, ...] | None  # slots, or arrays given when the graph was made
-    forward: Any
-    backward: Any
-    frees: tuple[int, ...]  # slots that nothing after this step needs
-    converts: bool  # an input may hold integers where the layer computes in float32
-    nested: bool
-    arguments: dict[str, Any]  # of the call, beside inputs and states
-    node: Node
 
 
 class GradientPlan(NamedTuple):
@@ -69,10 +53,13 @@ class Executor:
     Parameters
     ----------
     graph : Graph
+    calls_decide : bool
+        Whether a step that was called with `training` does what that says, whatever the model is told, as in a `call`.
+        Else what the model is told goes before it, as in Keras's functional models.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, calls_decide: bool = False) -> None:
+        self.graph, self.calls_decide = graph, calls_decide
         numbers: dict[int, int] = {}  # id of tensor -> slot
         for node in graph.nodes:
             for tensor in node.outputs:
@@ -82,8 +69,14 @@ class Executor:
         self.output_slots = [numbers[id(t)] for t in graph.outputs]
         self.input_names = [t.origin.layer.name for t in graph.inputs]
         self.output_names = [t.origin.layer.name for t in graph.outputs]
-        self.steps: list[_Step] = []
-        self._plans: dict[bool, tuple[list[bool], GradientPlan]] = {}
+        #: Inputs that may be None.
+        self.optional = [t.origin.layer.optional for t in graph.inputs]  # type: ignore[attr-defined]
+        self.steps: list[Step] = []
+        #: Plans with the `assignments` and `trainable_flags` that they were made for.
+        self._plans: dict[bool, tuple[int, list[bool], GradientPlan]] = {}
+        self._traces = any(
+            has_traces(layer) for layer in graph.layers
+        )  # whose flags are those of variables, too
         self.has_masks = False
         self.variables: list[Variable] | None = None  # of the model: see `Model.variables_in_use`
         #: Inputs that only layers of ids use stay integers; others become float32.
@@ -97,77 +90,60 @@ class Executor:
             if id(node) in sources or isinstance(node.layer, InputLayer):
                 continue
             layer = node.layer
-            tensors = flatten(node.inputs)
-            inputs = tuple(numbers[id(t)] for t in tensors)
-            state = node.kwargs.get("initial_state")
-            if state is not None:
-                state = tuple(numbers[id(s)] if isinstance(s, KerasTensor) else s for s in flatten(state))
+            step = step_of(node, numbers, by_slot.__contains__)
             takes_any = layer.is_operation  # integers stay integers
-            for slot, tensor in zip(inputs, tensors, strict=True):
-                if slot in by_slot and (
-                    layer.integer_inputs or (takes_any and np.dtype(tensor.dtype).kind != "f")
-                ):
+            for slot, tensor in zip(step.inputs, flatten(node.inputs), strict=True):
+                if slot in by_slot and (step.takes_ids or (takes_any and np.dtype(tensor.dtype).kind != "f")):
                     self.integer_inputs[by_slot[slot]] = True
-                    self.string_inputs[by_slot[slot]] |= layer.string_inputs
-            for slot in (*inputs, *(s for s in state or () if isinstance(s, int))):
+                    texts = layer.string_inputs and (tensor.dtype == "string" or not layer.takes_list)
+                    self.string_inputs[by_slot[slot]] |= texts
+            for slot in (*step.inputs, *step.sources, *(() if step.mask is None else (step.mask,))):
                 last_use[slot] = len(self.steps)
-            self.has_masks |= any(t.has_mask for t in node.outputs)
-            nested = hasattr(layer, "nested_forward")
-            self.steps.append(
-                _Step(
-                    layer,
-                    inputs,
-                    isinstance(node.inputs, (list, tuple, dict)),
-                    tuple(numbers[id(t)] for t in node.outputs),
-                    state,
-                    getattr(layer, "nested_forward", layer.forward),
-                    getattr(layer, "nested_backward", layer.backward),
-                    (),
-                    not (layer.integer_inputs or takes_any)
-                    and any(
-                        s in by_slot or t.dtype != "float32" for s, t in zip(inputs, tensors, strict=True)
-                    ),
-                    nested,
-                    {key: value for key, value in node.kwargs.items() if key != "initial_state"},
-                    node,
-                )
-            )
+            self.has_masks |= step.mask is not None or any(t.has_mask for t in node.outputs)
+            self.steps.append(step)
         #: Layers that see an input as it is, for `Layer.check_values`, and the input's number.
         self.input_layers = [
             (step.layer, by_slot[slot])
             for step in self.steps
             for slot in step.inputs
-            if slot in by_slot and type(step.layer).check_values is not Layer.check_values
+            if slot in by_slot
+            and type(step.layer).check_values is not Layer.check_values
+            and step.takes_ids == step.layer.integer_inputs
         ]
         kept = set(self.output_slots)
-        for slot, step in last_use.items():
+        for slot, last in last_use.items():
             if slot not in kept:
-                self.steps[step].frees += (slot,)
+                self.steps[last].frees += (slot,)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_plans": {}}  # `assignments` are counted in each process
 
     # --- which steps matter for gradients
 
     def gradient_plan(self, of_inputs: bool = False) -> GradientPlan:
         """Steps that lead to trainable weights (or, with `of_inputs`, to the model's inputs)."""
-        flags = self.trainable_flags()
         kept = self._plans.get(of_inputs)
-        if kept is not None and kept[0] == flags:
-            return kept[1]
+        if kept is not None and kept[0] == assignments[0] and not self._traces:
+            return kept[2]
+        flags = self.trainable_flags()
+        if kept is not None and kept[1] == flags:
+            self._plans[of_inputs] = (assignments[0], flags, kept[2])
+            return kept[2]
         needs = [False] * self.slots
         if of_inputs:
             for slot, integers in zip(self.input_slots, self.integer_inputs, strict=True):
                 needs[slot] = not integers
         runs, needs_dx = [], []
         for step in self.steps:
-            states = [s for s in step.initial_state or () if isinstance(s, int)]
-            wanted = any(needs[s] for s in step.inputs) and step.layer.passes_gradients
-            wanted = wanted and not step.layer.integer_inputs
+            wanted = any(needs[s] for s in (*step.inputs, *step.further)) and step.layer.passes_gradients
+            wanted = wanted and not step.takes_ids
             own = bool(step.layer.trainable_variables) or (of_inputs and hasattr(step.layer, "state_size"))
-            runs.append(own or wanted or any(needs[s] for s in states))
+            runs.append(own or wanted or any(needs[s] for s in step.sources))
             needs_dx.append(wanted)
             for slot in step.outputs:
                 needs[slot] = runs[-1]
         plan = GradientPlan(tuple(runs), tuple(needs_dx))
-        self._plans[of_inputs] = (flags, plan)
+        self._plans[of_inputs] = (assignments[0], flags, plan)
         return plan
 
     def trainable_flags(self) -> list[bool]:
@@ -192,7 +168,7 @@ class Executor:
             return None
         producer = None
         for index, step in enumerate(self.steps):
-            if slot in step.inputs or slot in (step.initial_state or ()):
+            if slot in step.inputs or slot in step.sources:
                 return None
             if step.outputs == (slot,):
                 producer = index
@@ -207,7 +183,7 @@ class Executor:
     def forward(
         self,
         arrays: list[Array],
-        training: bool = False,
+        training: bool | None = False,
         plan: GradientPlan | None = None,
         masks: list[Any] | None = None,
         lengths: list[Any] | None = None,
@@ -221,7 +197,8 @@ class Executor:
         Parameters
         ----------
         arrays : list of arrays, one for each input
-        training : bool
+        training : bool, optional
+            None: what each step was called with, else False.
         plan : GradientPlan, optional
             Backward will follow along this plan.
         masks, lengths : list, optional
@@ -245,8 +222,10 @@ class Executor:
         if lengths is not None:
             for slot, n in zip(self.input_slots, lengths, strict=True):
                 run.lengths[slot] = n
+        calls_decide = self.calls_decide or training is None
         for index, step in enumerate(self.steps):
-            call = Call(training, rng=rng)
+            said = step.training if calls_decide and step.training is not None else training
+            call = Call(bool(said), rng=rng)
             if plan is not None:
                 call.save, call.needs_dx = plan.runs[index], plan.needs_dx[index]
             if resets is not None:
@@ -263,7 +242,7 @@ class Executor:
         return run
 
     @staticmethod
-    def _hand_resets(resets: Array, step: _Step, values: list[Any], call: Call) -> None:
+    def _hand_resets(resets: Array, step: Step, values: list[Any], call: Call) -> None:
         layer = step.layer
         if has_traces(layer):
             call.resets = resets  # for the layers inside
@@ -278,7 +257,7 @@ class Executor:
         elif hasattr(layer, "state_size"):
             raise ValueError(f"layer {layer.name!r} does not take resets")
 
-    def _run_step(self, run: Run, step: _Step, call: Call, track_masks: bool, track_lengths: bool) -> None:
+    def _run_step(self, run: Run, step: Step, call: Call, track_masks: bool, track_lengths: bool) -> None:
         layer, values = step.layer, run.values
         if step.takes_list:
             x: Any = [values[s] for s in step.inputs]
@@ -286,13 +265,19 @@ class Executor:
             x = values[step.inputs[0]]
         if step.converts:
             x = [_float32(a) for a in x] if step.takes_list else _float32(x)
-        if step.arguments:
+        if step.structure is not None:
+            x = packed(step.structure, x)
+        if step.plain:
             call.arguments = step.arguments
+        elif step.arguments:
+            call.arguments = step.filled(lambda slot: attach_masks(values[slot], run.masks[slot]))
         if step.initial_state is not None:
             call.initial_state = tuple(values[s] if isinstance(s, int) else s for s in step.initial_state)
         if track_masks:
             masks = run.masks
-            mask = [masks[s] for s in step.inputs] if step.takes_list else masks[step.inputs[0]]
+            mask = step.pack([masks[s] for s in step.inputs])
+            if step.mask is not None:
+                mask = np.asarray(values[step.mask]) != 0
             # Keras hands no mask on to a call with two tensor arguments, but still computes the output's from it.
             call.mask = mask if step.initial_state is None else None
         if track_lengths:
@@ -302,7 +287,9 @@ class Executor:
         if len(step.outputs) == 1:
             values[step.outputs[0]] = y
         else:
-            for slot, array in zip(step.outputs, y, strict=True):
+            for slot, array in zip(
+                step.outputs, y if step.output_structure is None else flatten(y), strict=True
+            ):
                 values[slot] = array
         if step.nested:
             inner, executor = call.saved, layer.executor  # type: ignore[attr-defined]
@@ -314,6 +301,8 @@ class Executor:
             self._penalize(run, layer, step.outputs)
         if track_masks:
             made = call.output_mask if call.output_mask is not None else layer.compute_mask(x, mask)
+            if step.output_structure is not None:
+                made = leaves_along(step.output_structure, made)
             if len(step.outputs) == 1:
                 run.masks[step.outputs[0]] = made
             elif made is not None:
@@ -382,22 +371,18 @@ class Executor:
             if dy is None:
                 continue
             dx = step.backward(dy, call)
-            if call.needs_dx:
-                if step.takes_list:
-                    for slot, gradient in zip(step.inputs, dx, strict=True):
-                        add(slot, gradient)
-                else:
+            if step.plain:
+                if call.needs_dx:
                     add(step.inputs[0], dx)
-            if step.initial_state is not None and call.d_initial_state is not None:
-                for place, gradient in zip(step.initial_state, call.d_initial_state, strict=True):
-                    if isinstance(place, int):
-                        add(place, gradient)
+            else:
+                for slot, gradient in step.gradients(dx, call):
+                    add(slot, gradient)
             for slot in step.outputs:
                 grads[slot] = None
         return [grads[slot] for slot in self.input_slots]
 
     @staticmethod
-    def _output_gradient(run: Run, step: _Step, grads: list[Any]) -> Any:
+    def _output_gradient(run: Run, step: Step, grads: list[Any]) -> Any:
         """The gradient of a step's output as `Layer.backward` takes it; None if nothing depends on it."""
         if len(step.outputs) == 1:
             return grads[step.outputs[0]]
@@ -418,4 +403,4 @@ class Executor:
 
 
 def _float32(array: Array) -> Array:
-    return array if array.dtype == _FLOAT32 else array.astype(np.float32)
+    return array if array is None or array.dtype == _FLOAT32 else array.astype(np.float32)

@@ -25,7 +25,7 @@ class ModelFiles:
     # --- copies and pickles: the optimizer's native part is made anew
 
     def __getstate__(self: Any) -> dict[str, Any]:
-        state: dict[str, Any] = {**Layer.__getstate__(self), "_train": None}
+        state: dict[str, Any] = {**Layer.__getstate__(self), "_train": None, "_own_metrics": None}
         state.update(_objective=None, _trackers=None)
         optimizer = self.optimizer
         if getattr(optimizer, "built", False):

@@ -50,10 +50,15 @@ def standardize(model: Model, x: Any) -> list[Array]:
             and shapes[0][-1] in (None, a.shape[-1])
         ):
             return given
-    arrays = [checked_input(*one) for one in zip(given, names, shapes, integers, strings, strict=True)]
-    sizes = {len(a) for a in arrays}
-    if len(sizes) > 1:
-        raise ValueError(f"all inputs must have the same number of samples, got {[len(a) for a in arrays]}")
+    arrays: list[Any] = [
+        None if one[0] is None and optional else checked_input(*one)
+        for *one, optional in zip(given, names, shapes, integers, strings, executor.optional, strict=True)
+    ]
+    sizes = [len(a) for a in arrays if a is not None]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"all inputs must have the same number of samples, got {sizes}")
+    if not sizes:
+        raise ValueError("x: expected an array for at least one input, got None for all")
     return arrays
 
 

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
-from ..layers.eager import attach_masks, carried_mask, in_trace, is_training
+from ..layers.eager import attach_masks, carried_mask, in_trace, said_in_graph, training_flag
 from ..layers.keras_call import add_penalty
-from ..symbolic import KerasTensor, flatten, is_symbolic, map_leaves
+from ..symbolic import is_symbolic, map_leaves
 from ..training.own_steps import results_of
 from ..training.structure import along, is_nested
 from ..training.tape import Tape, checked_states
@@ -22,6 +22,7 @@ from .executor import Executor
 from .files import ModelFiles
 from .graph import Graph, from_inside, tensors_of
 from .inputs import distribute, standardize
+from .model_structure import ModelStructure
 from .nested import NestedModel
 from .subclassed import build_by_call, build_for_arrays, check_fixed_shapes, recorded_arguments, writes_call
 
@@ -33,7 +34,7 @@ __all__ = ["Model"]
 Array = npt.NDArray[Any]
 
 
-class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
+class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: ignore[override]
     """A graph of layers with training, evaluation, prediction and files.
 
     Parameters
@@ -102,102 +103,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         if not trainable:
             self.trainable = False
 
-    # --- structure
-
-    @property
-    def executor(self) -> Executor:
-        """What runs the graph; ValueError if the model is not built."""
-        if self._executor is None:
-            raise ValueError(
-                f"Model '{self.name}' has not been built yet: give it an Input, call `build(input_shape)`, "
-                "or call it "
-                "or `fit()` with data"
-            )
-        return self._executor
-
-    @property
-    def layers(self) -> list[Layer]:
-        """All layers, in Keras's order; those in attributes, of a model that writes `call`.
-
-        Operations of `lstmfast.ops` between them are no layers: see `operations`.
-        """
-        if self._by_call:
-            return Layer._sublayers(self)
-        return [layer for layer in self.executor.graph.layers if not layer.is_operation]
-
-    @layers.setter
-    def layers(self, _: Any) -> None:
-        raise AttributeError(
-            "`Model.layers` attribute is reserved and should not be used. Please use another name."
-        )
-
-    @property
-    def operations(self) -> list[Layer]:
-        """All layers of the graph and the operations of `lstmfast.ops` between them, in Keras's order."""
-        return list(self.executor.graph.layers)
-
-    @property
-    def _by_call(self) -> bool:
-        """Whether the graph is what the class's own `call` does."""
-        return (self._executor is None and type(self)._writes_call) or self._traced
-
-    @property
-    def _names_by_chance(self) -> bool:
-        """Whether the class makes its layers itself, so that another instance's have other names."""
-        if self._by_call:
-            return True
-        return (
-            not type(self).get_config.__module__.startswith("lstmfast.") and "layers" not in self.get_config()
-        )
-
-    def _graph_for(self, what: str) -> Graph:
-        """The graph; AttributeError, as in Keras, if the model is not built."""
-        if not self.built:
-            raise AttributeError(f"{type(self).__name__} model '{self.name}' has no defined {what} yet.")
-        return self.executor.graph
-
-    @property
-    def inputs(self) -> list[KerasTensor]:
-        return list(self._graph_for("inputs").inputs)
-
-    @property
-    def outputs(self) -> list[KerasTensor]:
-        return list(self._graph_for("outputs").outputs)
-
-    @property
-    def input(self) -> Any:
-        """Symbolic inputs, in the structure in which the model was given them."""
-        self._graph_for("input")
-        return self._input_structure
-
-    @property
-    def output(self) -> Any:
-        """Symbolic outputs, in the structure in which the model was given them."""
-        self._graph_for("output")
-        return self._output_structure
-
-    @property
-    def input_shape(self) -> Any:
-        """Shape of the input; a list of shapes, in the order of `inputs`, if there are several."""
-        return _one_or_list([t.shape for t in self._graph_for("input shape").inputs])
-
-    @property
-    def output_shape(self) -> Any:
-        """Shape of the output; a list of shapes, in the order of `outputs`, if there are several."""
-        return _one_or_list([t.shape for t in self._graph_for("output shape").outputs])
-
-    @property
-    def input_names(self) -> list[str]:
-        return self.executor.input_names
-
-    @property
-    def output_names(self) -> list[str]:
-        return self.executor.output_names
-
-    def _sublayers(self) -> Any:
-        if self._by_call:
-            return Layer._sublayers(self)
-        return iter(self._executor.graph.layers if self._executor is not None else [])
+    # --- building
 
     def build(self, input_shape: Any = None) -> None:
         """Make the graph and the weights of a model that writes `call`; any other is built already.
@@ -216,26 +122,6 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
             if input_shape is None:
                 raise ValueError("build() needs an input_shape")
             build_by_call(self, input_shape)
-
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """A layer by name or by its index in `layers`; ValueError if there is none."""
-        layers = self.layers
-        if index is not None and name is not None:
-            raise ValueError(
-                f"Provide only a layer name or a layer index. Received: index={index}, name={name}."
-            )
-        if index is not None:
-            if len(layers) <= index or index < -len(layers):
-                raise ValueError(
-                    f"Was asked to retrieve layer at index {index} but model only has {len(layers)} layers."
-                )
-            return layers[index]
-        if name is None:
-            raise ValueError("Provide either a layer name or layer index at `get_layer`.")
-        for layer in layers:
-            if layer.name == name:
-                return layer
-        raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in layers]}.")
 
     def reset_state(self) -> None:
         """Set the states of all stateful layers to zero, of those in models inside too."""
@@ -256,7 +142,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
             check_fixed_shapes(self, x)
         arrays = standardize(self, x)
         if self.input_spec is not None:
-            self.check_shapes([a.shape for a in arrays] if len(arrays) > 1 else arrays[0].shape)
+            shapes = [t.shape if a is None else a.shape for a, t in zip(arrays, self.inputs, strict=True)]
+            self.check_shapes(shapes if len(shapes) > 1 else shapes[0])
         return arrays
 
     def _build_for_data(self, x: Any) -> None:
@@ -268,6 +155,8 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         if self._executor is None and type(self)._writes_call:
             self.build(map_leaves(lambda t: t.shape, inputs))
         structure = self._input_structure
+        if isinstance(inputs, dict) and isinstance(structure, dict) and set(structure) < set(inputs):
+            inputs = {key: inputs[key] for key in structure}  # others are left alone, as with arrays
         if isinstance(inputs, dict) and not isinstance(structure, dict):  # by the names of the Inputs
             given = distribute(inputs, self.input_names, 0, "inputs")
             inputs = given[0] if len(given) == 1 else given
@@ -275,20 +164,6 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
             along(structure, inputs, "inputs")
         outputs = super().record(inputs, kwargs)
         return self.pack_outputs(outputs) if isinstance(outputs, list) else outputs
-
-    def pack_outputs(self, arrays: list[Any]) -> Any:
-        """Arrays in the structure of the model's outputs."""
-        structure = self._output_structure
-        if isinstance(structure, KerasTensor):
-            return arrays[0]
-        by_id = {id(t): a for t, a in zip(flatten(structure), arrays, strict=True)}
-        return map_leaves(lambda t: by_id[id(t)], structure)
-
-    def output_numbers(self) -> Any:
-        """The structure of the outputs, with the number of an output in place of each."""
-        numbers = itertools.count()
-        leaves = {id(t): next(numbers) for t in flatten(self._output_structure)}
-        return map_leaves(lambda t: leaves[id(t)], self._output_structure)
 
     def freeze(self, dtype: str = "float32") -> FrozenModel:
         """An immutable copy for inference: packed weights, no Dropout, one native call a batch.
@@ -319,6 +194,12 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         """
         from ..freezing import freeze
 
+        for step in self.executor.steps:
+            if step.training and self.executor.calls_decide:
+                raise ValueError(
+                    f"layer {step.layer.name!r} cannot be frozen: it was called with training=True, and a frozen model "
+                    "only knows inference"
+                )
         return freeze(self, dtype)
 
     def __call__(  # type: ignore[override]
@@ -357,17 +238,18 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         """
         inputs = in_trace(inputs, training, mask, lengths, resets)
         if is_symbolic(inputs):
-            return self.record(inputs, {})
+            return self.record(inputs, said_in_graph(training))
         arrays = self._standardize(inputs)
         carried = carried_mask(inputs, takes_list=True) if mask is None else None
         mask = mask if carried is None else carried
         run = self.executor.forward(
             arrays,
-            is_training(training),
+            training_flag.get() if training is None else bool(training),
             masks=self.masks_of(mask, arrays),
             lengths=self.lengths_of(lengths, arrays),
             resets=self.resets_of(resets, arrays),
         )
+        self._call_losses = [run.penalty] if run.penalty else []
         add_penalty(run.penalty)  # in the `call` of a layer
         outputs = [run.values[slot] for slot in self.executor.output_slots]
         if carried is not None:  # what layers called one after another hand on goes through a model, too
@@ -481,14 +363,14 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
             given = list(lengths)
         else:  # one array: for every input with a time axis
             one = len(arrays) == 1
-            given = [lengths if one or a.ndim >= 3 or i else None for a, i in self._with_integers(arrays)]
-        return [checked_lengths(n, a) for n, a in zip(given, arrays, strict=True)]
+            given = [lengths if one or np.ndim(a) >= 3 or i else None for a, i in self._with_integers(arrays)]
+        return [None if a is None else checked_lengths(n, a) for n, a in zip(given, arrays, strict=True)]
 
     def resets_of(self, resets: Any, arrays: list[Array]) -> Array | None:
         """Resets as (B, T) bool; ValueError if they do not fit the inputs that have a time axis."""
         if resets is None:
             return None
-        timed = [a for a, i in self._with_integers(arrays) if a.ndim >= 3 or (i and a.ndim == 2)]
+        timed = [a for a, i in self._with_integers(arrays) if np.ndim(a) >= 3 or (i and np.ndim(a) == 2)]
         if not timed:
             raise ValueError("resets needs an input with a time axis")
         checked = [checked_resets(resets, a) for a in timed]
@@ -502,7 +384,7 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         if mask is None:
             return None
         given = mask if isinstance(mask, (list, tuple)) and len(arrays) > 1 else [mask]
-        return [checked_mask(m, a) for m, a in zip(given, arrays, strict=True)]
+        return [None if a is None else checked_mask(m, a) for m, a in zip(given, arrays, strict=True)]
 
     # --- weights
 
@@ -548,10 +430,6 @@ class Model(NestedModel, ModelFiles, Trainer, Layer):  # type: ignore[override]
         trainable = [v for v in executor.variables if v.trainable] if self._trainable else []
         chosen = set(map(id, trainable))
         return trainable, [v for v in executor.variables if id(v) not in chosen]
-
-
-def _one_or_list(shapes: list[Any]) -> Any:
-    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _without_list_of_one(structure: Any) -> Any:

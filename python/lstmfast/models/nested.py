@@ -6,19 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..layers.call import Call
-from ..symbolic import KerasTensor
+from ..symbolic import KerasTensor, flat_shapes
 from .executor import Run
 
 __all__ = ["NestedModel"]
-
-
-def flat_shapes(structure: Any) -> list[Any]:
-    """The shapes in nested lists and dicts, in the order of `symbolic.flatten`."""
-    if isinstance(structure, dict):
-        return [shape for key in sorted(structure) for shape in flat_shapes(structure[key])]
-    if any(isinstance(part, (tuple, list, dict)) for part in structure):
-        return [shape for part in structure for shape in flat_shapes(part)]
-    return [structure]
 
 
 class NestedModel:
@@ -31,9 +22,10 @@ class NestedModel:
         for slot, shape in zip(executor.input_slots, flat_shapes(input_shape), strict=True):
             shapes[slot] = tuple(shape)
         for step in executor.steps:
-            given = [shapes[s] for s in step.inputs]
-            made = step.layer.output_shapes(given if step.takes_list else given[0], step.arguments)
-            for slot, shape in zip(step.outputs, made if len(step.outputs) > 1 else [made], strict=True):
+            given = step.pack([shapes[s] for s in step.inputs])
+            arguments = step.filled(lambda slot: KerasTensor(shapes[slot]))
+            made = step.layer.output_shapes(given, arguments)
+            for slot, shape in zip(step.outputs, flat_shapes(made), strict=True):
                 shapes[slot] = tuple(shape)
         found = [shapes[slot] for slot in executor.output_slots]
         return found[0] if isinstance(self._output_structure, KerasTensor) else found

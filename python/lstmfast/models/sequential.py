@@ -129,9 +129,10 @@ class Sequential(Model):
     @property
     def executor(self) -> Executor:
         """What runs the graph; ValueError if the model is not built."""
-        if self._executor is None and self.built:
-            self._executor = Executor(Graph([self._outputs[0]], flatten(self._outputs[-1])))
-        return super().executor
+        executor = self._executor
+        if executor is None and self.built:
+            executor = self._executor = Executor(Graph([self._outputs[0]], flatten(self._outputs[-1])))
+        return super().executor if executor is None else executor
 
     @property
     def layers(self) -> list[Layer]:

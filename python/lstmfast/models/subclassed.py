@@ -14,7 +14,7 @@ from ..layers.building import as_before_on_error, plain_arguments
 from ..layers.input import Input
 from ..layers.keras_call import prefix_built
 from ..layers.properties import layers_inside
-from ..symbolic import KerasTensor, flatten
+from ..symbolic import KerasTensor, flatten, is_shape, map_shapes
 from .executor import Executor
 from .graph import Graph, tensors_of
 
@@ -69,8 +69,8 @@ def build_for_arrays(model: Model, x: Any) -> None:
     shapes = shapes_of_arrays(x)
     if any(getattr(layer, "stateful", False) for layer in layers_inside(model)):
         size = len(flatten(x)[0])
-        shapes = _map_shapes(lambda shape: (size, *shape[1:]), shapes)
-    opened = _map_shapes(lambda shape: (shape[0], *(None for _ in shape[1:-1]), *shape[1:][-1:]), shapes)
+        shapes = map_shapes(lambda shape: (size, *shape[1:]), shapes)
+    opened = map_shapes(lambda shape: (shape[0], *(None for _ in shape[1:-1]), *shape[1:][-1:]), shapes)
     if opened != shapes:
         try:
             build_by_call(model, opened)
@@ -97,7 +97,7 @@ def build_by_call(model: Model, input_shape: Any) -> None:
         than in inference; nothing is built then.
     """
     names = _names_of(input_shape)
-    inputs = _map_shapes(lambda shape: Input(batch_shape=shape, name=next(names)), input_shape)
+    inputs = map_shapes(lambda shape: Input(batch_shape=shape, name=next(names)), input_shape)
     unbuilt = [layer for layer in layers_inside(model) if not layer.built]
     known = {id(layer) for layer in model._sublayers() if layer.built}
     given = inspect.signature(model.call).parameters
@@ -108,7 +108,7 @@ def build_by_call(model: Model, input_shape: Any) -> None:
         check_held(model, graph)
         prefix_built(model, known)
     model._input_structure, model._output_structure = inputs, outputs
-    model._executor, model._traced = Executor(graph), True
+    model._executor, model._traced = Executor(graph, calls_decide=True), True
     model.built = True
     model._build_shape = input_shape
 
@@ -122,7 +122,7 @@ def check_fixed_shapes(model: Model, x: Any) -> None:
         shapes = shapes_of_arrays(x)
     except ValueError:
         return  # the check of inputs will say it better
-    if _map_shapes(lambda s: s[1:], shapes) != _map_shapes(lambda s: s[1:], fixed):
+    if map_shapes(lambda s: s[1:], shapes) != map_shapes(lambda s: s[1:], fixed):
         raise ValueError(
             f"the `call` of model {model.name!r} depends on the sizes of its input: it was built for {fixed}, got "
             f"{shapes}"
@@ -133,7 +133,8 @@ def trace_call(
     owner: Any, inputs: Any, arguments: dict[str, Any], more: Sequence[KerasTensor] = ()
 ) -> tuple[Any, Graph]:
     """What `call` makes of symbolic inputs, and the graph of that; `more`: inputs among the arguments."""
-    outputs = owner.call(inputs, **arguments)
+    arguments = dict(arguments)
+    outputs = owner.call(inputs, *arguments.pop("", ()), **arguments)
     for leaf in flatten(outputs):
         if not isinstance(leaf, KerasTensor):
             raise ValueError(
@@ -181,29 +182,15 @@ def _is_own(model: Model, layer: Layer) -> bool:
     return any(layer is own for own in model._sublayers())
 
 
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(
-        n is None or isinstance(n, (int, np.integer)) for n in value
-    )
-
-
-def _map_shapes(function: Any, structure: Any) -> Any:
-    if isinstance(structure, dict):
-        return {key: _map_shapes(function, value) for key, value in structure.items()}
-    return (
-        function(tuple(structure)) if _is_shape(structure) else [_map_shapes(function, s) for s in structure]
-    )
-
-
 def _names_of(structure: Any) -> Iterator[str | None]:
-    """Names for the inputs in the order in which `_map_shapes` meets them: the keys of a dict."""
+    """Names for the inputs in the order in which `map_shapes` meets them: the keys of a dict."""
     if isinstance(structure, dict):
         for key, value in structure.items():
-            if _is_shape(value):
+            if is_shape(value):
                 yield str(key)
             else:
                 yield from _names_of(value)
-    elif _is_shape(structure):
+    elif is_shape(structure):
         yield None
     else:
         for value in structure:

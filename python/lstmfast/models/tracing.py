@@ -19,6 +19,7 @@ from ..layers.call import Call
 from ..layers.properties import layers_inside
 from ..layers.recurrent import RecurrentLayer
 from ..layers.rnn import RNN
+from ..layers.sequence_layer import SequenceLayer
 from .executor import Executor, GradientPlan
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ def trace(
     arrays = model._standardize(x)
     found: dict[str, Array] = {}
     stateful = [
-        layer
-        for layer in layers_inside(model)
-        if isinstance(layer, RecurrentLayer) and getattr(layer, "stateful", False)
+        layer for layer in layers_inside(model) if isinstance(layer, SequenceLayer) and layer.stateful
     ]
     before = [layer.states for layer in stateful]
     try:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..layers.properties import held_in_attributes, layers_inside
+from ..layers.attributes import held_in_attributes
+from ..layers.properties import layers_inside
 from ..random import SeedGenerator
 from .model_state import assign_all
 

@@ -280,8 +280,7 @@ def without_mask_operations(config: dict[str, Any]) -> dict[str, Any]:
             continue
         nodes = []
         for args, kwargs in calls[name]:
-            # Keras records what `training` was while the graph was made; the caller decides it at run time.
-            kwargs = {key: value for key, value in kwargs.items() if key != "training" and value is not None}
+            kwargs = {key: value for key, value in kwargs.items() if value is not None}
             if any(maker in operations for maker, _, _ in _references(kwargs.get("mask"))):
                 kwargs.pop("mask")
             nodes.append({"args": args, "kwargs": kwargs})

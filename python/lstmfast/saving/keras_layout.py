@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..layers.properties import held_in_attributes
+from ..layers.attributes import held_in_attributes
 from .keras_graph import is_operation, layer_order
 from .model_state import optimizer_variables
 from .registry import serialize_model
@@ -26,8 +26,8 @@ __all__ = [
     "children",
     "entries_of_layers",
     "for_keras",
-    "layer_groups",
     "inner_optimizers",
+    "layer_groups",
     "optimizer_in_keras_order",
     "variables_of_entry",
 ]

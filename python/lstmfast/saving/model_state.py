@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..symbolic import shapes_of_config
 from .registry import deserialize_keras_object, object_sharing_scope, serialize_model
 
 if TYPE_CHECKING:
@@ -101,19 +102,7 @@ def make_model(config: dict[str, Any], custom_objects: Mapping[str, Any] | None,
 def _build_shape(config: Mapping[str, Any]) -> Any:
     """The input shape, or shapes, a model without an Input was built with, where the configuration states them."""
     build = config.get("build_config")
-    return _shapes(build.get("input_shape")) if isinstance(build, dict) else None
-
-
-def _shapes(value: Any) -> Any:
-    if isinstance(value, dict) and value:
-        shapes = {key: _shapes(part) for key, part in value.items()}
-        return None if None in shapes.values() else shapes
-    if not isinstance(value, list) or not value:
-        return None
-    if all(n is None or type(n) is int for n in value):
-        return tuple(value)
-    several = [_shapes(part) for part in value]
-    return None if None in several else several
+    return shapes_of_config(build.get("input_shape")) if isinstance(build, dict) else None
 
 
 @contextlib.contextmanager

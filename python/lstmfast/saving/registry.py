@@ -424,11 +424,11 @@ def _build_as_before(instance: Any, build_config: Any) -> None:
 
 def _dtype_name(config: Mapping[str, Any]) -> str:
     name = config.get("name")
-    if name != "float32":
+    if name not in ("float32", "int32", "int64"):  # layers that give no integers refuse the latter themselves
         raise ValueError(
             f"The configuration asks for the dtype policy {name!r}; lstmfast computes in 'float32'."
         )
-    return "float32"
+    return str(name)
 
 
 #: Keras's configuration entries that stand for features lstmfast does not have: accepted at the value that

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import flatten
+from ..symbolic import KerasTensor, flatten
 from .convert import plain
 from .structure import along_outputs, has_nested_outputs, output_keys, per_output
 
@@ -29,20 +29,20 @@ class DataSet:
 
     Attributes
     ----------
-    xs : list of arrays, one for each input
+    xs : list of arrays, one for each input, None for an optional one
     ys, weights : list of arrays or None, one for each output
     lengths : list of arrays or None, one for each input; or None
     resets : (N, T) bool array or None
     """
 
-    xs: list[Array]
+    xs: list[Any]
     ys: list[Array | None]
     weights: list[Array | None]
     lengths: list[Any] | None
     resets: Array | None = None
 
     def __len__(self) -> int:
-        return len(self.xs[0])
+        return len(next(x for x in self.xs if x is not None))
 
     def _lists(self) -> list[list[Any]]:
         return [self.xs, self.ys, self.weights, self.lengths or [], [self.resets]]
@@ -148,9 +148,10 @@ def prepare(
         )
     xs = model._standardize(x)
     executor = model.executor
-    n = len(xs[0])
+    n = len(xs[0] if xs[0] is not None else next(a for a in xs if a is not None))
     for layer, number in executor.input_layers:
-        layer.check_values(xs[number])
+        if xs[number] is not None:
+            layer.check_values(xs[number])
     ys = _targets(model, y, n)
     weights = _sample_weights(model, sample_weight, n, ys)
     data = DataSet(xs, ys, weights, model.lengths_of(lengths, xs), model.resets_of(plain(resets), xs))
@@ -170,7 +171,9 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
     names, tensors = model.executor.output_names, model.executor.graph.outputs
     if y is None:
         return [None] * len(names)
-    if has_nested_outputs(model):
+    if isinstance(y, np.ndarray) and isinstance(model._output_structure, KerasTensor):
+        given: list[Any] = [y]
+    elif has_nested_outputs(model):
         given = along_outputs(model, y, "y")
     elif isinstance(y, dict):
         keys = output_keys(model)
@@ -220,9 +223,9 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
 
 
 def _sample_weights(model: Model, given: Any, n: int, ys: list[Array | None]) -> list[Array | None]:
-    names = output_keys(model)
     if given is None:
-        return [None] * len(names)
+        return [None] * len(ys)
+    names = output_keys(model)
     if has_nested_outputs(model) and isinstance(given, (dict, list, tuple)):
         values = along_outputs(model, given, "sample_weight")
     elif isinstance(given, dict):

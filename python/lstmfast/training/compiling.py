@@ -44,7 +44,7 @@ class Compiled:
         self._trackers: list[Metric] | None = None
         self._train = None
         self._own_logs: dict[str, Any] = {}  # of a `compute_metrics` of the model's own
-        self._batch_penalty = 0.0  # while a `compute_loss` of the model's own runs
+        self._batch_penalty: float | None = None  # while a `compute_loss` of the model's own runs
 
     # --- compile
 
@@ -164,8 +164,11 @@ class Compiled:
 
     @property
     def losses(self: Any) -> list[float]:
-        """What the regularizers of trainable weights add to the loss, one by one."""
-        of_outputs = [self._batch_penalty] if self._batch_penalty else []
+        """What is added to the loss: penalties of layers in the last call with arrays, together, then those of the
+        regularizers of trainable weights, one by one.
+        """
+        of_call = self._call_losses if self._batch_penalty is None else [self._batch_penalty]
+        of_outputs = [float(penalty) for penalty in of_call if penalty]
         of_weights = [v for v in self.trainable_variables if v.regularizer is not None]
         return of_outputs + [float(v.regularizer(v._data)) for v in of_weights]
 
@@ -302,7 +305,10 @@ class Compiled:
 
     def _output_shapes(self: Any, data: DataSet) -> list[Any]:
         """Shapes of the outputs for this data: open axes filled in from the inputs."""
-        shapes = [x.shape for x in data.xs]
+        shapes = [
+            (len(data), *tensor.shape[1:]) if x is None else x.shape
+            for x, tensor in zip(data.xs, self.executor.graph.inputs, strict=True)
+        ]
         made = self.compute_output_shape(shapes if len(shapes) > 1 else shapes[0])
         return list(made) if made and isinstance(made[0], (tuple, list)) else [made]
 

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..layers.properties import held_in_attributes
+from ..layers.attributes import assignments, containers_in_attributes, held_in_attributes
 from ..metrics.base import Metric
 from ..symbolic import flatten, map_leaves
 from .batching import DataSet
@@ -40,29 +41,44 @@ _OF_COMPILE = frozenset(
 
 def overrides(model: Any, name: str) -> bool:
     """Whether the model's class writes this method of `Trainer` anew."""
+    return getattr(type(model), name) is not getattr(_trainer(), name)
+
+
+@functools.cache
+def _trainer() -> type[Any]:
     from .trainer import Trainer
 
-    return getattr(type(model), name) is not getattr(Trainer, name)
+    return Trainer
+
+
+@dataclass(slots=True)
+class _Known:
+    """Metrics that were found when there had been so many `assignments`, and lists and dicts as long as these."""
+
+    assignments: int
+    metrics: list[Any]
+    containers: list[tuple[Any, int]]
+
+    def holds(self) -> bool:
+        if self.assignments != assignments[0]:
+            return False
+        return not self.containers or all(len(held) == length for held, length in self.containers)
 
 
 def own_metrics(model: Any) -> list[Any]:
     """Metrics in the model's attributes, and those of its layers that are no models."""
-    attributes = vars(model)
-    attributes.setdefault("_own_metrics", None)
+    known = vars(model).get("_own_metrics")
     # The walk through all attributes takes 75 us on a small model, and every batch asks twice.
-    key = (id(attributes.get("_executor")), Metric._made, len(attributes))
-    if attributes["_own_metrics"] is None or attributes["_own_metrics"][0] != key:
-        found = list(held_in_attributes(SimpleNamespace(**_attributes(model)), Metric))
+    if known is None or not known.holds():
+        found = held_in_attributes(model, Metric, _OF_COMPILE)
+        containers = containers_in_attributes(model)
         for layer in model._sublayers():
             if not hasattr(layer, "nested_forward"):
                 found += layer.metrics
-        attributes["_own_metrics"] = (key, list(dict.fromkeys(found)))
-    return list(attributes["_own_metrics"][1])
-
-
-def _attributes(model: Any) -> dict[str, Any]:
-    """The model's attributes without those that hold what `compile` was given."""
-    return {key: value for key, value in vars(model).items() if key not in _OF_COMPILE}
+                containers += containers_in_attributes(layer)
+        lengths = [(held, len(held)) for held in containers]
+        known = vars(model)["_own_metrics"] = _Known(assignments[0], list(dict.fromkeys(found)), lengths)
+    return list(known.metrics)
 
 
 def logs_of(model: Any, objective: Objective) -> dict[str, Any]:
@@ -168,7 +184,7 @@ def judge(model: Any, batch: DataSet, run: Run, loss: float, training: bool) -> 
         try:
             value = float(model.compute_loss(**arguments))
         finally:
-            model._batch_penalty = 0.0
+            model._batch_penalty = None
         if training and abs(value - loss) > _SAME_LOSS * max(1.0, abs(loss)):
             raise NotImplementedError(
                 f"`compute_loss` of {type(model).__name__} gives {value:g}, the loss of `compile` is {loss:g}: there is "

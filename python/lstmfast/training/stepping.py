@@ -173,6 +173,8 @@ def _culprit(model: Any, batch: DataSet) -> str:
     """Where numbers are not finite: looked for only when the loss is not."""
     several = len(batch.xs) > 1, len(batch.ys) > 1
     for number, (name, x) in enumerate(zip(model.input_names, batch.xs, strict=True)):
+        if x is None:
+            continue
         lengths = None if batch.lengths is None else batch.lengths[number]
         if lengths is not None:
             x = x[np.arange(x.shape[1]) < lengths[:, None]]

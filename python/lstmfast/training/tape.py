@@ -122,7 +122,7 @@ def checked_states(executor: Executor, states: Any, batch: int) -> list[Any]:
         elif step.nested:
             checked.append(checked_states(step.layer.executor, state, batch))  # type: ignore[attr-defined]
         else:
-            expected = [(batch, size) for size in getattr(step.layer, "state_size", ())]
+            expected = [(batch, *shape) for shape in getattr(step.layer, "state_shapes", tuple)()]
             arrays = tuple(np.ascontiguousarray(a, np.float32) for a in state)
             if [a.shape for a in arrays] != expected:
                 raise ValueError(

@@ -105,7 +105,10 @@ class TruncatedStep:
     def _timed(self, batch: DataSet) -> list[bool]:
         """Which inputs have a time axis: those of rank 3 and more, and sequences of ids."""
         integers = self.step.executor.integer_inputs
-        return [x.ndim >= 3 or (x.ndim == 2 and ids) for x, ids in zip(batch.xs, integers, strict=True)]
+        return [
+            x is not None and (x.ndim >= 3 or (x.ndim == 2 and ids))
+            for x, ids in zip(batch.xs, integers, strict=True)
+        ]
 
     def _time(self, batch: DataSet) -> int:
         executor = self.step.executor
@@ -140,7 +143,7 @@ class TruncatedStep:
             if start and left and not any(n.any() for n in left):
                 return None
         window = DataSet(
-            [cut(x) if has_time else x for x, has_time in zip(batch.xs, timed, strict=True)],  # type: ignore[misc]
+            [cut(x) if has_time else x for x, has_time in zip(batch.xs, timed, strict=True)],
             [cut(y) for y in batch.ys],
             [cut(w) if w is not None and w.ndim > 1 and w.shape[1] == time else w for w in batch.weights],
             lengths,
