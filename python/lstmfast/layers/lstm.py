@@ -175,6 +175,7 @@ class LSTM(RecurrentLayer):
             unroll=unroll,
             **kwargs,
         )
+        self.cell_name = "_".join(["lstm", *self._variants()])  # type: ignore[misc]
         if self.projection is not None:
             self.state_size[0] = self.projection
 
