@@ -69,7 +69,7 @@ def test_training_with_recurrent_dropout_is_the_specification(name, variational,
 
     # The layer's own generator draws zoneout's key first, then the masks.
     again = made(name, rng, recurrent_dropout=0.4, dropout=0.3, variational=variational, seed=11)
-    keeps = drawn_zoneout(layer, draw_key(again._generator), 3, 9)
+    keeps = drawn_zoneout(layer, draw_key(again.seed_generator), 3, 9)
     of_x, of_h = again._dropout_masks(x, Call(True))
     shared = of_x.ndim == 2
     used = x * of_x[:, None] if shared else x
