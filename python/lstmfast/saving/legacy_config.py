@@ -84,8 +84,12 @@ def _modern_object(value: dict[str, Any]) -> Any:
 
 
 def _operation_module(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The module of an operation in a graph of Keras 3's, which unlike a layer is not `trainable`."""
+    """The module of an operation in a graph of Keras 3's, which unlike a layer is not `trainable`, and unlike a loss or
+    metric of its name has no reduction and no dtype."""
     cls = _table("ops").get(name)
+    namesake = name in _table("losses") or name in _table("metrics")
+    if namesake and not {"reduction", "dtype"}.isdisjoint(config):
+        return {}
     if cls is not None and "name" in config and "layers" not in config:
         return {"module": cls.keras_module}
     return {}

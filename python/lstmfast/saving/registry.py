@@ -50,7 +50,6 @@ __all__ = [
 _KINDS = (
     "layers",
     "models",
-    "ops",
     "optimizers.schedules",
     "optimizers",
     "losses",
@@ -60,6 +59,7 @@ _KINDS = (
     "constraints",
     "activations",
     "random",
+    "ops",  # behind the losses: some are named alike, and only files of Keras 2, which has no operations, name no module
 )
 _FUNCTION_KINDS = ("activations", "losses", "metrics", "initializers")
 
