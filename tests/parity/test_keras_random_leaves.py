@@ -15,7 +15,6 @@ from peers import keras, torch
 from lstmfast import activations, constraints, initializers, losses, metrics, regularizers
 from lstmfast.optimizers import schedules
 from lstmfast.saving.registry import serialize_keras_object
-from lstmfast.utils import clear_session
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -27,11 +26,12 @@ POSITIVE = st.integers(1, 300).map(lambda n: n / 100)
 Options = dict[str, st.SearchStrategy[Any]]
 
 
-def close(ours: Any, theirs: Any, tolerance: float = 1e-5) -> None:
+def close(ours: Any, theirs: Any, tolerance: float = 1e-5, least: float = 1e-30) -> None:
+    """`least`: the magnitude of what was added up, where it may cancel."""
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     assert ours.shape == theirs.shape
     scale = np.abs(theirs).max(initial=0.0)
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(scale, 1e-30))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(scale, least))
 
 
 def numpy_of(tensor: Any) -> np.ndarray:
@@ -76,7 +76,7 @@ ACTIVATIONS: dict[str, Options] = {
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(st.data(), shapes(2), SEEDS)
 def test_activation(name: str, data: st.DataObject, shape: tuple[int, ...], seed: int) -> None:
     x = np.random.default_rng(seed).normal(0, 3, shape).astype(np.float32)
@@ -112,7 +112,7 @@ WEIGHT_SHAPES = st.tuples(st.integers(1, 4), st.integers(20, 60), st.integers(40
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-@settings(max_examples=5)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(st.data(), WEIGHT_SHAPES, SEEDS)
 def test_initializer_statistics(name: str, data: st.DataObject, shape: tuple[int, ...], seed: int) -> None:
     options = draw_options(data, INITIALIZERS[name]) | {"seed": seed}
@@ -139,7 +139,7 @@ REGULARIZERS: dict[str, Options] = {
 
 
 @pytest.mark.parametrize("name", REGULARIZERS)
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(st.data(), shapes(), SEEDS)
 def test_regularizer(name: str, data: st.DataObject, shape: tuple[int, ...], seed: int) -> None:
     if name == "OrthogonalRegularizer":
@@ -168,7 +168,7 @@ CONSTRAINTS: dict[str, Options] = {
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.data(), shapes(2), SEEDS)
 def test_constraint(name: str, data: st.DataObject, shape: tuple[int, ...], seed: int) -> None:
     options = draw_options(data, CONSTRAINTS[name])
@@ -199,7 +199,7 @@ SCHEDULES: dict[str, tuple[Options, Options]] = {  # arguments, options
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.data())
 def test_schedule(name: str, data: st.DataObject) -> None:
     required, optional = SCHEDULES[name]
@@ -266,7 +266,7 @@ def labels_and_predictions(
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.data(), st.lists(st.integers(1, 6), min_size=1, max_size=2), st.integers(3, 6), SEEDS)
 def test_loss(name: str, data: st.DataObject, rows: list[int], classes: int, seed: int) -> None:
     options, kind = LOSSES[name]
@@ -305,7 +305,7 @@ METRICS: dict[str, tuple[Options, str]] = {
     "R2Score": ({"class_aggregation": st.sampled_from(["uniform_average", "variance_weighted_average", None])}, "numbers"),
     "PearsonCorrelation": ({}, "numbers"),
     "ConcordanceCorrelation": ({}, "numbers"),
-    "BinaryAccuracy": ({"threshold": SHARES}, "one_hot"),
+    "BinaryAccuracy": ({"threshold": st.floats(0.01, 0.99)}, "one_hot"),
     "CategoricalAccuracy": ({}, "one_hot"),
     "SparseCategoricalAccuracy": ({}, "labels"),
     "TopKCategoricalAccuracy": ({"k": st.just(2)}, "one_hot"),
@@ -334,14 +334,12 @@ METRICS: dict[str, tuple[Options, str]] = {
 
 
 @pytest.mark.parametrize("name", METRICS)
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(st.data(), st.integers(3, 6), st.lists(st.integers(1, 9), min_size=1, max_size=3), SEEDS)
 def test_metric(name: str, data: st.DataObject, classes: int, batches: list[int], seed: int) -> None:
-    clear_session()
-    keras.utils.clear_session()
     options, kind = METRICS[name]
     drawn = draw_options(data, options)
-    drawn |= {key: REQUIRED[key] for key in options if key in REQUIRED}
+    drawn |= {"name": "m"} | {key: REQUIRED[key] for key in options if key in REQUIRED}
     ours, theirs = getattr(metrics, name)(**drawn), getattr(keras.metrics, name)(**drawn)
     assert ours.get_config() == theirs.get_config()
     assert metrics.get(serialize_keras_object(ours)).get_config() == ours.get_config()
@@ -352,4 +350,6 @@ def test_metric(name: str, data: st.DataObject, classes: int, batches: list[int]
         weight = rng.uniform(0.1, 2, rows).astype(np.float32) if weighted else None
         ours.update_state(y_true, y_pred, sample_weight=weight)
         theirs.update_state(y_true, y_pred, sample_weight=weight)
-    close(ours.result(), numpy_of(theirs.result()))
+    # Sums of terms around 1 and -1; shares whose counts are differences of sums of weights.
+    cancels = name.endswith(("Correlation", "Similarity", "R2Score"))
+    close(ours.result(), numpy_of(theirs.result()), least=1.0 if cancels else 1e-2)
