@@ -101,6 +101,8 @@ def save_model(
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
     path = path_of(filepath)
+    if zipped is not None and not zipped and path.endswith(".safetensors"):
+        raise ValueError(f"`zipped=False` makes a folder of Keras's; the native file is one file: {path!r}")
     if zipped is not None and not zipped and path.endswith(".keras"):
         raise ValueError(
             "When using `zipped=False`, the `filepath` argument should not end in `.keras`. Received: "
