@@ -24,10 +24,6 @@ Range clip(Range r, std::int64_t begin, std::int64_t end) {
   return {b - begin, e - begin};
 }
 
-void add(const float* from, std::int64_t n, float* to) {
-  for (std::int64_t i = 0; i < n; ++i) to[i] += from[i];
-}
-
 }  // namespace
 
 void BackwardProducts::run() {
@@ -63,7 +59,7 @@ void BackwardProducts::weight_gradients() {
   for (std::int64_t row = ours.begin; row < ours.end; ++row) {
     float* const to = weight_gradient(row);
     if (pairs == 0 && !j_.grads.accumulate) std::fill_n(to, ldc, 0.0f);  // every step masked
-    if (j_.partial) add(j_.partial + row * ldc, ldc, to);
+    if (j_.partial) j_.w.kernels.accumulate(ldc, j_.partial + row * ldc, to);
   }
 }
 
