@@ -220,6 +220,19 @@ def _convolved_shape(
     return _windows_shape(shape, own[:-2], steps, dilation, _padding(padding), channels, first)
 
 
+def _sum_of_taps(
+    inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any, product: Any
+) -> Any:
+    """The sum over the window's places of `product` (what the place sees, the kernel there), channels behind."""
+    x, rank = _last(inputs, data_format), _spatial_rank(inputs)
+    steps, dilation = _sizes(strides, rank, "strides"), _sizes(dilation_rate, rank, "dilation_rate")
+    y: Any = None
+    for place, tap in _taps(x, sizes_of(kernel)[:-2], steps, dilation, _padding(padding)):
+        part = product(tap, kernel[place])
+        y = part if y is None else y + part
+    return y
+
+
 @composed(
     "Conv", home="nn", config="strides padding data_format dilation_rate", shape=_conv_shape, dtype="float32"
 )
@@ -233,20 +246,17 @@ def conv(
 ) -> Any:
     """Convolution by a kernel (*window, channels in, channels out); in groups if it has fewer channels in."""
     _conv_shape(inputs, kernel, strides, padding, data_format, dilation_rate)
-    x, rank = _last(inputs, data_format), _spatial_rank(inputs)
-    window = sizes_of(kernel)[:-2]
-    groups = sizes_of(x)[-1] // sizes_of(kernel)[-2]
-    steps, dilation = _sizes(strides, rank, "strides"), _sizes(dilation_rate, rank, "dilation_rate")
-    y: Any = None
-    for place, tap in _taps(x, window, steps, dilation, _padding(padding)):
-        matrix = kernel[place]
+    groups = sizes_of(_last(inputs, data_format))[-1] // sizes_of(kernel)[-2]
+
+    def product(tap: Any, matrix: Any) -> Any:
         if groups == 1:
-            part = tap @ matrix
-        else:
-            pairs = zip(split(tap, groups, -1), split(matrix, groups, -1), strict=True)
-            part = concatenate([rows @ columns for rows, columns in pairs], -1)
-        y = part if y is None else y + part
-    return _back(y, data_format)
+            return tap @ matrix
+        pairs = zip(split(tap, groups, -1), split(matrix, groups, -1), strict=True)
+        return concatenate([rows @ columns for rows, columns in pairs], -1)
+
+    return _back(
+        _sum_of_taps(inputs, kernel, strides, padding, data_format, dilation_rate, product), data_format
+    )
 
 
 def _depthwise_shape(
@@ -278,12 +288,15 @@ def depthwise_conv(
 ) -> Any:
     """Convolution of each channel alone, by a kernel (*window, channels, outputs of each)."""
     _depthwise_shape(inputs, kernel, strides, padding, data_format, dilation_rate)
-    x, rank = _last(inputs, data_format), _spatial_rank(inputs)
-    steps, dilation = _sizes(strides, rank, "strides"), _sizes(dilation_rate, rank, "dilation_rate")
-    y: Any = None
-    for place, tap in _taps(x, sizes_of(kernel)[:-2], steps, dilation, _padding(padding)):
-        part = expand_dims(tap, -1) * kernel[place]
-        y = part if y is None else y + part
+    y = _sum_of_taps(
+        inputs,
+        kernel,
+        strides,
+        padding,
+        data_format,
+        dilation_rate,
+        lambda tap, factors: expand_dims(tap, -1) * factors,
+    )
     shape = sizes_of(y)
     return _back(reshape(y, (*shape[:-2], shape[-2] * shape[-1])), data_format)
 
