@@ -160,7 +160,6 @@ def test_config_round_trip(make):
         (lambda: metrics.AUC(summation_method="simpson"), "summation"),
         (lambda: metrics.AUC(num_labels=3), "multi_label"),
         (lambda: metrics.Precision(thresholds=[0.5, 1.5]), "1.5"),
-        (lambda: metrics.BinaryAccuracy(threshold=2), "threshold"),
         (lambda: metrics.SensitivityAtSpecificity(2), "specificity"),
         (lambda: metrics.R2Score("median"), "class_aggregation"),
         (lambda: metrics.Mean(dtype="complex64"), "dtype"),

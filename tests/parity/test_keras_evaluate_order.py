@@ -45,3 +45,19 @@ def test_order(make, method):
         quiet = {"verbose": 0} if method == "evaluate" else {}
         results.append(getattr(model, method)(X, y, sample_weight=weight, **quiet))
     assert results[0] == pytest.approx([float(v) for v in results[1]], rel=1e-5)
+
+
+@pytest.mark.parametrize("losses", [{"q": "mse", "a": "mae"}, {"a": "mae", "q": "mse"}, "mse", {"q": "mse"}])
+def test_losses_of_a_dict_of_outputs(losses):
+    """A dict of losses keeps its order."""
+    results, names = [], []
+    for k in (lf, keras):
+        x = k.Input((3,))
+        first = k.layers.Dense(2, name="q", kernel_initializer="ones")(x)
+        second = k.layers.Dense(2, name="a", kernel_initializer="zeros")(x)
+        model = k.Model(x, {"q": first, "a": second})
+        model.compile("sgd", losses, metrics={"q": ["mse"], "a": ["mae"]})
+        results.append(model.evaluate(X, {"q": Y, "a": Y + 1}, verbose=0))
+        names.append(model.metrics_names)
+    assert results[0] == pytest.approx([float(v) for v in results[1]], rel=1e-5)
+    assert names[0] == names[1]

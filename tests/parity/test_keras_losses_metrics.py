@@ -233,6 +233,7 @@ METRICS: list[tuple[str, dict[str, Any], str]] = [
     ("CategoricalCrossentropy", {}, "distribution"),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, "sparse_logits"),
     ("BinaryAccuracy", {"threshold": 0.4}, "probabilities"),
+    ("BinaryAccuracy", {"threshold": 0.0}, "probabilities"),
     ("CategoricalAccuracy", {}, "one_hot"),
     ("SparseCategoricalAccuracy", {}, "sparse"),
     ("TopKCategoricalAccuracy", {"k": 2}, "one_hot"),

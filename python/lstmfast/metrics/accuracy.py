@@ -117,6 +117,7 @@ class BinaryAccuracy(NamedMean):
     name, dtype
         As for `Metric`.
     threshold : float
+        0 for predictions that are logits (`from_logits=True` of the loss).
 
     Examples
     --------
@@ -130,11 +131,6 @@ class BinaryAccuracy(NamedMean):
     _function = binary_accuracy
 
     def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
-        if threshold is not None and not 0 < threshold < 1:
-            raise ValueError(
-                "Invalid value for argument `threshold`. Expected a number in (0, 1). Received: "
-                f"threshold={threshold}"
-            )
         super().__init__(name=name, dtype=dtype, threshold=threshold)
         self.threshold = threshold
 

@@ -130,10 +130,18 @@ class Objective:
         if not self._several:
             return []
         return [
-            LossTracker(model, f"{output.label}_loss", number)
-            for number, output in enumerate(self.outputs)
-            if output.loss is not None
+            LossTracker(model, f"{output.label}_loss", self.outputs.index(output))
+            for output in self._losses_in_order()
         ]
+
+    def _losses_in_order(self) -> list[_Output]:
+        """Outputs that have a loss, as Keras lists them: a dict of losses for a dict of outputs keeps its own order."""
+        judged = [output for output in self.outputs if output.loss is not None]
+        given = self.arguments["loss"]
+        if isinstance(given, dict) and isinstance(self.model._output_structure, dict):
+            order = {str(key): place for place, key in enumerate(given)}
+            judged.sort(key=lambda output: order.get(output.name, len(order)))
+        return judged
 
     # --- a batch
 
@@ -231,7 +239,7 @@ class Objective:
         order = ["loss"]
         order += [metric.name for _, metric in self.named_metrics if metric.name in logs]
         if self._several:
-            order += [f"{o.label}_loss" for o in self.outputs if o.loss is not None]
+            order += [f"{output.label}_loss" for output in self._losses_in_order()]
         values = [logs[name] for name in dict.fromkeys([*order, *sorted(logs)])]
         return values[0] if len(values) == 1 else values
 
