@@ -16,6 +16,9 @@ Shape = tuple[int | None, ...]
 #: besides, arrays and variables, gets symbolic tensors too.
 current_trace: ContextVar[Any] = ContextVar("current_trace", default=None)
 
+#: The symbolic inputs with which a `call` runs to give its graph: what is as long as the batch is made from them.
+traced_inputs: ContextVar[tuple[KerasTensor, ...]] = ContextVar("traced_inputs", default=())
+
 
 def _operate(name: str, *arguments: Any, **config: Any) -> Any:
     """A call of an operation by the name of its class."""

@@ -321,3 +321,134 @@ def test_metrics_of_models_and_layers():
         logs = model.evaluate(SIDE, Y1, verbose=0, return_dict=True)
         names.append((before, [metric.name for metric in model.metrics], sorted(logs)))
     assert names[0] == names[1]
+
+
+def generator(K):
+    """TensorFlow's tutorial of text generation: states that `call` makes, takes and gives."""
+
+    class Generator(K.Model):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.dense = K.layers.Embedding(10, 4), K.layers.Dense(10)
+            self.gru = K.layers.GRU(5, return_sequences=True, return_state=True)
+
+        def call(self, inputs, states=None, return_state=False, training=False):
+            x = self.embedding(inputs, training=training)
+            if states is None:
+                states = self.gru.get_initial_state(K.ops.shape(x)[0])
+            x, states = self.gru(x, initial_state=states, training=training)
+            x = self.dense(x, training=training)
+            return (x, states) if return_state else x
+
+    return Generator
+
+
+def value(tensor):
+    return np.asarray(tensor.detach() if hasattr(tensor, "detach") else tensor)
+
+
+def test_states_that_call_makes_and_takes():
+    theirs, ours = pair(generator, x=IDS)
+    targets = np.roll(IDS, -1, axis=1)
+    histories = []
+    for model, K in ((theirs, keras), (ours, lf)):
+        model.compile("sgd", K.losses.SparseCategoricalCrossentropy(from_logits=True))
+        histories.append(model.fit(IDS, targets, epochs=3, batch_size=4, shuffle=False, verbose=0).history)
+    np.testing.assert_allclose(histories[1]["loss"], histories[0]["loss"], rtol=1e-5)
+    states = [None, None]
+    for step in range(4):
+        for k, model in enumerate((theirs, ours)):
+            logits, states[k] = model(IDS[:, step : step + 1], states=states[k], return_state=True)
+            states[k] = value(logits), states[k]
+        np.testing.assert_allclose(states[1][0], states[0][0], atol=1e-6)
+        states = [states[0][1], states[1][1]]
+    np.testing.assert_allclose(ours(IDS)[:, 3:4], ours(IDS[:, :4])[:, 3:], atol=1e-6)
+    np.testing.assert_allclose(ours(IDS[:, :4])[:, 3:], value(logits), atol=1e-6)
+
+
+def attention_decoder(K):
+    """Models in a model, with several positional tensors (Bahdanau's attention as in the tutorials)."""
+
+    class Encoder(K.Model):
+        def __init__(self):
+            super().__init__()
+            self.gru = K.layers.GRU(5, return_sequences=True, return_state=True)
+
+        def call(self, x, hidden):
+            return self.gru(x, initial_state=hidden)
+
+    class Decoder(K.Model):
+        def __init__(self):
+            super().__init__()
+            self.w1, self.w2, self.v = K.layers.Dense(4), K.layers.Dense(4), K.layers.Dense(1)
+
+        def call(self, hidden, outputs):
+            query = K.ops.expand_dims(hidden, 1)
+            weights = K.ops.softmax(self.v(K.ops.tanh(self.w1(query) + self.w2(outputs))), axis=1)
+            return K.ops.sum(weights * outputs, axis=1)
+
+    class Whole(K.Model):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.decoder, self.head = Encoder(), Decoder(), K.layers.Dense(2)
+
+        def call(self, x):
+            hidden = K.ops.ones((K.ops.shape(x)[0], 5)) * 0.5
+            outputs, state = self.encoder(x, hidden)
+            return self.head(self.decoder(state, outputs))
+
+    return Whole
+
+
+def test_models_called_with_several_tensors():
+    theirs, ours = pair(attention_decoder, x=X)
+    np.testing.assert_allclose(ours(X), value(theirs(X)), atol=1e-6)
+    for model in (theirs, ours):
+        model.compile("sgd", "mse")
+        model.fit(X, Y, epochs=2, batch_size=4, shuffle=False, verbose=0)
+    np.testing.assert_allclose(ours.predict(X, verbose=0), theirs.predict(X, verbose=0), atol=1e-5)
+    outputs, state = ours.encoder(X, np.full((8, 5), 0.5, np.float32))
+    np.testing.assert_allclose(ours.head(ours.decoder(state, outputs)), ours(X), atol=1e-6)
+
+
+def constant_state(K):
+    """A layer whose `call` makes a state of zeros for a layer in it."""
+
+    class Reader(K.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.rnn = K.layers.Bidirectional(K.layers.LSTM(3))
+
+        def build(self, shape):
+            self.rnn.build(shape)
+
+        def call(self, x):
+            state = K.ops.ones((K.ops.shape(x)[0], 3))
+            return self.rnn(x, initial_state=[state, state * 0.5, state, state])
+
+    return Reader
+
+
+def test_states_in_the_call_of_a_layer():
+    models = []
+    for K in (keras, lf):
+        x = K.Input((6, 3))
+        models.append(K.Model(x, K.layers.Dense(2)(constant_state(K)()(x))))
+    theirs, ours = models
+    ours.set_weights([np.asarray(w) for w in theirs.get_weights()])
+    for model in models:
+        model.compile("sgd", "mse")
+        model.fit(X, Y, epochs=2, batch_size=4, shuffle=False, verbose=0)
+    np.testing.assert_allclose(ours.predict(X, verbose=0), theirs.predict(X, verbose=0), atol=1e-5)
+
+
+def test_further_arguments_that_do_not_go():
+    ours = generator(lf)()
+    with pytest.raises(ValueError, match="lengths"):
+        ours(IDS, states=None, lengths=np.full(8, 6))
+    with pytest.raises(TypeError, match="nonsense"):
+        ours(IDS, nonsense=3)
+    with pytest.raises(TypeError, match="states"):
+        lf.Sequential([lf.Input((6, 3)), lf.layers.LSTM(2)])(X, states=None)
+    with pytest.raises(ValueError, match="first size"):
+        lf.ops.zeros((None, 3))

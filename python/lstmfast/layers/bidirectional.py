@@ -255,7 +255,7 @@ class Bidirectional(Layer):
     def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:
         if initial_state is None:
             return {}
-        tensors = flatten(initial_state)
+        tensors = [in_trace(state, None) for state in flatten(initial_state)]
         self._check_state_count(tensors)
         check_symbolic_states(self, tensors)
         return {"initial_state": self._nested(tensors)}

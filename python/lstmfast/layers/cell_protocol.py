@@ -67,11 +67,20 @@ def output_size(cell: Any) -> int:
     return flat_sizes(cell.state_size)[0] if size is None else size
 
 
-def initial_state(cell: Any, batch_size: int) -> list[Any]:
+def zero_state(batch_size: int | None, shape: Any) -> Any:
+    """An array of zeros; a symbolic tensor for the open number of samples in the `call` of a model."""
+    if batch_size is None:
+        from .. import ops  # operations are layers
+
+        return ops.zeros((None, *shape))
+    return np.zeros((batch_size, *shape), np.float32)
+
+
+def initial_state(cell: Any, batch_size: int | None) -> list[Any]:
     """What the cell starts with: its `get_initial_state`, else zeros."""
     make = getattr(cell, "get_initial_state", None)
     if make is None:
-        return [np.zeros((batch_size, *shape), np.float32) for shape in state_shapes(cell)]
+        return [zero_state(batch_size, shape) for shape in state_shapes(cell)]
     states = make(batch_size)
     return list(states) if isinstance(states, (list, tuple)) else [states]
 

@@ -24,6 +24,7 @@ from .cell_protocol import (
     output_size,
     prefix_paths,
     split_states,
+    zero_state,
 )
 from .eager import is_training
 from .gru import GRU
@@ -92,10 +93,10 @@ class _Cell(Layer):
             return y, new if isinstance(states, (list, tuple)) else new[0]
         return y, nest(new, self.state_size)
 
-    def get_initial_state(self, batch_size: int) -> list[Any]:
+    def get_initial_state(self, batch_size: int | None) -> list[Any]:
         """Zeros for each state."""
         sizes = [self.state_size] if isinstance(self.state_size, int) else self.state_size
-        return [np.zeros((batch_size, size), np.float32) for size in sizes]
+        return [zero_state(batch_size, (size,)) for size in sizes]
 
     def forward(self, x: Array, states: Sequence[Array], call: Call) -> Any:  # type: ignore[override]
         raise NotImplementedError
@@ -402,7 +403,7 @@ class StackedRNNCells(_Cell):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.output_size)
 
-    def get_initial_state(self, batch_size: int) -> list[Any]:
+    def get_initial_state(self, batch_size: int | None) -> list[Any]:
         """A list of states for each cell."""
         return [initial_state(cell, batch_size) for cell in self.cells]
 

@@ -153,7 +153,7 @@ class RNN(SequenceLayer):
 
     # --- shapes and states
 
-    def get_initial_state(self, batch_size: int) -> list[Any]:
+    def get_initial_state(self, batch_size: int | None) -> list[Any]:
         """What the cell starts with: a list of arrays; of lists for a stack."""
         return initial_state(self.cell, batch_size)
 

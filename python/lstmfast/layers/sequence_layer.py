@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 
 from ..symbolic import KerasTensor, flatten, is_symbolic
@@ -13,6 +12,7 @@ from .arrays import as_float32
 from .base import Layer
 from .call import Call
 from .calling import run_sequences
+from .cell_protocol import zero_state
 from .eager import in_trace, said_in_graph
 
 __all__ = ["SequenceLayer", "check_symbolic_states"]
@@ -122,9 +122,12 @@ class SequenceLayer(Layer):
             )
         return tuple(states)
 
-    def get_initial_state(self, batch_size: int) -> list[Array]:
-        """Zeros, an array for each state, of `state_shapes` behind the batch axis."""
-        return [np.zeros((batch_size, *shape), np.float32) for shape in self.state_shapes()]  # type: ignore[arg-type]
+    def get_initial_state(self, batch_size: int | None) -> list[Array]:
+        """Zeros, an array for each state, of `state_shapes` behind the batch axis.
+
+        In the `call` of a model, where the number of samples is open, `batch_size` is None and these are symbolic.
+        """
+        return [zero_state(batch_size, shape) for shape in self.state_shapes()]
 
     def reset_state(self, states: Any = None) -> None:
         """Set the states of a stateful layer to zero, or to `states`, a list of (batch, units) arrays.
@@ -206,7 +209,7 @@ class SequenceLayer(Layer):
     def _symbolic_state(self, initial_state: Any) -> dict[str, Any]:
         if initial_state is None:
             return {}
-        tensors = flatten(initial_state)
+        tensors = [in_trace(state, None) for state in flatten(initial_state)]
         if len(tensors) != self.n_states:
             raise ValueError(
                 f"initial_state of layer {self.name!r} must be {self.n_states} tensors, got {len(tensors)}"

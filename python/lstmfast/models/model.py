@@ -24,7 +24,14 @@ from .graph import Graph, from_inside, tensors_of
 from .inputs import distribute, standardize
 from .model_structure import ModelStructure
 from .nested import NestedModel
-from .subclassed import build_by_call, build_for_arrays, check_fixed_shapes, recorded_arguments, writes_call
+from .subclassed import (
+    build_by_call,
+    build_for_arrays,
+    call_with_more,
+    check_fixed_shapes,
+    recorded_arguments,
+    writes_call,
+)
 
 if TYPE_CHECKING:
     from ..frozen import FrozenModel
@@ -205,16 +212,21 @@ class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: i
     def __call__(  # type: ignore[override]
         self,
         inputs: Any,
+        *args: Any,
         training: bool | None = None,
         mask: Any = None,
         lengths: Any = None,
         resets: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """Outputs for a batch of arrays; or a node in a larger graph for symbolic tensors.
 
         Parameters
         ----------
         inputs : array_like, or list or dict (by input names) of them
+        *args, **kwargs
+            Further arguments of a model that writes `call` (states, say, for a model that generates step by step): `call` runs
+            with them as they are. Of other models `training`.
         training : bool, optional
             Dropout is on.
         mask : (B, T) bool array, or a list with one for each input, optional
@@ -234,8 +246,14 @@ class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: i
         ValueError
             If a shape does not fit, an array is empty, or ids are out of range.
         TypeError
-            If an array is not numeric.
+            If an array is not numeric, or the model takes no such argument.
         """
+        if args and training is None and isinstance(args[0], (bool, np.bool_)):
+            training, *args = args  # type: ignore[assignment]
+        if args or kwargs:
+            return call_with_more(
+                self, inputs, args, kwargs, {"training": training, "mask": mask}, lengths, resets
+            )
         inputs = in_trace(inputs, training, mask, lengths, resets)
         if is_symbolic(inputs):
             return self.record(inputs, said_in_graph(training))

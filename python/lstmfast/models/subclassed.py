@@ -11,10 +11,11 @@ import numpy as np
 
 from ..layers.base import Layer
 from ..layers.building import as_before_on_error, plain_arguments
+from ..layers.eager import is_training, training_flag
 from ..layers.input import Input
 from ..layers.keras_call import prefix_built
 from ..layers.properties import layers_inside
-from ..symbolic import KerasTensor, flatten, is_shape, map_shapes
+from ..symbolic import KerasTensor, flatten, is_shape, is_symbolic, map_shapes, traced_inputs
 from .executor import Executor
 from .graph import Graph, tensors_of
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "build_by_call",
     "build_for_arrays",
+    "call_with_more",
     "check_fixed_shapes",
     "check_held",
     "recorded_arguments",
@@ -60,20 +62,33 @@ def shapes_of_arrays(x: Any) -> Any:
     return (None, *shape[1:])
 
 
+def _with_ids_opened(x: Any, shapes: Any) -> Any:
+    """The shapes with an open last axis where `x` has integers of two axes: (batch, time)."""
+    if isinstance(shapes, dict):
+        return {key: _with_ids_opened(x[key], shape) for key, shape in shapes.items()}
+    if isinstance(shapes, list):
+        return [_with_ids_opened(*pair) for pair in zip(x, shapes, strict=True)]
+    return (shapes[0], None) if len(shapes) == 2 and np.asarray(x).dtype.kind in "iu" else shapes
+
+
 def build_for_arrays(model: Model, x: Any) -> None:
     """`build_by_call` for a batch of data.
 
     Axes between the first and the last, time among them, are left open where `call` works without their size; else
-    the model only takes what has the same size there (see `check_fixed_shapes`).
+    the model only takes what has the same size there (see `check_fixed_shapes`). The last axis of integers, (batch, time), may
+    be time as well.
     """
     shapes = shapes_of_arrays(x)
     if any(getattr(layer, "stateful", False) for layer in layers_inside(model)):
         size = len(flatten(x)[0])
         shapes = map_shapes(lambda shape: (size, *shape[1:]), shapes)
     opened = map_shapes(lambda shape: (shape[0], *(None for _ in shape[1:-1]), *shape[1:][-1:]), shapes)
-    if opened != shapes:
+    with_ids = _with_ids_opened(x, opened)
+    for tried in (opened,) if with_ids == opened else (with_ids, opened):
+        if tried == shapes:
+            continue
         try:
-            build_by_call(model, opened)
+            build_by_call(model, tried)
             return
         except Exception:
             pass  # whatever it was: with all sizes known it either works or says what is wrong
@@ -113,6 +128,45 @@ def build_by_call(model: Model, input_shape: Any) -> None:
     model._build_shape = input_shape
 
 
+def call_with_more(
+    model: Model,
+    inputs: Any,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    said: dict[str, Any],
+    lengths: Any,
+    resets: Any,
+) -> Any:
+    """What the model's own `call` makes of the inputs and further arguments, arrays or symbolic tensors: no graph of its own
+    is kept.
+
+    Parameters
+    ----------
+    said
+        `training` and `mask`; None for what was not given.
+    """
+    wrong = next(iter(kwargs), f"{len(args) + 1} positional arguments")
+    if not type(model)._writes_call:
+        raise TypeError(f"model {model.name!r} got an unexpected argument: {wrong}")
+    if lengths is not None or resets is not None:
+        raise ValueError(
+            f"lengths and resets of model {model.name!r} do not go with further arguments of `call`: {wrong}"
+        )
+    parameters = inspect.signature(model.call).parameters
+    known = {id(layer) for layer in model._sublayers() if layer.built}
+    training = is_training(said["training"])
+    if not is_symbolic([inputs, args, kwargs]):
+        said = {**said, "training": training}
+    said = {key: value for key, value in said.items() if key in parameters and value is not None}
+    outer = training_flag.set(training)
+    try:
+        outputs = model.call(inputs, *args, **said, **kwargs)
+    finally:
+        training_flag.reset(outer)
+    prefix_built(model, known)
+    return outputs
+
+
 def check_fixed_shapes(model: Model, x: Any) -> None:
     """Raise a ValueError if `x` differs in a size that `call` depended on when it was traced."""
     fixed = model._fixed_shapes
@@ -134,7 +188,11 @@ def trace_call(
 ) -> tuple[Any, Graph]:
     """What `call` makes of symbolic inputs, and the graph of that; `more`: inputs among the arguments."""
     arguments = dict(arguments)
-    outputs = owner.call(inputs, *arguments.pop("", ()), **arguments)
+    outer = traced_inputs.set(tuple(tensors_of(inputs, "inputs")))
+    try:
+        outputs = owner.call(inputs, *arguments.pop("", ()), **arguments)
+    finally:
+        traced_inputs.reset(outer)
     for leaf in flatten(outputs):
         if not isinstance(leaf, KerasTensor):
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import KerasTensor
+from ..symbolic import KerasTensor, traced_inputs
 from .operation import operation
 from .rules import as_array, dtype_name, settled, shape_of
 
@@ -59,19 +59,38 @@ def array(x: Any, dtype: Any = None) -> Any:
     return convert_to_tensor(x, dtype)
 
 
-def zeros(shape: Any, dtype: Any = None) -> Array:
-    """An array of 0, float32 by default."""
-    return np.zeros(shape, _dtype(dtype))
+def zeros(shape: Any, dtype: Any = None) -> Any:
+    """An array of 0, float32 by default; symbolic where the first size is None in the `call` of a model."""
+    return full(shape, 0, dtype)
 
 
-def ones(shape: Any, dtype: Any = None) -> Array:
-    """An array of 1, float32 by default."""
-    return np.ones(shape, _dtype(dtype))
+def ones(shape: Any, dtype: Any = None) -> Any:
+    """An array of 1, float32 by default; symbolic where the first size is None in the `call` of a model."""
+    return full(shape, 1, dtype)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None) -> Array:
-    """An array of one number, float32 by default."""
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """An array of one number, float32 by default; symbolic where the first size is None in the `call` of a model."""
+    if isinstance(shape, (list, tuple)) and None in shape:
+        return _full_for_batch(tuple(shape), fill_value, _dtype(dtype).name)
     return np.full(shape, fill_value, _dtype(dtype))
+
+
+def _full_for_batch(shape: tuple[Any, ...], fill_value: Any, dtype: str) -> Any:
+    """A symbolic tensor as long as the batch, which an input of the `call` that is being traced has."""
+    from . import repeat, reshape  # operations that are made of functions here
+
+    inputs = traced_inputs.get()
+    if not inputs or None in shape[1:]:
+        raise ValueError(
+            "shape must be made of integers; only its first size may be None, for the number of samples, in the `call` "
+            f"of a model. Received: shape={shape}"
+        )
+    one = full_like(inputs[0][(slice(None), *(0 for _ in inputs[0].shape[1:]))], fill_value, dtype=dtype)
+    one = reshape(one, (-1, *(1 for _ in shape[1:])))
+    for axis, size in enumerate(shape[1:], 1):
+        one = repeat(one, size, axis=axis)
+    return one
 
 
 @operation(
