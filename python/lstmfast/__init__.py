@@ -10,6 +10,7 @@ from .runtime import available_isas, get_include, get_num_threads, isa, set_num_
 if TYPE_CHECKING:
     from . import (
         activations,
+        backend,
         callbacks,
         constraints,
         datasets,
@@ -52,6 +53,7 @@ __all__ = [
     "__version__",
     "activations",
     "available_isas",
+    "backend",
     "callbacks",
     "constraints",
     "datasets",
