@@ -389,10 +389,18 @@ def test_skip_mismatch_loads_the_rest(tmp_path):
         np.testing.assert_array_equal(b, c)
 
 
+def functional_inside(K):
+    x = K.Input((4, 3))
+    inner = K.Model(x, K.layers.LSTM(2)(x), name="inner")
+    y = K.Input((4, 3))
+    return K.Model(y, K.layers.Dense(1)(inner(y)), name="outer")
+
+
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize(
     ("make", "options"),
     [
+        (functional_inside, {"expand_nested": True}),
         (line, {}),
         (line, {"line_length": 60}),
         (line, {"layer_range": ["lstm_1", "dense"]}),

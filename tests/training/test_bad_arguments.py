@@ -81,3 +81,26 @@ def test_more_of_optimizers():
     with pytest.raises(ValueError, match="Could not interpret initializer identifier: nope"):
         layers.LSTM(3, kernel_initializer="nope")
     assert lf.initializers.get("HeNormal") is not None
+
+
+RAGGED = [[1, 2, 3], [4, 5], [6]]
+
+
+@pytest.mark.parametrize("first", [layers.Embedding(10, 4), layers.LSTM(4)])
+@pytest.mark.parametrize(("x", "error"), [(RAGGED, ValueError), (np.array(RAGGED, object), TypeError)])
+def test_sequences_of_different_lengths(first, x, error):
+    shape = (None,) if isinstance(first, layers.Embedding) else (None, 1)
+    model = Sequential([Input(shape), first, layers.Dense(1)])
+    with pytest.raises(error, match=r"input '.*' must be .*utils.pad_sequences"):
+        model.predict(x, verbose=0)
+
+
+def test_dates_are_no_numbers():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"value": np.arange(4.0), "day": pd.date_range("2020", periods=4)})
+    model = Sequential([Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    for x in (table, table.assign(value=pd.to_timedelta(1))):
+        with pytest.raises(TypeError, match="must be numeric"):
+            model.fit(x, np.zeros(4), verbose=0)
+    model.fit(table.assign(day=[True, False, None, True])[["value"]].assign(more=1), np.zeros(4), verbose=0)

@@ -11,14 +11,24 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def as_float32(value: Any, what: str) -> Array:
-    """`value` as a C-contiguous float32 array; TypeError naming `what` if it is not made of real numbers."""
+_PAD = "sequences of different lengths must be made equally long first, by utils.pad_sequences"
+
+
+def as_numeric(value: Any, what: str) -> Array:
+    """`value` as an array of real numbers of any type; a ValueError or TypeError naming `what` if it is none."""
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged lists
-        raise ValueError(f"{what} must be an array: {error}") from None
+        raise ValueError(f"{what} must be an array: {_PAD} ({error})") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{what} must be numeric, got dtype {array.dtype}")
+        ragged = array.dtype == object and array.ndim == 1 and all(hasattr(row, "__len__") for row in array)
+        raise TypeError(f"{what} must be numeric, got dtype {array.dtype}" + (f": {_PAD}" if ragged else ""))
+    return array
+
+
+def as_float32(value: Any, what: str) -> Array:
+    """`value` as a C-contiguous float32 array; TypeError naming `what` if it is not made of real numbers."""
+    array = as_numeric(value, what)
     return np.ascontiguousarray(array, np.float32) if array.ndim else array.astype(np.float32)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..layers.arrays import as_float32
+from ..layers.arrays import as_float32, as_numeric
 from ..training.structure import along, is_nested
 
 if TYPE_CHECKING:
@@ -119,9 +119,7 @@ def checked_input(
         if array.dtype.kind not in "USOT":
             raise TypeError(f"{what} must be strings, got dtype {array.dtype}")
     elif integers:
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{what} must be numeric, got dtype {array.dtype}")
+        array = as_numeric(value, what)
         if not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)
     else:

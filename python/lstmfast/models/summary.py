@@ -45,7 +45,7 @@ def summary_text(
 
     def add(layer: Layer, level: int) -> None:
         row = [
-            f"{'   ' * level}{'└ ' if level else ''}{layer.name} ({type(layer).__name__})",
+            f"{'   ' * level}{'└ ' if level else ''}{layer.name} ({_class_name(layer)})",
             _output_shape(layer),
             f"{layer.count_params():,}" if layer.built else "0 (unbuilt)",
         ]
@@ -105,6 +105,12 @@ def _range(layers: list[Layer], given: Sequence[str] | None) -> tuple[int, int]:
         raise ValueError(f"Passed layer_names do not match the layer names in the model. Received: {given}")
     lower, upper = min(places[0]), max(places[1])
     return (lower, upper + 1) if lower <= upper else (min(places[1]), max(places[0]) + 1)
+
+
+def _class_name(layer: Layer) -> str:
+    """What Keras calls the class: a model made of tensors is a `Functional` there."""
+    name = type(layer).__name__
+    return "Functional" if type(layer).__module__ == f"{__package__}.model" and name == "Model" else name
 
 
 def _output_shape(layer: Layer) -> str:

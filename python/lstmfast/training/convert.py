@@ -52,7 +52,9 @@ def _to_numpy(value: Any) -> Any:
     if not hasattr(value, "to_numpy"):
         return np.asarray(value)
     array = np.asarray(value.to_numpy())
-    if array.dtype == object:  # columns of several types, or nullable ones
+    types = getattr(value, "dtypes", None)  # of a table; dates among numbers would be counted in nanoseconds
+    dated = types is not None and any(getattr(t, "kind", "") in "mM" for t in np.atleast_1d(types))
+    if array.dtype == object and not dated:  # columns of several types, or nullable ones
         for options in ({"dtype": "float64", "na_value": np.nan}, {"dtype": "float64"}):
             try:
                 return np.asarray(value.to_numpy(**options))
