@@ -43,7 +43,7 @@ NOTES = {
     "layers.GroupNormalization": "frozen where `axis` is the last",
     "layers.GroupQueryAttention": "frozen where it does not return its scores",
     "layers.InputSpec": "checks numbers of axes and their sizes",
-    "layers.Lambda": "a function with its gradient, as there is no automatic differentiation",
+    "layers.Lambda": "trains with operators and `lstmfast.ops`; a function in NumPy brings its gradient",
     "layers.Layer": "`call` of layers and operations trains; one that does more has `forward` and `backward` in its place",
     "layers.MultiHeadAttention": "frozen over time alone, where it does not return its scores",
     "layers.RNN": "cells of your own write `forward` and `backward`",

@@ -25,13 +25,13 @@ _MAX_TRIAL = 1 << 24
 
 
 class Lambda(Layer):
-    """A NumPy function as a layer.
+    """A function as a layer.
 
     Parameters
     ----------
     function : callable
         From the input, an array or a list of arrays, to an array. If it has parameters named ``mask`` or
-        ``training``, it is given these too.
+        ``training``, it is given these too. Written with `lstmfast.ops` and operators it trains.
     output_shape : tuple of int or callable, optional
         Shape of the output without the batch, or a function from input shape to output shape; found by trying
         otherwise.
@@ -40,8 +40,8 @@ class Lambda(Layer):
     arguments : dict, optional
         Further keyword arguments of `function`.
     gradient : callable, optional
-        lstmfast's own, for training: ``(x, y, dy) -> dx``, from the input, the output and the output's gradient
-        to the input's gradient.
+        lstmfast's own, to train through functions written in NumPy: ``(x, y, dy) -> dx``, from the input, the output and
+        the output's gradient to the input's gradient.
     **kwargs
         See `Layer`.
 
@@ -55,7 +55,7 @@ class Lambda(Layer):
     TypeError
         If `function` or `gradient` cannot be called.
     NotImplementedError
-        In a backward pass without `gradient`.
+        In a backward pass without `gradient`, if the function does not work with symbolic inputs.
 
     Examples
     --------
@@ -120,18 +120,34 @@ class Lambda(Layer):
         return self.mask is not None
 
     def forward(self, x: Any, call: Call) -> Array:
-        given = {"mask": call.mask, "training": call.training}
-        y = self.function(x, **self.arguments, **{name: given[name] for name in self._extras})
-        y = as_float32(y, f"output of the function of layer {self.name!r}")
-        if call.save:
+        what = f"output of the function of layer {self.name!r}"
+        if call.save and self.gradient is None:
+            from ..models.composed import forward_traced  # made of layers itself
+
+            inner = Call(call.training, True, call.needs_dx, mask=call.mask, rng=call.given_rng)
+            y, traced = forward_traced(self, x, inner)
+            call.saved = inner.saved if traced else y
+            if traced:
+                return as_float32(y, what)
+        y = as_float32(self.call(x, call.mask, call.training), what)
+        if call.save and self.gradient is not None:
             call.saved = (x, y)
         return y
 
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:  # type: ignore[override]
+        """What the function makes of arrays or symbolic tensors."""
+        given = {"mask": mask, "training": training}
+        return self.function(inputs, **self.arguments, **{name: given[name] for name in self._extras})
+
     def backward(self, dy: Array, call: Call) -> Any:
         if self.gradient is None:
-            raise NotImplementedError(
-                f"Lambda layer {self.name!r} has no derivative: give it `gradient`, a function (x, y, dy) -> dx"
-            )
+            if isinstance(call.saved, str):
+                raise NotImplementedError(
+                    f"Lambda layer {self.name!r} has no derivative: its function does not work with symbolic inputs "
+                    f"({call.saved}). Write it with `lstmfast.ops` and operators, or give the layer `gradient`, a function "
+                    "(x, y, dy) -> dx"
+                )
+            return call.saved.backward(dy)[0]
         x, y = call.saved
         what = f"output of the gradient of layer {self.name!r}"
         dx = self.gradient(x, y, dy)
