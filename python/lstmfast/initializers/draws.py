@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..random import SeedGenerator, check_seed, generator, make_default_seed
+from ..random.distributions import standard_truncated_normal
 from .base import Array, Initializer, Shape, as_shape
 
 __all__ = [
@@ -94,7 +95,7 @@ class TruncatedNormal(RandomNormal):
     """
 
     def __call__(self, shape: Shape, dtype: npt.DTypeLike | None = None) -> Array:
-        values = _truncated_normal(generator(self.seed), self.mean, self.stddev, as_shape(shape))
+        values = self.mean + self.stddev * standard_truncated_normal(generator(self.seed), as_shape(shape))
         return values.astype(dtype or np.float32)
 
 
@@ -199,7 +200,7 @@ class VarianceScaling(RandomInitializer):
         elif self.distribution == "untruncated_normal":
             values = rng.normal(0.0, math.sqrt(scale), shape)
         else:  # the constant is the standard deviation of a unit normal cut off at +-2
-            values = _truncated_normal(rng, 0.0, math.sqrt(scale) / 0.87962566103423978, shape)
+            values = math.sqrt(scale) / 0.87962566103423978 * standard_truncated_normal(rng, shape)
         return values.astype(dtype or np.float32)
 
     def get_config(self) -> dict[str, Any]:
@@ -334,13 +335,3 @@ def compute_fans(
         return (int(shape[0]),) * 2 if shape else (1, 1)
     field = math.prod(shape[:-2])
     return int(shape[-2] * field), int(shape[-1] * field)
-
-
-def _truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape: tuple[int, ...]) -> Array:
-    values = rng.standard_normal(shape)
-    flat = values.reshape(-1)
-    outside = np.flatnonzero(np.abs(flat) > 2.0)
-    while outside.size:
-        flat[outside] = rng.standard_normal(outside.size)
-        outside = outside[np.abs(flat[outside]) > 2.0]
-    return mean + stddev * values

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .. import constraints, initializers, regularizers
 from ..random import SeedGenerator
+from ..symbolic import traced_inputs
 from ..variables import Variable, weight_supplier
 from .attributes import assignments, held_in_attributes
 from .building import dtype_name, weight_arguments
@@ -92,7 +93,13 @@ class LayerWeights(LayerProperties):
             default = "glorot_uniform" if np.dtype(dtype).kind == "f" else "zeros"
             make = initializers.get(default if initializer is None else initializer)
             assert make is not None
-            value = make(shape, dtype=dtype)
+            outer = traced_inputs.set(
+                ()
+            )  # an initializer's numbers are values, in a `call` that builds layers too
+            try:
+                value = make(shape, dtype=dtype)
+            finally:
+                traced_inputs.reset(outer)
         variable = Variable(
             value, name or "variable", trainable, regularizers.get(regularizer), constraints.get(constraint)
         )

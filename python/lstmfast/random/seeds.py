@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Random numbers: one generator that everything without a seed of its own draws from."""
+"""Seeds: one generator that everything without a seed of its own draws from, and generators with a state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .variables import Variable
+from ..variables import Variable
 
 __all__ = [
     "SeedGenerator",
@@ -119,7 +119,7 @@ class SeedGenerator:
     """
 
     def __init__(self, seed: int | None = None, name: str | None = None, **kwargs: Any) -> None:
-        from .utils.naming import unique_name  # utils imports this module
+        from ..utils.naming import unique_name  # utils imports this module
 
         if kwargs.pop("backend", None) is not None or kwargs:
             raise ValueError(f"Unrecognized keyword arguments: {kwargs or 'backend'}")
