@@ -94,6 +94,12 @@ class Operation(Layer):
         self.passes_gradients = bool(self.gradients)
         self.built = True
 
+    def __getattr__(self, key: str) -> Any:
+        """The configuration's parts are attributes too, as of Keras's operations."""
+        if key in type(self).config_names:
+            return self.__dict__["config"][key]
+        raise AttributeError(f"operation {type(self).__name__} has no attribute {key!r}")
+
     # --- calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
