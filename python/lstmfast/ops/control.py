@@ -200,6 +200,8 @@ def scan(
 ) -> Any:
     """``carry, y = f(carry, x)`` for each `x` along the first axis; the last carry and all `y`."""
     _callable("scan", "f", f)
+    if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
+        raise ValueError(f"`unroll` must be an positive integer or boolean. Received: unroll={unroll}")
     if xs is None and length is None:
         raise ValueError("Got no `xs` to scan over and `length` not provided.")
     rows = [None] * int(length or 0) if xs is None else _rows("scan", _taken(xs))

@@ -254,7 +254,7 @@ def negative(x: Any) -> Any:
     return np.negative(x)
 
 
-@operation("Absolute", lambda dy, y, x: dy * np.sign(x), frozen=by_slope(-1.0))
+@operation("Absolute", lambda dy, y, x: dy * np.sign(x), frozen=by_slope(-1.0), complex_too=True)
 def absolute(x: Any) -> Any:
     """The value without its sign."""
     return np.absolute(x)

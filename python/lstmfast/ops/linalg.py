@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .complexes import of_arrays
 from .composed import composed
 from .matrices import tril, triu
 from .operation import operation
@@ -25,9 +26,7 @@ def _turned(x: Any) -> Any:
 def _matrices(x: Any) -> Any:
     shape = shape_of(x)
     if len(shape) < 2:
-        raise ValueError(
-            f"Input should have rank >= 2, matrices in the last two axes. Received: input.shape = {shape}"
-        )
+        raise ValueError(f"Input should have rank >= 2. Received: input.shape = {shape}")
     return shape
 
 
@@ -233,6 +232,7 @@ def eigh(x: Any) -> Any:
 
 def eig(x: Any) -> Any:
     """Eigenvalues and eigenvectors as complex numbers; of arrays."""
+    of_arrays("eig", x)
     _square(x)
     values, vectors = np.linalg.eig(as_floats(x))
     return values.astype(np.complex64), vectors.astype(np.complex64)

@@ -272,7 +272,9 @@ def _slices(x: Any, num: int | None = None, axis: int = 0) -> Any:
     shape = shape_of(x)
     at = positive_axis(axis, len(shape))
     n = shape[at] if num is None else num
-    if n is None or not 0 < n <= _MOST_PARTS or shape[at] not in (None, n):
+    if n is None:
+        raise ValueError(f"Cannot infer argument `num` from shape {shape}, axis {axis}: give `num`")
+    if not 0 < n <= _MOST_PARTS or shape[at] not in (None, n):
         raise ValueError(f"axis {axis} of shape {shape} cannot be unstacked with num={num}")
     return [shape[:at] + shape[at + 1 :]] * n
 
