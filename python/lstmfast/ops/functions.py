@@ -53,7 +53,7 @@ imag = unary(
 )
 conjugate = unary(
     "conjugate",
-    np.conjugate,
+    lambda x: np.conjugate(x) if np.iscomplexobj(x) else np.asarray(x),
     lambda dy, y, x: dy,
     "The complex conjugate: of real numbers themselves.",
     dtype=None,

@@ -19,6 +19,7 @@ __all__ = [
     "broadcast_shapes",
     "contiguous",
     "dtype_name",
+    "flags_counted",
     "positive_axis",
     "promoted",
     "reduced",
@@ -83,6 +84,12 @@ def dtype_name(dtype: Any, default: str = "float32") -> str:
     if np.dtype(name).kind not in "fiub":
         raise ValueError(f"dtype={name!r} is not one of numbers")
     return name
+
+
+def flags_counted(dtype: Any) -> str:
+    """int32 for flags, else the dtype itself."""
+    name = str(np.dtype(dtype).name)
+    return "int32" if name == "bool" else name
 
 
 def _dtypes(given: Iterable[Any]) -> Iterable[Any]:

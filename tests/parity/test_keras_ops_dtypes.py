@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Dtypes, and values in all of them, of operations of arrays and of symbolic tensors against Keras's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ops_parity import numpy_of
+from peers import keras
+
+from lstmfast import KerasTensor, ops
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
+ACTIVATIONS = (
+    "sigmoid relu relu6 silu softplus softsign gelu elu selu celu leaky_relu hard_sigmoid hard_silu hard_tanh "
+    "log_sigmoid squareplus softmax log_softmax"
+).split()
+FLOATING = (
+    "exp log1p sqrt tanh arctan sinh rsqrt erf exp2 log2 expm1 sigmoid softplus mean std logsumexp".split()
+)
+KEEPING = "abs negative square conj real sum prod max min cumsum cumprod ravel flip sort zeros_like".split()
+PAIRS = "arctan2 logaddexp logaddexp2 hypot add multiply maximum minimum true_divide divide_no_nan".split()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_of_float64(name):
+    x = np.random.default_rng(0).normal(size=(3, 5)) * np.array([1, 1, 4, 10, 40])
+    found = getattr(ops, name)(x)
+    expected = numpy_of(getattr(keras.ops, name)(x))
+    assert found.dtype == expected.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_gelu_of_float64_without_the_approximation():
+    x = np.linspace(-5, 5, 21)
+    expected = numpy_of(keras.ops.gelu(x, approximate=False))
+    np.testing.assert_allclose(ops.gelu(x, approximate=False), expected, rtol=1e-12, atol=1e-15)
+
+
+@st.composite
+def arrays(draw, dtypes=("float32", "int32", "uint8", "int8", "bool"), shape=None):
+    shape = shape or draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    return rng.integers(0, 4, shape).astype(draw(st.sampled_from(dtypes)))
+
+
+def agrees(name, *given):
+    try:
+        expected = numpy_of(getattr(keras.ops, name)(*given))
+    except (NotImplementedError, RuntimeError):  # PyTorch has no kernel for the dtype
+        return
+    found = getattr(ops, name)(*given)
+    assert found.dtype == expected.dtype or (found.dtype, expected.dtype) == (np.int32, np.int64), name
+    assert found.shape == expected.shape, name
+    np.testing.assert_allclose(
+        found.astype(float), expected.astype(float), rtol=1e-5, atol=1e-6, err_msg=name
+    )
+    symbolic = getattr(ops, name)(*(KerasTensor(a.shape, a.dtype.name) for a in given))
+    assert (symbolic.shape, symbolic.dtype) == (found.shape, found.dtype.name), name
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(x=arrays())
+def test_operations_of_one_array(x):
+    for name in (*FLOATING, *KEEPING):
+        agrees(name, x)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_operations_of_two_arrays(data):
+    x = data.draw(arrays())
+    p = data.draw(arrays(shape=x.shape[-1:]))
+    for name in PAIRS:
+        agrees(name, x, p)
+
+
+def test_shapes_are_checked_before_anything_is_computed():
+    x = KerasTensor((None, 3, 4))
+    ones = KerasTensor((4,))
+    for at in (3, 4):
+        given = [x, ones, ones, -1, ones, ones]
+        given[{3: 4, 4: 5}[at]] = KerasTensor((3,))
+        name = {3: "offset", 4: "scale"}[at]
+        with pytest.raises(ValueError, match=f"`{name}` must be a vector of length"):
+            ops.batch_normalization(*given)
+    assert ops.conv_transpose(KerasTensor((2, 4, None)), KerasTensor((2, 4, 5)), 2).shape == (2, 8, 4)
+    with pytest.raises(ValueError, match="Cannot infer argument `num` from shape"):
+        ops.unstack(KerasTensor((2, None, None)), axis=1)
+    with pytest.raises(ValueError, match="is symbolic and has no values"):
+        ops.convert_to_numpy(x)
+    with pytest.raises(ValueError, match="Invalid strategy most"):
+        ops.ctc_decode(np.zeros((1, 2, 3), np.float32), [3, 3], strategy="most")
+    with pytest.raises(ValueError, match="must be an positive integer or boolean"):
+        ops.scan(lambda c, x: (c, x), 0.0, np.zeros(3), unroll=-1)
+    for a, b in (((None, 4, 3), (None, 4, 2)), ((2, 3, 3), (2, 4, 1))):
+        with pytest.raises(ValueError, match="square|cannot solve"):
+            ops.solve(KerasTensor(a), KerasTensor(b))
