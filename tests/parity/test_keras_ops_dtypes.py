@@ -13,15 +13,21 @@ from peers import keras
 from lstmfast import KerasTensor, ops
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
-ACTIVATIONS = (
-    "sigmoid relu relu6 silu softplus softsign gelu elu selu celu leaky_relu hard_sigmoid hard_silu hard_tanh "
-    "log_sigmoid squareplus softmax log_softmax"
-).split()
-FLOATING = (
-    "exp log1p sqrt tanh arctan sinh rsqrt erf exp2 log2 expm1 sigmoid softplus mean std logsumexp".split()
+
+
+def words(text):
+    return text.split()
+
+
+ACTIVATIONS = words(
+    "sigmoid relu relu6 silu softplus softsign gelu elu selu celu leaky_relu hard_sigmoid hard_silu hard_tanh log_sigmoid "
+    "squareplus softmax log_softmax"
 )
-KEEPING = "abs negative square conj real sum prod max min cumsum cumprod ravel flip sort zeros_like".split()
-PAIRS = "arctan2 logaddexp logaddexp2 hypot add multiply maximum minimum true_divide divide_no_nan".split()
+FLOATING = words(
+    "exp log1p sqrt tanh arctan sinh rsqrt erf exp2 log2 expm1 sigmoid softplus mean std logsumexp"
+)
+KEEPING = words("abs negative square conj real sum prod max min cumsum cumprod ravel flip sort zeros_like")
+PAIRS = words("arctan2 logaddexp logaddexp2 hypot add multiply maximum minimum true_divide divide_no_nan")
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -77,6 +83,15 @@ def test_operations_of_two_arrays(data):
         agrees(name, x, p)
 
 
+def test_integers_clipped_at_fractions_are_floating_point_numbers():
+    x = np.arange(6, dtype=np.int32)
+    for low, high, kind in ((1.5, 4, "float32"), (1, 4, "int32")):
+        found, expected = ops.clip(x, low, high), numpy_of(keras.ops.clip(x, low, high))
+        assert ops.clip(KerasTensor((6,), "int32"), low, high).dtype == found.dtype.name == kind
+        assert expected.dtype == kind
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_shapes_are_checked_before_anything_is_computed():
     x = KerasTensor((None, 3, 4))
     ones = KerasTensor((4,))
@@ -96,5 +111,5 @@ def test_shapes_are_checked_before_anything_is_computed():
     with pytest.raises(ValueError, match="must be an positive integer or boolean"):
         ops.scan(lambda c, x: (c, x), 0.0, np.zeros(3), unroll=-1)
     for a, b in (((None, 4, 3), (None, 4, 2)), ((2, 3, 3), (2, 4, 1))):
-        with pytest.raises(ValueError, match="square|cannot solve"):
+        with pytest.raises(ValueError, match=r"square|cannot solve"):
             ops.solve(KerasTensor(a), KerasTensor(b))

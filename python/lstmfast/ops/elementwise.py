@@ -394,6 +394,7 @@ def round(x: Any, decimals: int = 0) -> Any:
     "Clip",
     lambda dy, y, x, x_min, x_max: np.where((x >= x_min) & (x <= x_max), dy, np.float32(0)),
     config="x_min x_max",
+    dtype=lambda x, x_min, x_max: promoted((x, x_min, x_max)),
 )
 def clip(x: Any, x_min: Any, x_max: Any) -> Any:
     """`x`, but not below `x_min` and not above `x_max`."""
