@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ops_parity import numpy_of
-from peers import keras
+from peers import keras, torch
 
-from lstmfast import KerasTensor, ops
+from lstmfast import Input, KerasTensor, Model, ops
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own
 
@@ -92,6 +92,39 @@ def test_integers_clipped_at_fractions_are_floating_point_numbers():
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(("shape", "places"), [((1, 5), (3, 2)), ((3, 5), (1, 2)), ((1, 5, 4), (3, 2, 1))])
+def test_indices_along_an_axis_are_broadcast(shape, places):
+    rng = np.random.default_rng(0)
+    x, at = rng.normal(size=shape).astype(np.float32), rng.integers(0, 5, places).astype(np.int32)
+    tensor = torch.tensor(x, requires_grad=True)
+    expected = keras.ops.take_along_axis(tensor, at, axis=1)
+    inputs = Input(batch_shape=shape)
+    model = Model(inputs, ops.take_along_axis(inputs, at, axis=1))
+    y, tape = model.forward(x, training=True)
+    np.testing.assert_array_equal(y, numpy_of(expected))
+    assert model.output_shape == y.shape
+    dy = rng.normal(size=y.shape).astype(np.float32)
+    (expected * torch.tensor(dy)).sum().backward()
+    np.testing.assert_allclose(tape.backward(dy)[1], tensor.grad.numpy(), rtol=1e-5, atol=1e-6)
+    opened = ops.take_along_axis(KerasTensor((None, *shape[1:])), KerasTensor((1, *places[1:]), "int32"), 1)
+    assert opened.shape[:2] == (None, places[1])
+
+
+def test_every_nan_is_a_value_of_its_own():
+    x = np.array([1.0, np.nan, 2.0, np.nan], np.float32)
+    np.testing.assert_array_equal(ops.unique(x), numpy_of(keras.ops.unique(x)))
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_softmax_of_one_element_is_told_of():
+    x = np.ones((2, 1), np.float32)
+    for o in (ops, keras.ops):
+        with pytest.warns(
+            UserWarning, match=r"softmax over axis 1 of a tensor of shape .* Did you mean to use a sigmoid"
+        ):
+            o.softmax(x, 1)
+
+
 def test_shapes_are_checked_before_anything_is_computed():
     x = KerasTensor((None, 3, 4))
     ones = KerasTensor((4,))
@@ -110,6 +143,17 @@ def test_shapes_are_checked_before_anything_is_computed():
         ops.ctc_decode(np.zeros((1, 2, 3), np.float32), [3, 3], strategy="most")
     with pytest.raises(ValueError, match="must be an positive integer or boolean"):
         ops.scan(lambda c, x: (c, x), 0.0, np.zeros(3), unroll=-1)
+    for wrong, message in (
+        (lambda: ops.reshape(np.zeros(20), (-2, 5)), r"non-negative integer.*-1.*newshape=\(-2, 5\)"),
+        (lambda: ops.reshape(np.zeros(20), (-1, -1, 5)), "at most one unknown dimension"),
+        (lambda: ops.repeat(KerasTensor((2, 3)), [1, 1]), "one for each of 6 elements"),
+        (lambda: ops.repeat(KerasTensor((2, 3)), [1, 1, 1], axis=0), "one for each of 2 elements"),
+        (lambda: ops.take_along_axis(x, KerasTensor((1, 4), "int32"), 0), "as many axes of indices"),
+        (lambda: ops.take_along_axis(ones, KerasTensor((2, 4), "int32"), 0), "as many axes of indices"),
+        (lambda: ops.histogram(np.zeros(3), range=(5, 1)), "must be greater than the first"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wrong()
     for a, b in (((None, 4, 3), (None, 4, 2)), ((2, 3, 3), (2, 4, 1))):
         with pytest.raises(ValueError, match=r"square|cannot solve"):
             ops.solve(KerasTensor(a), KerasTensor(b))

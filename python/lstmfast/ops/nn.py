@@ -56,7 +56,8 @@ def _flattened(function: Callable[..., Any], x: Any, axis: Any) -> Any:
         if x.shape[positive_axis(axis, x.ndim)] == 1:
             warnings.warn(
                 f"You are using a {function.__name__} over axis {axis} of a tensor of shape {x.shape}. This axis has size "
-                "1. The output will always be the same. You are probably not using the right axis.",
+                f"1. The {function.__name__} operation will always return the value {int(function is activations.softmax)}, "
+                "which is likely not what you intended. Did you mean to use a sigmoid instead?",
                 stacklevel=4,
             )
         return _computed(function.__name__, x, axis)
