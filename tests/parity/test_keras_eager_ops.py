@@ -73,18 +73,141 @@ def test_size_and_empty():
     np.testing.assert_allclose(ops.vectorize(lambda a, b: a + 2 * b)(V, P[0]), V + 2 * P[0], rtol=1e-6)
 
 
+def scanned(o, x):
+    """A simple recurrent network over steps first."""
+    steps = o.transpose(x, (1, 0, 2))
+    return o.scan(lambda h, x: (o.tanh(0.5 * h + x), h * x), o.zeros_like(steps[0]), steps, reverse=True)
+
+
 @pytest.mark.parametrize(
-    "call",
+    ("ours", "expected"),
     [
-        lambda x: ops.cond(x, lambda: 1, lambda: 2),
-        lambda x: ops.while_loop(lambda x: True, lambda x: x, x),
-        lambda x: ops.scan(lambda c, x: (c, x), 0.0, x),
-        lambda x: ops.vectorized_map(lambda x: x, x),
-        lambda x: ops.map(lambda x: x, x),
+        (lambda x: scanned(ops, x)[0], lambda x: scanned(keras.ops, x)[0]),
+        (lambda x: scanned(ops, x)[1], lambda x: scanned(keras.ops, x)[1]),
+        (lambda x: ops.scan(lambda c, _: (c * x, c), x, length=3)[1][2], lambda x: x**3),
+        (lambda x: ops.fori_loop(1, 4, lambda i, y: y * x + i, x), lambda x: ((x * x + 1) * x + 2) * x + 3),
+        (
+            lambda x: ops.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * x), (0, x))[1],
+            lambda x: x**4,
+        ),
+        (lambda x: ops.map(lambda row: row * row, ops.moveaxis(x, 1, 0)), lambda x: (x * x).swapaxes(0, 1)),
+        (
+            lambda x: ops.vectorized_map(lambda row: ops.sum(row, axis=-1), ops.moveaxis(x, 2, 0)),
+            lambda x: np.moveaxis(x, 2, 0).sum(-1),
+        ),
+        (lambda x: ops.associative_scan(lambda a, b: a * b, x, axis=1), lambda x: np.cumprod(x, 1)),
+        (
+            lambda x: ops.associative_scan(lambda a, b: a + b, x, reverse=True, axis=1),
+            lambda x: np.cumsum(x[:, ::-1], 1)[:, ::-1],
+        ),
+        (lambda x: ops.cond(True, lambda: x, lambda: 2 * x), lambda x: x),
+        (
+            lambda x: ops.cond(ops.sum(x) > 0, lambda: x * x, lambda: 2 * x),
+            lambda x: x * x if x.sum() > 0 else 2 * x,
+        ),
+        (
+            lambda x: ops.switch(
+                ops.cast(ops.sum(x) * 0, "int32") + 1, [lambda y: y, lambda y: y**2, lambda y: y**3], x
+            ),
+            lambda x: x**2,
+        ),
+        (
+            lambda x: ops.switch(
+                ops.cast(ops.sum(x) * 0, "int32") - 3, [lambda y: (y, y), lambda y: (y, -y)], x
+            )[1],
+            lambda x: x,
+        ),
+        (lambda x: ops.switch(9, [lambda y: y, lambda y: y**3], x), lambda x: x**3),
     ],
 )
-def test_symbolic_tensors_are_refused_by_name(call):
-    with pytest.raises(ValueError, match="works on arrays: a graph holds no functions"):
+def test_branches_and_loops_in_graphs(ours, expected):
+    """Values and gradients, and the same after a file's configuration."""
+    x = Input((4, 6))
+    model = Model(x, ours(x))
+    y, tape = model.forward(X, training=True)
+    wide = X.astype(np.float64)
+    close(y, numpy_of(expected(wide)), 2e-5)
+    np.testing.assert_array_equal(Model.from_config(model.get_config())(X), y)
+    rng = np.random.default_rng(0)
+    dy, along, h = rng.normal(size=y.shape), rng.normal(size=X.shape), 1e-5
+    ahead, behind = (np.asarray(numpy_of(expected(wide + s * h * along))) for s in (1, -1))
+    slope = float((tape.backward(dy.astype(np.float32))[1] * along).sum())
+    np.testing.assert_allclose(slope, ((ahead - behind) * dy).sum() / (2 * h), rtol=1e-4)
+
+
+class Recurrent(lf.layers.Layer):
+    """A recurrent layer that its `call` writes with a loop."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.units))
+        self.recurrent = self.add_weight(shape=(self.units, self.units))
+        self.built = True
+
+    def call(self, x):
+        steps = ops.transpose(ops.matmul(x, self.kernel), (1, 0, 2))
+
+        def step(h, x):
+            h = ops.tanh(x + ops.matmul(h, self.recurrent))
+            return h, h
+
+        return ops.transpose(ops.scan(step, ops.zeros_like(steps[0]), steps)[1], (1, 0, 2))
+
+
+def test_a_layer_that_loops_over_time_is_the_recurrent_layer():
+    rnn = lf.layers.SimpleRNN(5, use_bias=False, return_sequences=True)
+    own = Recurrent(5)
+    models = [lf.Sequential([Input((4, 6)), layer, lf.layers.Dense(1)]) for layer in (rnn, own)]
+    models[1].set_weights(models[0].get_weights())
+    target = np.random.default_rng(1).normal(size=(3, 4, 1)).astype(np.float32)
+    for model in models:
+        model.compile(lf.optimizers.SGD(0.1), "mse")
+        model.fit(X, target, epochs=5, verbose=0, shuffle=False)
+    for found, expected in zip(models[1].get_weights(), models[0].get_weights(), strict=True):
+        close(found, expected)
+    close(models[1].predict(X, verbose=0), models[0].predict(X, verbose=0))
+
+
+def test_a_long_loop():
+    x = Input((1500, 2))
+    model = Model(
+        x, ops.scan(lambda c, x: (0.9 * c + x, c), ops.zeros_like(x[:, 0]), ops.moveaxis(x, 1, 0))[0]
+    )
+    y, tape = model.forward(np.ones((3, 1500, 2), np.float32), training=True)
+    np.testing.assert_allclose(y, 10, rtol=1e-5)
+    np.testing.assert_allclose(tape.backward(np.ones_like(y))[1][:, -3:, 0], [[0.81, 0.9, 1]] * 3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda x: ops.while_loop(lambda y: ops.sum(y) < 3, lambda y: y + 1, x),
+            "while_loop: whether the loop goes on",
+        ),
+        (
+            lambda x: ops.fori_loop(0, ops.sum(x), lambda i, y: y, x),
+            "fori_loop: the number of steps must be known",
+        ),
+        (lambda x: ops.vectorize(lambda a: a)(x), "vectorize: what its function is given must be known"),
+        (lambda x: ops.scan(lambda c, x: (c, x), 0.0, x), "scan goes along a first axis of known size"),
+        (lambda x: ops.map(lambda x: x, x), "map goes along a first axis of known size"),
+        (lambda x: ops.cond(x > 0, lambda: x, lambda: x), "cond in a graph needs a choice without axes"),
+        (
+            lambda x: ops.cond(ops.sum(x) > 0, lambda: x, lambda: x[0]),
+            "branches that give the same structure",
+        ),
+        (
+            lambda x: ops.cond(ops.sum(x) > 0, lambda: x, lambda: (x, x)),
+            "branches that give the same structure",
+        ),
+    ],
+)
+def test_what_a_graph_cannot_hold_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
         call(Input((4, 6)))
 
 
@@ -110,7 +233,7 @@ def test_errors_name_what_is_wrong():
         (lambda: ops.segment_sum(X, np.zeros((3, 4), np.int32)), ValueError, "should be an 1-D vector"),
         (lambda: ops.scatter_update(X, [[0]], X[:1], "most"), ValueError, "Unsupported reduction"),
         (lambda: ops.dot_product_attention(X, X, X), ValueError, "only supports 4D"),
-        (lambda: ops.scan(3, 0.0, X), TypeError, "must be callable"),
+        (lambda: ops.scan(3, 0.0, X), TypeError, "should be a callable"),
         (lambda: ops.average(X, axis=1, weights=V), ValueError, "weights must have the shape"),
         (lambda: ops.norm(X, ord=3), ValueError, "needs `axis`"),
     ):

@@ -198,6 +198,32 @@ CASES = {
     "ifft2": lambda o, x, p: o.ifft2((o.stop_gradient(x), o.stop_gradient(p)))[0] + x,
     "rfft": lambda o, x, p: o.rfft(o.stop_gradient(x), 4)[1] + x[..., :3],
     "irfft": lambda o, x, p: o.irfft((o.stop_gradient(x)[..., :4], o.stop_gradient(p)[..., :4])) + x,
+    "stft": lambda o, x, p: o.multiply(*o.stft(x, 4, 2, 4)),
+    "stft hamming": lambda o, x, p: o.stft(x, 3, 1, 5, window="hamming", center=False)[1],
+    "stft window": lambda o, x, p: o.stft(x, 4, 3, 6, window=VECTOR[:4].tolist())[0],
+    "stft odd": lambda o, x, p: o.add(*o.stft(x, 5, 2, 5, window=None)),
+    "istft": lambda o, x, p: o.istft((x[..., :3], p[..., :3]), 4, 2, 4),
+    "istft length": lambda o, x, p: o.istft((x[..., :3], p[..., :3]), 4, 1, 4, length=5, window="hamming"),
+    "istft shorter": lambda o, x, p: o.istft((x[..., :4], p[..., :4]), 5, 2, 6, window="hamming"),
+    "istft begins": lambda o, x, p: o.istft((x[..., :3], p[..., :3]), 4, 2, 5, center=False),
+    "istft none": lambda o, x, p: o.istft((x[..., :4], p[..., :4]), 6, 2, 6, window=None),
+    "fft trained": lambda o, x, p: o.multiply(*o.fft((x, p))),
+    "rfft trained": lambda o, x, p: o.multiply(*o.rfft(x, 5)),
+    "irfft trained": lambda o, x, p: o.irfft((x, p), 7),
+    "lu_factor": lambda o, x, p: o.lu_factor(squares(o, x) * p[:, :1])[0],
+    # ---- axes apart and together
+    "unfold": lambda o, x, p: o.unfold(o.expand_dims(x, 1), (2, 3), stride=(1, 2)),
+    "unfold padded": lambda o, x, p: o.unfold(o.expand_dims(x, 1), 2, dilation=(1, 2), padding=(0, 1)),
+    "fold": lambda o, x, p: o.fold(x, (3, 4), 2, stride=(2, 1), padding=(1, 0), dilation=(1, 1)),
+    "fold dilated": lambda o, x, p: o.fold(x, (3, 5), (1, 2), dilation=(1, 3)),
+    "depth_to_space": lambda o, x, p: o.depth_to_space(o.reshape(x, (-1, 3, 1, 8)), 2),
+    "depth_to_space first": lambda o, x, p: o.depth_to_space(
+        o.reshape(x, (-1, 4, 2, 3)), 2, data_format="channels_first"
+    ),
+    "space_to_depth": lambda o, x, p: o.space_to_depth(o.reshape(x, (-1, 4, 2, 3)), 2),
+    "space_to_depth first": lambda o, x, p: o.space_to_depth(
+        o.expand_dims(x, 1), 2, data_format="channels_first"
+    ),
     # ---- windows
     "max_pool": lambda o, x, p: o.max_pool(x, 2),
     "max_pool same": lambda o, x, p: o.max_pool(
@@ -262,6 +288,24 @@ CASES = {
 #: What the classes of Keras 3.15 refuse, leave out of account or compute wrongly in graphs on PyTorch, while its
 #: functions, or the references below, are right.
 ALONE = {
+    "rearrange": (
+        lambda o, x, p: o.rearrange(x, "b t (n f) -> b (t n) f", n=2),
+        lambda x, p: x.reshape(3, 8, 3),
+    ),
+    "rearrange turned": (
+        lambda o, x, p: o.rearrange(x, "b (t s) f -> b t (f s)", s=2) * p[:, :2, :1],
+        lambda x, p: x.reshape(3, 2, 2, 6).swapaxes(2, 3).reshape(3, 2, 12) * p[:, :2, :1],
+    ),
+    "rearrange batch": (
+        lambda o, x, p: o.rearrange(x, "b (n t) f -> (b n) f t", t=2),
+        lambda x, p: x.reshape(6, 2, 6).transpose(0, 2, 1),
+    ),
+    "fold apart": (
+        lambda o, x, p: o.fold(x, (3, 4), 2, stride=(2, 1), padding=(1, 0)),
+        lambda x, p: torch.nn.functional.fold(
+            torch.tensor(x), (3, 4), 2, stride=(2, 1), padding=(1, 0)
+        ).numpy(),
+    ),
     "vdot": (lambda o, x, p: o.vdot(x, p), lambda x, p: np.vdot(x, p)),
     "heaviside": (lambda o, x, p: o.heaviside(x, p) + x, lambda x, p: np.heaviside(x, p) + x),
     "sparsemax": (lambda o, x, p: o.sparsemax(x, axis=1), lambda x, p: simplex(x)),

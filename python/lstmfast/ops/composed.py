@@ -79,7 +79,7 @@ class _Composed(Operation):
         return (shapes, dtypes) if isinstance(made, (list, tuple)) else (shapes[0], dtypes[0])
 
     def _traced(self, values: dict[str, Any]) -> Any:
-        with _names_that_do_not_count():
+        with names_that_do_not_count():
             return type(self).function(**values, **self.config)
 
     def forward(self, x: list[Array], call: Call) -> Any:
@@ -97,7 +97,7 @@ class _Composed(Operation):
 
 
 @contextmanager
-def _names_that_do_not_count() -> Iterator[None]:
+def names_that_do_not_count() -> Iterator[None]:
     token = names_given.set(Counter())
     try:
         yield
@@ -114,7 +114,7 @@ def differentiated(
     Gradients are None for integers and for what has no part in the result.
     """
     tensors = [KerasTensor(a.shape, a.dtype.name) for a in arrays]
-    with _names_that_do_not_count():
+    with names_that_do_not_count():
         made = function(*tensors)
     outputs: list[Any] = flatten(made)
     order = _in_order(outputs)

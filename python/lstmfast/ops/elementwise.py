@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import activations
 from .native import arithmetic, by_activation, by_slope, differs, squared, truth
 from .operation import operation
-from .rules import as_floats, dtype_name, promoted
+from .rules import as_floats, dtype_name, flags_counted, promoted
 
 Array = npt.NDArray[Any]
 
@@ -21,6 +21,11 @@ def _native(function: Callable[[Any], Array], plain: Callable[[Array], Array], x
     """float32 by the native kernels, which layers use too; others in NumPy."""
     x = as_floats(x)
     return function(x) if x.dtype == np.float32 else plain(x)
+
+
+def _as_numbers(*given: Any) -> list[Any]:
+    """Arrays as floating-point numbers: of small integers NumPy would make float16."""
+    return [as_floats(v) if isinstance(v, np.ndarray) else v for v in given]
 
 
 def _no_slope(dy: Array, y: Array, *_: Any, **__: Any) -> Array:
@@ -125,7 +130,7 @@ def floor_divide(x1: Any, x2: Any) -> Any:
 )
 def arctan2(x1: Any, x2: Any) -> Any:
     """The angle of the point (`x2`, `x1`), from -pi to pi."""
-    return np.arctan2(x1, x2)
+    return np.arctan2(*_as_numbers(x1, x2))
 
 
 @operation(
@@ -135,7 +140,7 @@ def arctan2(x1: Any, x2: Any) -> Any:
 )
 def logaddexp(x1: Any, x2: Any) -> Any:
     """``log(exp(x1) + exp(x2))``."""
-    return np.logaddexp(x1, x2)
+    return np.logaddexp(*_as_numbers(x1, x2))
 
 
 # ---- comparisons and logic: no gradient
@@ -254,7 +259,7 @@ def negative(x: Any) -> Any:
     return np.negative(x)
 
 
-@operation("Absolute", lambda dy, y, x: dy * np.sign(x), frozen=by_slope(-1.0))
+@operation("Absolute", lambda dy, y, x: dy * np.sign(x), frozen=by_slope(-1.0), complex_too=True)
 def absolute(x: Any) -> Any:
     """The value without its sign."""
     return np.absolute(x)
@@ -311,10 +316,10 @@ def rsqrt(x: Any) -> Any:
     return 1 / np.sqrt(as_floats(x))
 
 
-@operation("Square", lambda dy, y, x: dy * (2 * x), frozen=squared)
+@operation("Square", lambda dy, y, x: dy * (2 * x), dtype=lambda x: flags_counted(x.dtype), frozen=squared)
 def square(x: Any) -> Any:
     """``x * x``."""
-    return np.square(x)
+    return np.square(x, dtype=np.int32) if getattr(x, "dtype", None) == np.bool_ else np.square(x)
 
 
 @operation(
@@ -389,6 +394,7 @@ def round(x: Any, decimals: int = 0) -> Any:
     "Clip",
     lambda dy, y, x, x_min, x_max: np.where((x >= x_min) & (x <= x_max), dy, np.float32(0)),
     config="x_min x_max",
+    dtype=lambda x, x_min, x_max: promoted((x, x_min, x_max)),
 )
 def clip(x: Any, x_min: Any, x_max: Any) -> Any:
     """`x`, but not below `x_min` and not above `x_max`."""

@@ -40,22 +40,36 @@ rad2deg = unary("rad2deg", np.rad2deg, lambda dy, y, x: np.rad2deg(dy), "Radians
 exp2 = unary("exp2", np.exp2, lambda dy, y, x: dy * y * _LOG_2, "2 to the power of `x`.")
 fabs = unary("fabs", np.fabs, lambda dy, y, x: dy * np.sign(x), "The value without its sign, as a float.")
 trunc = unary("trunc", np.trunc, no_slope, "The next whole number towards 0.", dtype=None)
-real = unary("real", np.real, lambda dy, y, x: dy, "The real part: of real numbers themselves.", dtype=None)
-imag = unary("imag", np.imag, no_slope, "The imaginary part: of real numbers 0.", dtype=None)
+real = unary(
+    "real",
+    np.real,
+    lambda dy, y, x: dy,
+    "The real part: of real numbers themselves.",
+    dtype=None,
+    complex_too=True,
+)
+imag = unary(
+    "imag", np.imag, no_slope, "The imaginary part: of real numbers 0.", dtype=None, complex_too=True
+)
 conjugate = unary(
     "conjugate",
-    np.conjugate,
+    lambda x: np.conjugate(x) if np.iscomplexobj(x) else np.asarray(x),
     lambda dy, y, x: dy,
     "The complex conjugate: of real numbers themselves.",
     dtype=None,
+    complex_too=True,
 )
 conj = conjugate
 copy = unary("copy", np.array, lambda dy, y, x: dy, "A copy.", dtype=None)
-angle = unary("angle", np.angle, no_slope, "The angle in the complex plane: 0, or pi below 0.")
+angle = unary(
+    "angle", np.angle, no_slope, "The angle in the complex plane: 0, or pi below 0.", complex_too=True
+)
 signbit = unary("signbit", np.signbit, None, "Whether the sign is minus.", dtype="bool")
 isposinf = unary("isposinf", np.isposinf, None, "Whether it is infinite and positive.", dtype="bool")
 isneginf = unary("isneginf", np.isneginf, None, "Whether it is infinite and negative.", dtype="bool")
-isreal = unary("isreal", np.isreal, None, "Whether there is no imaginary part.", dtype="bool")
+isreal = unary(
+    "isreal", np.isreal, None, "Whether there is no imaginary part.", dtype="bool", complex_too=True
+)
 
 
 def _sinc_slope(dy: Array, y: Array, x: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..symbolic import KerasTensor
 from .native import picked
 from .operation import operation
-from .rules import positive_axis, shape_of
+from .rules import broadcast_shapes, positive_axis, shape_of
 
 Array = npt.NDArray[Any]
 
@@ -147,6 +147,7 @@ def _take_along_gradient(dy: Array, y: Array, x: Array, indices: Any, axis: int 
         return dx.reshape(x.shape)
     dx = np.zeros_like(x)
     places: list[Any] = list(np.ogrid[tuple(slice(n) for n in dy.shape)])
+    places = [at if n > 1 else at * 0 for at, n in zip(places, x.shape, strict=True)]  # what was broadcast
     places[axis] = np.broadcast_to(_whole_numbers(indices), dy.shape)
     np.add.at(dx, tuple(places), dy)
     return dx
@@ -157,7 +158,13 @@ def _along_shape(x: Any, indices: Any, axis: int | None = None) -> Any:
         return shape_of(indices)
     shape, places = shape_of(x), shape_of(indices)
     at = positive_axis(axis, len(shape))
-    return tuple(places[k] if k == at or n is None else n for k, n in enumerate(shape))
+    if len(places) != len(shape):
+        raise ValueError(
+            f"take_along_axis needs as many axes of indices as of x, got shapes {places} and {shape}"
+        )
+    rest = [tuple(1 if k == at else n for k, n in enumerate(given)) for given in (shape, places)]
+    around = broadcast_shapes(*rest)
+    return tuple(places[k] if k == at else n for k, n in enumerate(around))
 
 
 @operation("TakeAlongAxis", (_take_along_gradient, None), config="axis", shape=_along_shape, dtype=_dtype_of)

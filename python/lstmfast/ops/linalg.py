@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .complexes import of_arrays
 from .composed import composed
 from .matrices import tril, triu
 from .operation import operation
@@ -25,7 +26,7 @@ def _turned(x: Any) -> Any:
 def _matrices(x: Any) -> Any:
     shape = shape_of(x)
     if len(shape) < 2:
-        raise ValueError(f"expected matrices, got shape {shape}")
+        raise ValueError(f"Input should have rank >= 2. Received: input.shape = {shape}")
     return shape
 
 
@@ -114,7 +115,10 @@ def cholesky_inverse(x: Any, upper: bool = False) -> Any:
 
 def _solved_shape(a: Any, b: Any, **_: Any) -> Any:
     left, right = _square(a), shape_of(b)
-    if len(right) not in (len(left), len(left) - 1):
+    rows = (
+        right[-1 if len(right) == len(left) - 1 else -2] if len(right) in (len(left), len(left) - 1) else -1
+    )
+    if rows != left[-1] and None not in (rows, left[-1]):
         raise ValueError(f"cannot solve with matrices of shape {left} for an array of shape {right}")
     return right
 
@@ -228,6 +232,7 @@ def eigh(x: Any) -> Any:
 
 def eig(x: Any) -> Any:
     """Eigenvalues and eigenvectors as complex numbers; of arrays."""
+    of_arrays("eig", x)
     _square(x)
     values, vectors = np.linalg.eig(as_floats(x))
     return values.astype(np.complex64), vectors.astype(np.complex64)
@@ -264,92 +269,49 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     return np.linalg.lstsq(as_floats(a), as_floats(b), rcond)[0]
 
 
-# ---- Fourier's transform
+def _lu_shape(x: Any) -> Any:
+    *batch, m, n = _matrices(x)
+    return [(*batch, m, n), (*batch, None if m is None or n is None else min(m, n))]
 
 
-def _pair(x: Any) -> Array:
-    if not isinstance(x, (tuple, list)) or len(x) != 2 or np.shape(x[0]) != np.shape(x[1]):
+def _lu_slope(dy: Any, y: Any, x: Array) -> Array:
+    """The product rule for ``x = P @ low @ up`` with what is free in the factors; of square matrices."""
+    packed, pivots = y
+    n = packed.shape[-1]
+    if packed.shape[-2] != n:
         raise ValueError(
-            "Input `x` should be a tuple of two tensors - real and imaginary. Both the real and imaginary parts "
-            f"should have the same shape. Received: {x!r}"
+            f"lu_factor has a gradient of square matrices only, got shape {packed.shape}: use stop_gradient"
         )
-    return as_floats(x[0]) + 1j * as_floats(x[1])
+    low, up = np.tril(packed, -1) + np.eye(n, dtype=packed.dtype), np.triu(packed)
+    inner = np.tril(_turned(low) @ np.tril(dy[0], -1), -1) + np.triu(np.triu(dy[0]) @ _turned(up))
+    found = np.linalg.solve(_turned(low), inner) @ _turned(np.linalg.inv(up))
+    for k in range(n)[::-1]:
+        _exchange(found, k, pivots[..., k])
+    return np.asarray(found)
 
 
-def _parts(x: Array) -> list[Array]:
-    return [np.real(x).astype(np.float32), np.imag(x).astype(np.float32)]
+def _exchange(x: Array, k: int, other: Array) -> None:
+    """Row `k` of each matrix in place of row `other` of it, and that in place of row `k`."""
+    at = other[..., None, None].astype(np.intp)
+    row, before = np.take_along_axis(x, at, -2), x[..., k : k + 1, :].copy()
+    np.put_along_axis(x, at, before, -2)
+    x[..., k : k + 1, :] = row
 
 
-def _pair_shape(x: Any, *_: Any, **__: Any) -> Any:
-    if not isinstance(x, (tuple, list)) or len(x) != 2:
-        raise ValueError(f"Input `x` should be a tuple of two tensors - real and imaginary, got {x!r}")
-    return [shape_of(x[0])] * 2
+@operation("LuFactor", _lu_slope, home="linalg", shape=_lu_shape, dtype=lambda x: ["float32", "int32"])
+def lu_factor(x: Any) -> Any:
+    """Lower and upper triangular factors in one matrix, and the pivots: row k was exchanged with row ``pivots[k]``.
 
-
-def _transform(kind: str, compute: Any, back: Any, axes: str) -> Any:
-    """`back` is the other direction, without its factor."""
-
-    def transform(x: Any) -> Any:
-        return _parts(compute(_pair(x)))
-
-    transform.__name__ = transform.__qualname__ = kind.lower()
-    transform.__doc__ = f"Fourier's transform{axes}; takes and gives (real, imaginary) parts."
-    gradient = lambda dy, y, x: _parts(back(_pair(dy)))  # noqa: E731
-    return operation(kind, gradient, home="math", shape=_pair_shape, dtype="float32")(transform)
-
-
-def _fft_back(x: Array) -> Array:
-    return np.asarray(np.fft.ifft(x) * x.shape[-1])
-
-
-def _fft2_back(x: Array) -> Array:
-    return np.asarray(np.fft.ifft2(x) * (x.shape[-1] * x.shape[-2]))
-
-
-def _ifft2_back(x: Array) -> Array:
-    return np.asarray(np.fft.fft2(x) / (x.shape[-1] * x.shape[-2]))
-
-
-fft = _transform("FFT", np.fft.fft, _fft_back, " along the last axis")
-fft2 = _transform("FFT2", np.fft.fft2, _fft2_back, " along the last two axes")
-ifft2 = _transform("IFFT2", np.fft.ifft2, _ifft2_back, " backwards along the last two axes")
-
-
-def _fitted(x: Array, n: int) -> Array:
-    """The last axis cut, or filled up with 0."""
-    missing = max(n - x.shape[-1], 0)
-    return np.pad(x[..., :n], [(0, 0)] * (x.ndim - 1) + [(0, missing)])
-
-
-def _half_slope(dy: Any, y: Any, x: Array, fft_length: int | None) -> Array:
-    n = x.shape[-1] if fft_length is None else fft_length
-    return _fitted(np.real(_fft_back(_fitted(_pair(dy), n))), x.shape[-1])
-
-
-def _whole_slope(dy: Array, y: Array, x: Any, fft_length: int | None) -> list[Array]:
-    n = y.shape[-1]
-    found = np.fft.rfft(dy) / n
-    found[..., 1 : (n + 1) // 2] *= 2  # they stand for two
-    return _parts(_fitted(found, np.shape(x[0])[-1]))
-
-
-def _half_shape(x: Any, fft_length: int | None = None) -> Any:
-    n = shape_of(x)[-1] if fft_length is None else fft_length
-    return [(*shape_of(x)[:-1], None if n is None else n // 2 + 1)] * 2
-
-
-@operation("RFFT", _half_slope, home="math", config="fft_length", shape=_half_shape, dtype="float32")
-def rfft(x: Any, fft_length: int | None = None) -> Any:
-    """Fourier's transform of real numbers along the last axis, as (real, imaginary) parts."""
-    return _parts(np.fft.rfft(as_floats(x), fft_length))
-
-
-def _whole_shape(x: Any, fft_length: int | None = None) -> Any:
-    (shape, _), n = _pair_shape(x), fft_length
-    return (*shape[:-1], n if n is not None else None if shape[-1] is None else 2 * (shape[-1] - 1))
-
-
-@operation("IRFFT", _whole_slope, home="math", config="fft_length", shape=_whole_shape, dtype="float32")
-def irfft(x: Any, fft_length: int | None = None) -> Any:
-    """`rfft` backwards: real numbers from (real, imaginary) parts."""
-    return np.fft.irfft(_pair(x), fft_length).astype(np.float32)
+    The ones on the lower factor's diagonal are not kept (Golub and Van Loan 2013, algorithm 3.4.1).
+    """
+    _matrices(x)
+    packed = np.array(as_floats(x))
+    pivots = np.zeros((*packed.shape[:-2], min(packed.shape[-2:])), np.int32)
+    for k in range(pivots.shape[-1]):
+        pivots[..., k] = k + np.argmax(np.abs(packed[..., k:, k]), -1)
+        _exchange(packed, k, pivots[..., k])
+        pivot = packed[..., k, k][..., None]
+        below = packed[..., k + 1 :, k]
+        below /= np.where(pivot == 0, np.float32(1), pivot)
+        packed[..., k + 1 :, k + 1 :] -= below[..., None] * packed[..., None, k, k + 1 :]
+    return [packed, pivots]

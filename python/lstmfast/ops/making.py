@@ -41,6 +41,8 @@ def is_tensor(x: Any) -> bool:
 
 def convert_to_numpy(x: Any) -> Array:
     """The array, as it is."""
+    if isinstance(x, KerasTensor):
+        raise ValueError(f"convert_to_numpy: {x} is symbolic and has no values; call a Model with arrays")
     return np.asarray(x)
 
 

@@ -191,11 +191,32 @@ def _along(v: Any, axes: tuple[int, ...], shape: Any) -> Any:
     return reshape(v, tuple(shape[k] if k in axes else 1 for k in range(len(shape))))
 
 
+def _normalized_shape(
+    x: Any,
+    mean: Any,
+    variance: Any,
+    offset: Any = None,
+    scale: Any = None,
+    *,
+    axis: int,
+    epsilon: float = 1e-3,
+) -> Any:
+    shape = shape_of(x)
+    size = shape[positive_axis(axis, len(shape))]
+    for name, v in (("mean", mean), ("variance", variance), ("offset", offset), ("scale", scale)):
+        if v is not None and shape_of(v) != (size,) and None not in (*shape_of(v), size):
+            raise ValueError(
+                f"`{name}` must be a vector of length `x.shape[axis]`. Expected: ({size},). Received: "
+                f"{name}.shape={shape_of(v)} while x.shape={shape}"
+            )
+    return shape
+
+
 @composed(
     "BatchNorm",
     home="nn",
     config="axis epsilon",
-    shape=lambda x, *_, **__: shape_of(x),
+    shape=_normalized_shape,
     dtype="float32",
     writes_all=True,
 )
@@ -203,14 +224,8 @@ def batch_normalization(
     x: Any, mean: Any, variance: Any, axis: int, offset: Any = None, scale: Any = None, epsilon: float = 1e-3
 ) -> Any:
     """``(x - mean) / sqrt(variance + epsilon) * scale + offset``, with one of each along an axis."""
-    shape = shape_of(x)
+    shape = _normalized_shape(x, mean, variance, offset, scale, axis=axis)
     at = (positive_axis(axis, len(shape)),)
-    for name, v in (("mean", mean), ("variance", variance), ("offset", offset), ("scale", scale)):
-        if v is not None and shape_of(v) != (shape[at[0]],) and None not in (*shape_of(v), shape[at[0]]):
-            raise ValueError(
-                f"`{name}` must be a vector of length `x.shape[axis]`. Expected: ({shape[at[0]]},). Received: "
-                f"{name}.shape={shape_of(v)} while x.shape={shape}"
-            )
     factor = rsqrt(as_floating(variance) + epsilon)
     y = (as_floating(x) - _along(mean, at, shape)) * _along(
         factor if scale is None else factor * scale, at, shape

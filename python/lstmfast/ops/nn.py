@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core, activations
+from . import wide
 from .native import by_activation
 from .operation import operation
 from .rules import as_floats, axes_of, dtype_name, positive_axis, shape_of
@@ -55,21 +56,28 @@ def _flattened(function: Callable[..., Any], x: Any, axis: Any) -> Any:
         if x.shape[positive_axis(axis, x.ndim)] == 1:
             warnings.warn(
                 f"You are using a {function.__name__} over axis {axis} of a tensor of shape {x.shape}. This axis has size "
-                "1. The output will always be the same. You are probably not using the right axis.",
+                f"1. The {function.__name__} operation will always return the value {int(function is activations.softmax)}, "
+                "which is likely not what you intended. Did you mean to use a sigmoid instead?",
                 stacklevel=4,
             )
-        return function(x, axis)
+        return _computed(function.__name__, x, axis)
     axes = axes_of(axis, x.ndim)
     last = tuple(range(x.ndim - len(axes), x.ndim))
     moved = np.moveaxis(x, axes, last)
     flat = np.ascontiguousarray(moved).reshape(*moved.shape[: x.ndim - len(axes)], -1)
-    return np.moveaxis(np.asarray(function(flat, -1)).reshape(moved.shape), last, axes)
+    return np.moveaxis(np.asarray(_computed(function.__name__, flat, -1)).reshape(moved.shape), last, axes)
+
+
+def _computed(name: str, x: Any, *settings: Any) -> Any:
+    """By the native kernels; float64 in NumPy."""
+    x = as_floats(x)
+    return getattr(wide if x.dtype == np.float64 else activations, name)(x, *settings)
 
 
 @operation("Sigmoid", _slope("sigmoid"), home="nn", dtype="float32", frozen=by_activation("sigmoid"))
 def sigmoid(x: Any) -> Any:
     """``1 / (1 + exp(-x))``."""
-    return activations.sigmoid(x)
+    return _computed("sigmoid", x)
 
 
 @operation("Relu", _slope("relu"), home="nn", frozen=by_activation("relu"))
@@ -81,7 +89,7 @@ def relu(x: Any) -> Any:
 @operation("Relu6", _slope("relu6"), home="nn", dtype="float32", frozen=by_activation("relu6"))
 def relu6(x: Any) -> Any:
     """``min(max(x, 0), 6)``."""
-    return activations.relu6(x)
+    return _computed("relu6", x)
 
 
 @operation(
@@ -94,7 +102,7 @@ def relu6(x: Any) -> Any:
 )
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
     """``x`` above 0, else ``negative_slope * x``."""
-    return activations.leaky_relu(x, negative_slope)
+    return _computed("leaky_relu", x, negative_slope)
 
 
 @operation(
@@ -107,13 +115,13 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
 )
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """``x`` above 0, else ``alpha * (exp(x) - 1)``."""
-    return activations.elu(x, alpha)
+    return _computed("elu", x, alpha)
 
 
 @operation("Selu", _slope("selu"), home="nn", dtype="float32", frozen=by_activation("selu"))
 def selu(x: Any) -> Any:
     """Scaled exponential linear unit."""
-    return activations.selu(x)
+    return _computed("selu", x)
 
 
 def _gelu_slope(dy: Array, y: Array, x: Array, approximate: bool) -> Array:
@@ -124,13 +132,13 @@ def _gelu_slope(dy: Array, y: Array, x: Array, approximate: bool) -> Array:
 @operation("Gelu", _gelu_slope, home="nn", config="approximate", dtype="float32")
 def gelu(x: Any, approximate: bool = True) -> Any:
     """``x`` times the normal distribution function of ``x``, or its approximation by tanh."""
-    return activations.gelu(x, approximate)
+    return _computed("gelu", x, approximate)
 
 
 @operation("Silu", _slope("silu"), home="nn", dtype="float32", frozen=by_activation("silu"))
 def silu(x: Any) -> Any:
     """``x * sigmoid(x)``, also named swish."""
-    return activations.silu(x)
+    return _computed("silu", x)
 
 
 swish = silu
@@ -139,13 +147,13 @@ swish = silu
 @operation("Softplus", _slope("softplus"), home="nn", dtype="float32", frozen=by_activation("softplus"))
 def softplus(x: Any) -> Any:
     """``log(1 + exp(x))``."""
-    return activations.softplus(x)
+    return _computed("softplus", x)
 
 
 @operation("Softsign", _slope("softsign"), home="nn", dtype="float32", frozen=by_activation("softsign"))
 def softsign(x: Any) -> Any:
     """``x / (1 + |x|)``."""
-    return activations.softsign(x)
+    return _computed("softsign", x)
 
 
 @operation(
@@ -153,13 +161,13 @@ def softsign(x: Any) -> Any:
 )
 def hard_sigmoid(x: Any) -> Any:
     """``x / 6 + 0.5``, from 0 to 1."""
-    return activations.hard_sigmoid(x)
+    return _computed("hard_sigmoid", x)
 
 
 @operation("HardSilu", _slope("hard_silu"), home="nn", dtype="float32")
 def hard_silu(x: Any) -> Any:
     """``x * hard_sigmoid(x)``, also named hard_swish."""
-    return activations.hard_silu(x)
+    return _computed("hard_silu", x)
 
 
 hard_swish = hard_silu
@@ -168,13 +176,13 @@ hard_swish = hard_silu
 @operation("HardTanh", _slope("hard_tanh"), home="nn", dtype="float32", frozen=by_activation("hard_tanh"))
 def hard_tanh(x: Any) -> Any:
     """``x``, from -1 to 1."""
-    return activations.hard_tanh(x)
+    return _computed("hard_tanh", x)
 
 
 @operation("LogSigmoid", _slope("log_sigmoid"), home="nn", dtype="float32")
 def log_sigmoid(x: Any) -> Any:
     """``log(sigmoid(x))``."""
-    return activations.log_sigmoid(x)
+    return _computed("log_sigmoid", x)
 
 
 @operation(
@@ -186,7 +194,7 @@ def log_sigmoid(x: Any) -> Any:
 )
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """``x`` above 0, else ``alpha * (exp(x / alpha) - 1)``."""
-    return activations.celu(x, alpha)
+    return _computed("celu", x, alpha)
 
 
 @operation(
@@ -198,7 +206,7 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 )
 def squareplus(x: Any, b: float = 4) -> Any:
     """``(x + sqrt(x**2 + b)) / 2``."""
-    return activations.squareplus(x, b)
+    return _computed("squareplus", x, b)
 
 
 @operation(

@@ -69,6 +69,8 @@ class Operation(Layer):
     variadic: ClassVar[bool] = False
     #: Arguments of a call that were left out are written, too, as Keras does for some.
     writes_all: ClassVar[bool] = False
+    #: Arrays, which are not those of a graph, may be of complex numbers.
+    complex_too: ClassVar[bool] = False
     keras_module: ClassVar[str] = ""
     _defaults: ClassVar[dict[str, Any]] = {}
 
@@ -94,6 +96,12 @@ class Operation(Layer):
         self.passes_gradients = bool(self.gradients)
         self.built = True
 
+    def __getattr__(self, key: str) -> Any:
+        """The configuration's parts are attributes too, as of Keras's operations."""
+        if key in type(self).config_names:
+            return self.__dict__["config"][key]
+        raise AttributeError(f"operation {type(self).__name__} has no attribute {key!r}")
+
     # --- calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -110,6 +118,8 @@ class Operation(Layer):
                 value is values.get(key) for key in self.plain_names
             ):
                 raise TypeError(f"operation {self.name!r} takes tensors, arrays and numbers, got {value!r}")
+            if isinstance(value, np.ndarray) and value.dtype.kind == "c":
+                raise TypeError(f"operation {self.name!r}: a graph holds no complex numbers")
             float64 = isinstance(value, np.ndarray) and value.dtype == np.float64
             return value.astype(np.float32) if float64 else value
 
@@ -197,7 +207,9 @@ class Operation(Layer):
     def _compute(self, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The output, and the arguments as arrays."""
         plain = self.plain_names
-        arrays = {key: value if key in plain else as_array(value) for key, value in values.items()}
+        arrays = {
+            key: value if key in plain else as_array(value, self.complex_too) for key, value in values.items()
+        }
         y = type(self).function(**arrays, **self.config)
         return (y if self.exact else settled(y, arrays.values())), arrays
 
@@ -296,6 +308,7 @@ def operation(
     exact: bool = False,
     variadic: bool = False,
     writes_all: bool = False,
+    complex_too: bool = False,
     base: type[Operation] = Operation,
 ) -> Callable[[F], F]:
     """A decorator: the NumPy function as a public one that also takes symbolic tensors.
@@ -314,7 +327,7 @@ def operation(
         See `Operation`. By default arrays are broadcast and every element is treated alone.
     exact : bool
         The function itself sees to the dtype of its result.
-    variadic, writes_all : bool
+    variadic, writes_all, complex_too : bool
         See `Operation`.
     base : type, optional
         See `composed.py`.
@@ -342,6 +355,7 @@ def operation(
                 "exact": exact,
                 "variadic": variadic,
                 "writes_all": writes_all,
+                "complex_too": complex_too,
                 "keras_module": f"keras.src.ops.{home}",
                 "_defaults": {
                     key: p.default for key, p in signature.parameters.items() if p.default is not p.empty
@@ -361,7 +375,8 @@ def operation(
             if is_symbolic(given):
                 return cls(**settings)(*(given[cls.call_names[0]] if variadic else given.values()))
             arrays = {
-                key: value if key in cls.plain_names else as_array(value) for key, value in given.items()
+                key: value if key in cls.plain_names else as_array(value, complex_too)
+                for key, value in given.items()
             }
             y = function(**arrays, **settings)
             return y if exact else settled(y, arrays.values())

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .operation import operation
-from .rules import as_floats, axes_of, dtype_name, positive_axis, reduced, shape_of
+from .rules import as_floats, axes_of, dtype_name, flags_counted, positive_axis, reduced, shape_of
 
 Array = npt.NDArray[Any]
 
@@ -67,8 +67,14 @@ def _log_sum_gradient(dy: Array, y: Array, x: Array, axis: Any, keepdims: bool) 
 
 
 def _summed(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> str:
-    """The dtype of sums: flags are counted."""
-    return dtype_name(dtype, "int32" if x.dtype == "bool" else x.dtype)
+    """The dtype of sums: flags are counted, small integers become larger ones."""
+    small = np.dtype(x.dtype).kind in "biu" and np.dtype(x.dtype).itemsize < 4
+    return dtype_name(dtype, "int32" if small else x.dtype)
+
+
+def running(x: Any, axis: Any = None, dtype: Any = None) -> str:
+    """The dtype of running sums: flags are counted."""
+    return dtype_name(dtype, flags_counted(x.dtype))
 
 
 @operation("Sum", _sum_gradient, config="axis keepdims", shape=reduced, dtype=_summed)
@@ -173,7 +179,7 @@ def _running_gradient(dy: Array, y: Array, x: Array, axis: Any, dtype: Any) -> A
     return found.reshape(x.shape)
 
 
-@operation("Cumsum", _running_gradient, config="axis dtype", shape=_running_shape, dtype=_summed)
+@operation("Cumsum", _running_gradient, config="axis dtype", shape=_running_shape, dtype=running)
 def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """Sums of all elements up to each along an axis, by default of the flattened array."""
-    return np.cumsum(x, axis=axis, dtype=dtype)
+    return np.cumsum(x, axis=axis, dtype=dtype or flags_counted(np.asarray(x).dtype))

@@ -19,6 +19,7 @@ __all__ = [
     "broadcast_shapes",
     "contiguous",
     "dtype_name",
+    "flags_counted",
     "positive_axis",
     "promoted",
     "reduced",
@@ -32,20 +33,26 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 #: Dtypes that no result has unless an argument has it; NumPy makes them of smaller ones.
-_WIDE = {"float64": np.float32, "float16": np.float32, "int64": np.int32, "uint64": np.int32}
+_WIDE = {
+    "float64": np.float32,
+    "float16": np.float32,
+    "int64": np.int32,
+    "uint64": np.int32,
+    "complex128": np.complex64,
+}
 
 
 # ---- dtypes
 
 
-def as_array(value: Any) -> Any:
+def as_array(value: Any, complex_too: bool = False) -> Any:
     """What a function computes with: arrays of array_likes; numbers, None and the insides of lists alike."""
     if value is None or (isinstance(value, (bool, int, float)) and not isinstance(value, np.generic)):
         return value
     if isinstance(value, (list, tuple)) and any(hasattr(item, "shape") for item in value):
-        return [as_array(item) for item in value]
+        return [as_array(item, complex_too) for item in value]
     array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in ("fiubc" if complex_too else "fiub"):
         raise TypeError(f"operations take numbers, got dtype {array.dtype}")
     given = isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "dtype")
     wide = None if given else _WIDE.get(array.dtype.name)  # of plain numbers, as Keras takes them
@@ -53,9 +60,9 @@ def as_array(value: Any) -> Any:
 
 
 def as_floats(x: Any) -> Array:
-    """Floating-point numbers: float32 for integers and flags."""
+    """Floating-point numbers: float32 for integers and flags; complex ones as they are."""
     array = np.asarray(x)
-    return array if array.dtype.kind == "f" and isinstance(x, np.ndarray) else array.astype(np.float32)
+    return array if array.dtype.kind in "fc" and isinstance(x, np.ndarray) else array.astype(np.float32)
 
 
 def settled(y: Any, given: Iterable[Any]) -> Any:
@@ -77,6 +84,12 @@ def dtype_name(dtype: Any, default: str = "float32") -> str:
     if np.dtype(name).kind not in "fiub":
         raise ValueError(f"dtype={name!r} is not one of numbers")
     return name
+
+
+def flags_counted(dtype: Any) -> str:
+    """int32 for flags, else the dtype itself."""
+    name = str(np.dtype(dtype).name)
+    return "int32" if name == "bool" else name
 
 
 def _dtypes(given: Iterable[Any]) -> Iterable[Any]:

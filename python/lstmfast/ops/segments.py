@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .composed import composed
 from .operation import operation
-from .rules import same_shape, shape_of
+from .rules import same_shape, shape_of, sizes_of
 
 Array = npt.NDArray[Any]
 
@@ -256,16 +256,31 @@ segment_min = _segments("Min", np.minimum, np.inf, _extreme_slope, "The least")
 segment_prod = _segments("Prod", np.multiply, 1, _product_slope, "The product")
 
 
-@composed("ExtractSequences", home="math", config="sequence_length sequence_stride")
+def _windows_shape(x: Any, sequence_length: int, sequence_stride: int) -> Any:
+    shape = shape_of(x)
+    if not shape:
+        raise ValueError(f"Input should have rank >= 1. Received: input.shape = {shape}")
+    if sequence_length < 1 or sequence_stride < 1:
+        raise ValueError(
+            f"extract_sequences needs a length and a stride of 1 or more, got {sequence_length} and {sequence_stride}"
+        )
+    n = shape[-1]
+    number = None if n is None else max((n - sequence_length) // sequence_stride + 1, 0)
+    return (*shape[:-1], number, sequence_length)
+
+
+@composed(
+    "ExtractSequences",
+    home="math",
+    config="sequence_length sequence_stride",
+    shape=_windows_shape,
+    dtype=lambda x, *_, **__: str(x.dtype),
+)
 def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Any:
     """All windows of a length along the last axis, so many steps from one to the next."""
     from .indexing import take
 
-    n = shape_of(x)[-1]
-    if n is None or sequence_length < 1 or sequence_stride < 1:
-        raise ValueError(
-            f"extract_sequences needs a last axis of known size, a length and a stride of 1 or more; got shape "
-            f"{shape_of(x)}, {sequence_length} and {sequence_stride}"
-        )
+    _windows_shape(x, sequence_length, sequence_stride)
+    n = sizes_of(x)[-1]
     starts = np.arange(0, max(n - sequence_length + 1, 0), sequence_stride)
     return take(x, starts[:, None] + np.arange(sequence_length), axis=-1)

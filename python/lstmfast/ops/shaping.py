@@ -28,14 +28,21 @@ def _whole(value: Any, what: str) -> int:
 
 
 def _target(newshape: Any) -> tuple[int, ...]:
-    target = newshape if isinstance(newshape, (tuple, list)) else (newshape,)
-    return tuple(-1 if n is None else _whole(n, "an entry of newshape") for n in target)
+    given = newshape if isinstance(newshape, (tuple, list)) else (newshape,)
+    target = tuple(-1 if n is None else _whole(n, "an entry of newshape") for n in given)
+    if any(n < -1 for n in target):
+        raise ValueError(
+            f"each entry of newshape must be a non-negative integer, or -1 once. Received: newshape={newshape}"
+        )
+    if target.count(-1) > 1:
+        raise ValueError(
+            f"newshape may have at most one unknown dimension, -1. Received: newshape={newshape}"
+        )
+    return target
 
 
 def _reshaped(x: Any, newshape: Any) -> Any:
     shape, target = shape_of(x), _target(newshape)
-    if target.count(-1) > 1 or any(n < -1 for n in target):
-        raise ValueError(f"newshape may have one unknown axis, -1, and sizes else, got {newshape}")
     if None in shape:
         return tuple(None if n == -1 else n for n in target)
     size, known = math.prod(shape), math.prod(n for n in target if n != -1)  # type: ignore[arg-type]
@@ -272,7 +279,9 @@ def _slices(x: Any, num: int | None = None, axis: int = 0) -> Any:
     shape = shape_of(x)
     at = positive_axis(axis, len(shape))
     n = shape[at] if num is None else num
-    if n is None or not 0 < n <= _MOST_PARTS or shape[at] not in (None, n):
+    if n is None:
+        raise ValueError(f"Cannot infer argument `num` from shape {shape}, axis {axis}: give `num`")
+    if not 0 < n <= _MOST_PARTS or shape[at] not in (None, n):
         raise ValueError(f"axis {axis} of shape {shape} cannot be unstacked with num={num}")
     return [shape[:at] + shape[at + 1 :]] * n
 
@@ -373,6 +382,8 @@ def _repeated(x: Any, repeats: Any, axis: int | None = None) -> Any:
     at = positive_axis(axis or 0, len(shape))
     several = isinstance(repeats, tuple) and len(repeats) > 1
     size = shape[at]
+    if several and size not in (None, len(repeats)):
+        raise ValueError(f"repeat needs one number, or one for each of {size} elements, got {repeats}")
     n = sum(repeats) if several else None if size is None else size * int(np.ravel(repeats)[0])
     return (*shape[:at], n, *shape[at + 1 :])
 

@@ -239,9 +239,11 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     """How many values are in each of some bins of one width, and the bins' edges; of arrays."""
     if not isinstance(bins, int) or isinstance(bins, bool) or bins <= 0:
         raise ValueError(f"Argument `bins` should be a non-negative integer. Received: bins={bins}")
-    if range is not None and (len(range) != 2 or range[1] < range[0]):
+    if range is not None and len(range) != 2:
+        raise ValueError(f"Argument `range` must be a tuple of two elements. Received: range={range}")
+    if range is not None and range[1] < range[0]:
         raise ValueError(
-            f"Argument `range` must be a tuple of two elements, the greater one last. Received: range={range}"
+            f"The second element of `range` must be greater than the first. Received: range={range}"
         )
     if np.ndim(x) != 1:
         raise ValueError(f"Input tensor must be 1-dimensional. Received: input.shape={np.shape(x)}")
@@ -289,12 +291,12 @@ def unique(
     size: int | None = None,
     fill_value: Any = None,
 ) -> Any:
-    """The elements without repetitions, in ascending order, as `numpy.unique`; of arrays.
+    """The elements without repetitions, in ascending order, as `numpy.unique`; each NaN by itself; of arrays.
 
     `size` cuts what is behind, or fills with `fill_value`, by default the least element.
     """
     find: Any = np.unique
-    made = find(np.asarray(x), return_index, return_inverse, return_counts, axis)
+    made = find(np.asarray(x), return_index, return_inverse, return_counts, axis, equal_nan=False)
     several = isinstance(made, tuple)
     found = [np.asarray(part) for part in (made if several else (made,))]
     found[1:] = [part.astype(np.int32) for part in found[1:]]

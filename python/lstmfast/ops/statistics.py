@@ -16,17 +16,17 @@ from .operation import operation
 from .reductions import (
     _extreme_gradient,
     _running_shape,
-    _summed,
     all,
     cumsum,
     max,
     mean,
     min,
     prod,
+    running,
     sum,
     var,
 )
-from .rules import axes_of, shape_of
+from .rules import axes_of, flags_counted, shape_of
 from .shaping import expand_dims, ones_like, reshape, squeeze
 from .tables import along_axes
 
@@ -222,10 +222,10 @@ def _product_slope(dy: Array, y: Array, x: Array, axis: Any, dtype: Any) -> Arra
     return found.reshape(x.shape)
 
 
-@operation("Cumprod", _product_slope, config="axis dtype", shape=_running_shape, dtype=_summed)
+@operation("Cumprod", _product_slope, config="axis dtype", shape=_running_shape, dtype=running)
 def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """Products of all elements up to each along an axis, by default of the flattened array."""
-    return np.cumprod(x, axis=axis, dtype=dtype)
+    return np.cumprod(x, axis=axis, dtype=dtype or flags_counted(np.asarray(x).dtype))
 
 
 @composed("Nancumsum", config="axis dtype")

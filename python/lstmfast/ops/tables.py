@@ -56,6 +56,7 @@ def unary(
     home: str = "numpy",
     dtype: Any = "float32",
     kind: str | None = None,
+    complex_too: bool = False,
 ) -> Op:
     """An operation of one array `x`; of floating-point numbers, unless `dtype` is None or another.
 
@@ -66,7 +67,7 @@ def unary(
     def function(**given: Any) -> Any:
         return compute(as_floats(given["x"]) if floats else given["x"])
 
-    make = operation(kind or name.capitalize(), gradient, home=home, dtype=dtype)
+    make = operation(kind or name.capitalize(), gradient, home=home, dtype=dtype, complex_too=complex_too)
     return make(named(function, name, doc, "x"))
 
 

@@ -363,7 +363,7 @@ def _transposed_shape(
 ) -> Any:
     rank, shape, first = _spatial_rank(inputs), shape_of(inputs), _channels_first(data_format)
     own = shape_of(kernel)
-    if len(own) != rank + 2 or shape[1 if first else -1] != own[-1]:
+    if len(own) != rank + 2 or shape[1 if first else -1] not in (None, own[-1]):
         raise ValueError(
             f"The number of input channels must match the kernel's last axis. Received inputs.shape={shape} and "
             f"kernel.shape={own}."

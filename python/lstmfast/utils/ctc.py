@@ -65,6 +65,8 @@ def ctc_decode(
     >>> paths.tolist(), scores.tolist()
     ([[[1, 2, -1, -1]]], [[-20.0]])
     """
+    if strategy not in ("greedy", "beam_search"):
+        raise ValueError(f"Invalid strategy {strategy}. Supported values are 'greedy' and 'beam_search'.")
     z = np.ascontiguousarray(inputs, np.float32)
     if z.ndim != 3 or z.shape[2] < 1:
         raise ValueError(f"inputs: expected shape (B, T, C), got {np.shape(inputs)}")
@@ -77,9 +79,7 @@ def ctc_decode(
     lengths = _lengths(sequence_lengths, z.shape[0], z.shape[1])
     if strategy == "greedy":
         return _greedy(z, lengths, merge_repeated, mask_index)
-    if strategy == "beam_search":
-        return _core.ctc_beam_search(z, lengths, mask_index, beam_width, top_paths)
-    raise ValueError(f"Invalid strategy {strategy}. Supported values are 'greedy' and 'beam_search'.")
+    return _core.ctc_beam_search(z, lengths, mask_index, beam_width, top_paths)
 
 
 def _lengths(given: Any, batch: int, time: int) -> npt.NDArray[np.int64]:
