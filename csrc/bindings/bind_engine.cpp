@@ -176,7 +176,7 @@ void register_engine(py::module_& m) {
             auto one = pack_cell(forward), two = pack_cell(backward);
             const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(zoneout)};
             const std::size_t results = merge_named(merge) == Merge::kNone ? 2 : 1;
-            const std::size_t states = static_cast<std::size_t>(one->cell.states + two->cell.states);
+            const std::size_t states = static_cast<std::size_t>(one->cell.states) + static_cast<std::size_t>(two->cell.states);
             if (out.size() != results && out.size() != results + states)
               throw py::value_error("outputs: expected " + std::to_string(results) + " or " + std::to_string(results + states) + " slots");
             p.add(std::make_unique<BidirectionalOperation>(std::move(in), std::move(out), name, std::move(one), std::move(two), options,

@@ -27,6 +27,8 @@ Array = npt.NDArray[Any]
 class Convolution(Layer):
     """Arguments that all convolutions have, and the axes of their input."""
 
+    rank = 1  # the number of axes along which a window moves
+
     def __init__(
         self,
         kernel_size: Any,
