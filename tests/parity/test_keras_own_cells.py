@@ -181,5 +181,5 @@ def test_a_call_that_only_knows_arrays_cannot_be_trained():
     model = lf.Sequential([lf.Input((5, 3)), lf.layers.Dense(3), lf.layers.RNN(Arrays())])
     assert model.predict(x, verbose=0).shape == (4, 3)
     model.compile("sgd", "mse")
-    with pytest.raises(NotImplementedError, match="Arrays cannot be trained.*symbolic inputs"):
+    with pytest.raises(NotImplementedError, match=r"Arrays cannot be trained.*symbolic inputs"):
         model.fit(x, np.ones((4, 3)), verbose=0)
