@@ -34,7 +34,6 @@ NOTES = {
     "layers.AdditiveAttention": "frozen where it does not return its scores",
     "layers.Attention": "frozen where it does not return its scores",
     "layers.BatchNormalization": "not `synchronized`; frozen where `axis` is the last",
-    "layers.Bidirectional": "frozen unless `merge_mode=None` or `return_state=True`",
     "layers.Conv1D": "no LoRA, no quantization",
     "layers.ConvLSTM1D": "not frozen",
     "layers.Dense": "no LoRA, no quantization",

@@ -51,7 +51,8 @@ Merge merge_named(const std::string& name) {
   if (name == "sum") return Merge::kSum;
   if (name == "mul") return Merge::kMul;
   if (name == "ave") return Merge::kAve;
-  throw py::value_error("merge: expected 'concat', 'sum', 'mul' or 'ave', got '" + name + "'");
+  if (name == "none") return Merge::kNone;
+  throw py::value_error("merge: expected 'concat', 'sum', 'mul', 'ave' or 'none', got '" + name + "'");
 }
 
 void add_dense(Program& p, const std::string& name, Slots in, Slots out, const FloatArray& kernel, const OptionalFloatArray& bias,
@@ -174,6 +175,10 @@ void register_engine(py::module_& m) {
              const std::string& merge, bool sequences, bool backwards, bool zero_masked, const std::array<float, 2>& zoneout) {
             auto one = pack_cell(forward), two = pack_cell(backward);
             const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(zoneout)};
+            const std::size_t results = merge_named(merge) == Merge::kNone ? 2 : 1;
+            const std::size_t states = static_cast<std::size_t>(one->cell.states) + static_cast<std::size_t>(two->cell.states);
+            if (out.size() != results && out.size() != results + states)
+              throw py::value_error("outputs: expected " + std::to_string(results) + " or " + std::to_string(results + states) + " slots");
             p.add(std::make_unique<BidirectionalOperation>(std::move(in), std::move(out), name, std::move(one), std::move(two), options,
                                                            merge_named(merge)));
           },

@@ -121,10 +121,11 @@ class RecurrentOperation final : public Operation {
   const Options options;
 };
 
-enum class Merge { kConcat, kSum, kMul, kAve };
+enum class Merge { kConcat, kSum, kMul, kAve, kNone };
 
 class BidirectionalOperation final : public Operation {
  public:
+  // outputs: y, without a merge that of each direction; then, if they are wanted, the final states of each direction.
   BidirectionalOperation(std::vector<int> in, std::vector<int> out, std::string layer, std::unique_ptr<RecurrentWeights> f,
                          std::unique_ptr<RecurrentWeights> b, RecurrentOperation::Options forward_options, Merge m)
       : Operation(std::move(in), std::move(out), std::move(layer)),
@@ -137,6 +138,13 @@ class BidirectionalOperation final : public Operation {
   void execute(Run& run) const override;
   double work(const Run& run) const override;
   std::size_t bytes() const override { return forward->bytes() + backward->bytes(); }
+  std::size_t n_results() const { return merge == Merge::kNone ? 2 : 1; }  // outputs that are no states
+  bool gives_states() const { return outputs.size() > n_results(); }
+  const RecurrentWeights& direction(int k) const { return k ? *backward : *forward; }
+  // Which of the outputs is a final state of a direction.
+  std::size_t state_output(int k, int state) const {
+    return n_results() + static_cast<std::size_t>((k ? forward->cell.states : 0) + state);
+  }
 
   const std::unique_ptr<RecurrentWeights> forward, backward;
   const RecurrentOperation::Options options;  // of the forward direction

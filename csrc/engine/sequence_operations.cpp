@@ -202,18 +202,32 @@ void BidirectionalOperation::infer(Run& run) const {
   if (x.width != forward->inputs)
     refuse("expected " + std::to_string(forward->inputs) + " features a step, got " + std::to_string(x.width));
   if (static_cast<std::int64_t>(x.batch) * x.time > INT32_MAX) refuse("at most 2**31 - 1 steps (batch times time) fit one call");
-  Tensor& y = output(run);
-  y = {};
-  y.batch = x.batch;
-  y.time = options.sequences ? x.time : 0;
-  y.width = forward->outputs + (merge == Merge::kConcat ? backward->outputs : 0);
-  y.lengths = options.sequences ? x.lengths : nullptr;
+  for (std::size_t i = 0; i < n_results(); ++i) {
+    Tensor& y = output(run, i);
+    y = {};
+    y.batch = x.batch;
+    y.time = options.sequences ? x.time : 0;
+    y.width = direction(static_cast<int>(i)).outputs + (merge == Merge::kConcat ? backward->outputs : 0);
+    y.lengths = options.sequences ? x.lengths : nullptr;
+  }
+  if (!gives_states()) return;
+  for (int k = 0; k < 2; ++k) {
+    const RecurrentWeights& w = direction(k);
+    for (int i = 0; i < w.cell.states; ++i) {
+      Tensor& state = output(run, state_output(k, i));
+      state = {};
+      state.batch = x.batch;
+      state.width = i ? w.units : w.outputs;
+    }
+  }
 }
 
 void BidirectionalOperation::place_outputs(Run& run, Placer& memory, float* first_output) const {
-  Tensor& out = output(run);
-  out.data = first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
-  out.mask = out.time ? input(run).mask : nullptr;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    Tensor& out = output(run, i);
+    out.data = i == 0 && first_output ? first_output : memory.take<float>(static_cast<std::size_t>(out.elements()));
+    if (i < n_results()) out.mask = out.time ? input(run).mask : nullptr;
+  }
 }
 
 namespace {
@@ -225,17 +239,20 @@ struct Directions {
     Sequence s;
     float* y;
     float* final_state[2];
+    float* end;  // without sequences: what is merged, the final h but for masked ends
   };
   Direction directions[2];
   float* second = nullptr;  // the backward direction's output where it is not written in place
 
-  Directions(const BidirectionalOperation& op, const Tensor& x, Tensor& out, Carver& memory) {
+  Directions(const BidirectionalOperation& op, const Tensor& x, Run& run, Carver& memory) {
     const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
-    const bool sequences = out.time > 0, beside = op.merge == Merge::kConcat;
-    float* const y = const_cast<float*>(out.data);
-    if (sequences && !beside) second = memory.take<float>(size(out.elements()));
+    const auto data = [&](std::size_t i) { return const_cast<float*>(run.slots[op.outputs[i]].data); };
+    const Tensor& out = run.slots[op.outputs[0]];
+    const bool sequences = out.time > 0, beside = op.merge == Merge::kConcat, apart = op.merge == Merge::kNone;
+    float* const y = data(0);
+    if (sequences && !beside) second = apart ? data(1) : memory.take<float>(size(out.elements()));
     for (int k = 0; k < 2; ++k) {
-      const RecurrentWeights& w = k ? *op.backward : *op.forward;
+      const RecurrentWeights& w = op.direction(k);
       Direction& call = directions[k];
       call.w = &w;
       RecurrentOperation::Options o = op.options;
@@ -244,7 +261,14 @@ struct Directions {
       call.s.turned = k == 1;
       call.s.output_ld = sequences && beside ? out.width : w.outputs;
       call.y = !sequences ? nullptr : k == 0 ? y : beside ? y + op.forward->outputs : second;
-      for (float*& state : call.final_state) state = memory.take<float>(size(x.batch) * size(std::max(w.units, w.outputs)));
+      for (int i = 0; i < 2; ++i)
+        call.final_state[i] = op.gives_states() && i < w.cell.states
+                                  ? data(op.state_output(k, i))
+                                  : memory.take<float>(size(x.batch) * size(std::max(w.units, w.outputs)));
+      call.end = sequences           ? nullptr
+                 : apart             ? data(size(k))
+                 : op.gives_states() ? memory.take<float>(size(x.batch) * size(w.outputs))
+                                     : call.final_state[0];
     }
   }
 
@@ -266,10 +290,10 @@ void BidirectionalOperation::execute(Run& run) const {
   Tensor& out = output(run);
   const int threads = threads_for_work(work(run));  // asked once: the scratch depends on it
   Carver measure;
-  Directions(*this, x, out, measure).carve(measure, threads);
+  Directions(*this, x, run, measure).carve(measure, threads);
   Arena scratch(measure.bytes());
   Carver place(scratch.data());
-  const Directions d(*this, x, out, place);
+  const Directions d(*this, x, run, place);
   auto [one, two] = d.carve(place, threads);
   one.prepare();
   two.prepare();
@@ -288,11 +312,15 @@ void BidirectionalOperation::execute(Run& run) const {
   float* const y = mutable_data(out);
   const bool sequences = out.time > 0;
   if (!sequences)
-    for (const Directions::Direction& call : d.directions) clear_masked_ends(call.s, call.w->outputs, call.final_state[0]);
-  const float* const first = sequences ? y : d.directions[0].final_state[0];
-  const float* const second = sequences ? d.second : d.directions[1].final_state[0];
+    for (const Directions::Direction& call : d.directions) {
+      if (call.end != call.final_state[0]) std::copy_n(call.final_state[0], x.batch * call.w->outputs, call.end);
+      clear_masked_ends(call.s, call.w->outputs, call.end);
+    }
+  const float* const first = sequences ? y : d.directions[0].end;
+  const float* const second = sequences ? d.second : d.directions[1].end;
   const std::int64_t n = out.elements();
   switch (merge) {
+    case Merge::kNone: return;
     case Merge::kConcat:
       if (sequences) return;
       for (std::int64_t row = 0; row < out.batch; ++row) {

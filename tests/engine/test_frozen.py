@@ -89,6 +89,31 @@ def test_bidirectional(cell, merge, sequences, team, rng, poisoned):
     check_all(model, rng.standard_normal((6, 7, 5), np.float32))
 
 
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize("merge", ["concat", "mul", None])
+def test_bidirectional_with_several_outputs(cell, merge, states, sequences, zeros, team, rng, poisoned):
+    inner = cell(17, return_sequences=sequences, return_state=states)
+    both = layers.Bidirectional(inner, merge_mode=merge)
+    for layer in (both.forward_layer, both.backward_layer):
+        layer.zero_output_for_mask = zeros
+    x = Input((None, 5))
+    outputs = both(x)
+    model = randomized(Model(x, outputs))
+    check_all(model, rng.standard_normal((6, 7, 5), np.float32))
+
+
+def test_states_of_both_directions_begin_a_decoder(rng):
+    x, begun = Input((None, 5)), Input((None, 3))
+    _, fh, fc, bh, bc = layers.Bidirectional(layers.LSTM(4, return_state=True))(x)
+    h, c = layers.Concatenate()([fh, bh]), layers.Concatenate()([fc, bc])
+    y = layers.LSTM(8, return_sequences=True)(begun, initial_state=[h, c])
+    model = randomized(Model([x, begun], layers.Dense(2)(y)))
+    arrays = [rng.standard_normal((3, 6, 5), np.float32), rng.standard_normal((3, 4, 3), np.float32)]
+    np.testing.assert_array_equal(model.freeze()(arrays), model.predict(arrays, verbose=0))
+
+
 @pytest.mark.parametrize("sequences", [False, True])
 def test_bidirectional_with_a_layer_of_its_own(sequences, rng):
     both = layers.Bidirectional(

@@ -244,8 +244,6 @@ def test_layers_that_have_no_native_form():
         DoubledDense(3, name="bad"),
         layers.Activation(lambda a: a, name="bad"),
         layers.Dense(3, activation=lambda a: a, name="bad"),
-        layers.Bidirectional(layers.LSTM(3, return_sequences=True), merge_mode=None, name="bad"),
-        layers.Bidirectional(layers.LSTM(3, return_state=True), name="bad"),
         layers.Flatten(data_format="channels_first", name="bad"),
     ]
     for layer in cases:

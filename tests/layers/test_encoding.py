@@ -93,10 +93,16 @@ def test_in_models(rng, tmp_path):
     (lambda: layers.Discretization(["a"]), TypeError, "bin_boundaries must be numeric"),
     (lambda: layers.Discretization(num_bins=3, epsilon=0), ValueError, "epsilon"),
     (lambda: layers.Discretization(num_bins=3, sparse=True), ValueError, "sparse=True"),
-    (lambda: layers.Discretization(num_bins=3)([1.0]), RuntimeError, "adapt"),
+    (lambda: layers.Discretization(num_bins=3)([1.0]), ValueError, "adapt"),
     (lambda: layers.Discretization(num_bins=3).adapt([]), ValueError, "no numbers"),
     (lambda: layers.Discretization([1.0]).adapt([1.0]), ValueError, "Cannot adapt"),
 ])  # fmt: skip
 def test_errors(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("int", "int32"), ("one_hot", "float32"), ("count", "float32")])
+def test_type_of_bins(mode, dtype):
+    layer = layers.Discretization([0.0, 1.0], output_mode=mode)
+    assert layer.output_dtype == layer(np.ones((2, 3))).dtype == layer(Input((3,))).dtype == dtype

@@ -66,7 +66,7 @@ def test_wrong_arguments():
         HashedCrossing(3, output_mode="count")
     with pytest.raises(ValueError, match="`salt`"):
         Hashing(3, salt=[1, 2, 3])
-    with pytest.raises(ValueError, match="`dtype`"):
+    with pytest.raises(ValueError, match="`dtype` should be an integer type"):
         Hashing(3, dtype="float32")
     with pytest.raises(ValueError, match="sparse"):
         Hashing(3, output_mode="count", sparse=True)
@@ -76,5 +76,7 @@ def test_wrong_arguments():
         HashedCrossing(3)([np.array([1]), np.array([1, 2])])
     with pytest.raises(ValueError, match=r"\(batch_size, 1\)"):
         HashedCrossing(3)([np.ones((2, 2), int)] * 2)
-    with pytest.raises(TypeError, match="integer or string"):
+    with pytest.raises(ValueError, match="should have shape"):
+        HashedCrossing(3)([np.ones((2, 2, 1))] * 2)
+    with pytest.raises(ValueError, match="integer or string"):
         HashedCrossing(3)([np.ones(2), np.ones(2)])

@@ -299,6 +299,38 @@ def test_files_of_given_vocabularies(ending, tmp_path):
         np.testing.assert_array_equal(lf.saving.load_model(tmp_path / f"model{ending}")(x), model(x))
 
 
+@pytest.mark.parametrize("make", [
+    lambda **given: layers.StringLookup(**given),
+    lambda **given: layers.IntegerLookup(**given),
+    lambda **given: layers.TextVectorization(**given),
+    lambda **given: layers.StringLookup(output_mode="tf_idf", **given),
+])  # fmt: skip
+def test_assets(make, tmp_path):
+    layer, again = make(), make()
+    tokens = np.array([7, 7, 9]) if isinstance(layer, layers.IntegerLookup) else ["b", "b", "a ü"]
+    layer.adapt(tokens)
+    layer.save_assets(tmp_path)
+    lines = (tmp_path / "vocabulary.txt").read_text(encoding="utf-8")
+    assert lines == "\n".join(map(str, layer.get_vocabulary()))
+    if "output_mode" in again.get_config() and again.get_config()["output_mode"] == "tf_idf":
+        again.restore_vocabulary(*layer.vocabulary_state())  # Keras too reads its weights first
+    again.load_assets(tmp_path)
+    np.testing.assert_array_equal(again(tokens), layer(tokens))
+    assert again.get_vocabulary() == layer.get_vocabulary()
+    (tmp_path / "vocabulary.txt").write_text("x\n" * 2, encoding="utf-8")
+    with pytest.raises(ValueError, match="vocabulary of layer"):
+        again.load_assets(tmp_path)
+    assert again.get_vocabulary() == layer.get_vocabulary()
+    with pytest.raises(OSError, match=r"vocabulary\.txt"):
+        again.load_assets(tmp_path / "nowhere")
+    (tmp_path / "vocabulary.txt").unlink()
+    make(
+        vocabulary=[1, 2] if isinstance(layer, layers.IntegerLookup) else ["a"],
+        **({"idf_weights": [1.0]} if layer.get_config()["output_mode"] == "tf_idf" else {}),
+    ).save_assets(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_words_that_keras_files_cannot_keep(tmp_path):
     pytest.importorskip("h5py")
     layer = layers.StringLookup()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -383,3 +384,56 @@ def test_bidirectional_states_of_stacks_are_nested(merge_mode, tmp_path, rng):
     close(keras.saving.load_model(tmp_path / "ours.keras")(x).detach().numpy(), ours.predict(x, verbose=0))
     theirs.save(tmp_path / "theirs.keras")
     close(lf.saving.load_model(tmp_path / "theirs.keras").predict(x, verbose=0), theirs(x).detach().numpy())
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
+def test_cell_of_a_layer(name):
+    """`layer.cell` is the layer's step with the layer's weights, as programs for Keras read it."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((3, 4, 2)).astype("float32")
+    options = {"dropout": 0.25, "recurrent_dropout": 0.5, "seed": 3, "kernel_regularizer": "l2"}
+    ours, theirs = (getattr(k.layers, name)(5, name="a", **options) for k in (lf, keras))
+    assert not ours.cell.built
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+    theirs.set_weights(ours.get_weights())
+    cell = ours.cell
+    assert type(cell).__name__ == type(theirs.cell).__name__
+    for attribute in (
+        "units",
+        "dropout",
+        "recurrent_dropout",
+        "use_bias",
+        "built",
+        "trainable",
+        "output_size",
+        "seed",
+    ):
+        assert getattr(cell, attribute) == getattr(theirs.cell, attribute)
+    assert cell.state_size == theirs.cell.state_size
+    assert cell.get_config()["kernel_regularizer"] == theirs.cell.get_config()["kernel_regularizer"]
+    for attribute in ("kernel", "recurrent_kernel", "bias"):
+        assert getattr(cell, attribute) is getattr(ours, attribute)
+    assert cell.weights == ours.weights
+    assert [w.shape for w in cell.trainable_variables] == [
+        tuple(w.shape) for w in theirs.cell.trainable_variables
+    ]
+    states = [rng.standard_normal((3, 5)).astype("float32") for _ in ours.state_size]
+    y, new = cell(x[:, 0], states)
+    expected, their_new = theirs.cell(x[:, 0], [keras.ops.convert_to_tensor(s) for s in states])
+    for a, b in zip([y, *new], [expected, *their_new], strict=True):
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=0, atol=1e-6)
+    cell.recurrent_kernel.assign(np.zeros_like(cell.recurrent_kernel.numpy()))
+    assert not ours.get_weights()[1].any()
+    model = lf.Sequential([lf.Input((4, 2)), ours])
+    model.compile("sgd", "mse")
+    assert [layer.name for layer in model.layers] == ["a"] and len(model.trainable_variables) == 3
+
+
+def test_asking_for_a_cell_draws_no_random_number():
+    random.seed(4)
+    expected = random.random()
+    layer = lf.layers.LSTM(3, seed=1)
+    random.seed(4)
+    assert layer.cell.units == 3
+    assert random.random() == expected

@@ -4,6 +4,7 @@
 Those that the native library has are computed there (`native.py`), the rarer ones in NumPy (`plain.py`).
 Everything is float32 in and out. A function of your own needs a derivative: give it an attribute
 ``gradient``, a function ``(x, y, dy) -> dx`` with the input, the output and the gradient of the output.
+A layer serves as an activation too, as in ``Dense(8, activation=LeakyReLU())``.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ __all__ = [
     "hard_silu",
     "hard_swish",
     "hard_tanh",
+    "is_layer",
     "leaky_relu",
     "linear",
     "log_sigmoid",
@@ -125,9 +127,25 @@ def native_name(activation: Activation) -> str | None:
     'silu'
     """
     try:
-        return _NATIVE.get(activation)
+        name = _NATIVE.get(activation)
     except TypeError:  # an object without a hash
         return None
+    if name is None and is_layer(activation):
+        native = getattr(activation, "native", None)
+        return None if native is None else native()
+    return name
+
+
+def is_layer(activation: Any) -> bool:
+    """Whether an activation is a layer, with a forward and a backward pass of its own.
+
+    Examples
+    --------
+    >>> from lstmfast import activations, layers
+    >>> activations.is_layer(layers.LeakyReLU()), activations.is_layer(activations.relu)
+    (True, False)
+    """
+    return hasattr(activation, "forward") and hasattr(activation, "backward")
 
 
 def needs_input(activation: Activation) -> bool:
@@ -141,7 +159,7 @@ def forward(activation: Activation, x: Array) -> Array:
     name = native_name(activation)
     if name is not None:
         return x if name == "linear" else _core.activation_forward(name, x)
-    y = f32(activation(x))
+    y = f32(_layer_forward(activation, x) if is_layer(activation) else activation(x))
     if y.shape != x.shape and activation is not glu:
         raise ValueError(
             f"activation {activation!r}: expected an output of the input's shape {x.shape}, got {y.shape}"
@@ -173,6 +191,9 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
     name = native_name(activation)
     if name is not None:
         return dy if name == "linear" else _core.activation_backward(name, x, y, dy)
+    if is_layer(activation):
+        assert x is not None
+        return _layer_backward(activation, x, dy)
     rule = GRADIENTS.get(activation) if type(activation) is _FUNCTION else None
     rule = rule or getattr(activation, "gradient", None)
     if rule is None:
@@ -182,6 +203,23 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
         )
     assert x is not None
     return f32(rule(x, y, dy))
+
+
+def _layer_forward(layer: Any, x: Array) -> Any:
+    from ..layers.call import Call  # layers import this module
+
+    layer.ensure_built(x.shape)
+    layer.check_input(x)
+    return layer.forward(x, Call())
+
+
+def _layer_backward(layer: Any, x: Array, dy: Array) -> Array:
+    """Gradient through a layer, which runs anew: nothing of its forward pass was kept. Its weights get theirs too."""
+    from ..layers.call import Call
+
+    call = Call(save=True, needs_dx=True)
+    layer.forward(x, call)
+    return f32(layer.backward(dy, call))
 
 
 _FUNCTION = type(f32)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .. import activations
 from .base import Layer
 from .call import Call
-from .frozen import FrozenLayer
+from .frozen import FrozenLayer, frozen_activation
 
 __all__ = ["Activation"]
 
@@ -46,6 +46,10 @@ class Activation(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
+    def native(self) -> str | None:
+        """Name of the native activation that does the same."""
+        return activations.native_name(self.activation)
+
     @property
     def deferrable_activation(self) -> str | None:
         """Name of the activation that a loss may apply in this layer's place."""
@@ -64,10 +68,8 @@ class Activation(Layer):
         return activations.backward(activation, x, y, np.ascontiguousarray(dy, np.float32))
 
     def frozen(self) -> FrozenLayer | None:
-        name = activations.native_name(self.activation)
-        if name is None:
-            raise ValueError(f"layer {self.name!r} cannot be frozen: its activation has no native form")
-        return None if name == "linear" else FrozenLayer("activation", {"activation": name})
+        name, following = frozen_activation(self)
+        return following if name == "linear" else FrozenLayer("activation", {"activation": name})
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": activations.serialize(self.activation)}

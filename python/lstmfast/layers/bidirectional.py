@@ -423,10 +423,6 @@ class Bidirectional(Layer):
         return dx
 
     def frozen(self) -> FrozenLayer:
-        if self.merge_mode is None or self.return_state:
-            raise ValueError(
-                f"layer {self.name!r} cannot be frozen: merge_mode=None and return_state=True are not supported"
-            )
         if self.stateful:
             raise ValueError(f"layer {self.name!r} cannot be frozen: it is stateful")
         if self.forward_layer.frozen_options()["zoneout"] != self.backward_layer.frozen_options()["zoneout"]:
@@ -434,7 +430,7 @@ class Bidirectional(Layer):
         arguments = {
             "forward": self.forward_layer.frozen_cell(),
             "backward": self.backward_layer.frozen_cell(),
-            "merge": self.merge_mode,
+            "merge": self.merge_mode or "none",
             **self.forward_layer.frozen_options(),
         }
         return FrozenLayer("bidirectional", arguments, "its second direction needs the future")

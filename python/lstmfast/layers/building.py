@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import activations
 from ..symbolic import KerasTensor, Shape, current_trace, flat_shapes, flatten, map_leaves, map_shapes, packed
 from ..variables import Variable
 from .arrays import shapes_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_before_on_error",
+    "build_activation",
     "dtype_name",
     "fresh",
     "input_shape_argument",
@@ -68,6 +70,12 @@ def noting_shape(build: Callable[..., None]) -> Callable[..., None]:
             self._build_shape = args[0]
 
     return noting
+
+
+def build_activation(layer: Any, input_shape: Any) -> None:
+    """The weights of a layer's activation, if that is a layer, for what is made of an input of this shape."""
+    if activations.is_layer(layer.activation):
+        layer.activation.ensure_built(layer.compute_output_shape(input_shape))
 
 
 def plain_arguments(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

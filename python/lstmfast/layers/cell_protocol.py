@@ -10,6 +10,8 @@ A cell is what `RNN` walks along the time axis with. It has
 - ``backward(dy_t, dstates, call) -> (dx_t, dstates_before)``, with the same ``call``: gradients of what went in,
   from those of what came out (arrays, never None); adds those of the weights by `Variable.add_grad`;
 - perhaps ``get_initial_state(batch_size)``, a list of states; zeros otherwise.
+
+A layer that writes Keras's ``call(x_t, states)`` has both methods from `keras_call`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import flatten, is_symbolic
+from ..utils.naming import to_snake_case
 from .arrays import as_float32
 from .base import Layer
 from .call import Call
@@ -125,6 +126,20 @@ class _BuiltInCell(_Cell):
         sizes = self._template.state_size
         self.state_size = sizes[0] if len(sizes) == 1 else list(sizes)
         self.output_size = self._template.output_size
+
+    @staticmethod
+    def of(layer: RecurrentLayer) -> _BuiltInCell:
+        """The cell of a sequence layer, which has that one's weights and generator of random numbers."""
+        kind = next(cls for cls in (LSTMCell, GRUCell, SimpleRNNCell) if isinstance(layer, cls.layer_class))
+        cell = kind(layer.units, seed=0, name=to_snake_case(kind.__name__))  # a seed, or one would be drawn
+        template = copy.copy(layer)
+        template.inbound_nodes, template.return_sequences, template.return_state = [], True, True
+        template.go_backwards = template.stateful = template.zero_output_for_mask = False
+        template.activity_regularizer = None
+        cell._template, cell._trainable = template, layer.trainable
+        cell.state_size = layer.state_size[0] if layer.n_states == 1 else list(layer.state_size)
+        cell.output_size, cell.built = layer.output_size, layer.built
+        return cell
 
     def __getattr__(self, name: str) -> Any:
         # Arguments and weights, under Keras's names.

@@ -16,6 +16,7 @@ from .arguments import data_format_of, integer_tuple, is_integer, padding_of, sa
 from .arrays import clear_padding
 from .base import Layer
 from .call import Call
+from .frozen import FrozenLayer, frozen_activation
 from .input_spec import InputSpec
 
 __all__ = ["Convolution", "WindowedConvolution"]
@@ -25,6 +26,8 @@ Array = npt.NDArray[Any]
 
 class Convolution(Layer):
     """Arguments that all convolutions have, and the axes of their input."""
+
+    rank = 1  # the number of axes along which a window moves
 
     def __init__(
         self,
@@ -215,20 +218,25 @@ class WindowedConvolution(Convolution):
         apart = name is None or name == "softmax" or (call.save and activations.needs_input(activation))
         y, kept = self.multiply(padded, "linear" if apart or name is None else name)
         y = y if y.shape[1] == outputs else np.ascontiguousarray(y[:, :outputs])
-        z = None
         if apart:
-            z, y = y, activations.forward(activation, y)
+            z = np.ascontiguousarray(np.moveaxis(y, 2, 1)) if self._first else y
+            y = activations.forward(activation, z)
+            if call.save:
+                call.saved = (padded, kept, starts, x.shape, z, y, activation)
+            return y
         if call.save:
-            call.saved = (padded, kept, starts, x.shape, z, y, activation)
+            call.saved = (padded, kept, starts, x.shape, None, y, activation)
         return np.ascontiguousarray(np.moveaxis(y, 2, 1)) if self._first else y
 
     def backward(self, dy: Array, call: Call) -> Array | None:
         padded, kept, starts, shape, z, y, activation = call.saved
+        if z is not None:  # an activation that was applied to what the caller got: its axes need not be alike
+            dy = activations.backward(activation, z, y, np.ascontiguousarray(dy, np.float32))
         if self._first:
             dy = np.moveaxis(dy, 1, 2)
         dz = np.ascontiguousarray(dy, np.float32)
-        if activation is not activations.linear:
-            dz = activations.backward(activation, z, y, dz)
+        if z is None and activation is not activations.linear:
+            dz = activations.backward(activation, None, y, dz)
         windows = (padded.shape[1] - self._reach) // self.strides[0] + 1
         if windows != dz.shape[1]:  # of rows that start elsewhere than others
             full = np.zeros((len(dz), windows, dz.shape[2]), np.float32)
@@ -246,12 +254,11 @@ class WindowedConvolution(Convolution):
             return np.ascontiguousarray(np.moveaxis(dx, 2, 1))
         return clear_padding(dx, call.lengths)
 
-    def _frozen_arguments(self) -> tuple[dict[str, Any], str | None]:
-        """Arguments of the native operation beside weights, and why a stream cannot run it."""
-        name = activations.native_name(self.activation)
-        if name is None or self._first:
-            why = "data_format is 'channels_first'" if self._first else "its activation has no native form"
-            raise ValueError(f"layer {self.name!r} cannot be frozen: {why}")
+    def _frozen_arguments(self) -> tuple[dict[str, Any], str | None, FrozenLayer | None]:
+        """Arguments of the native operation beside weights, why a stream cannot run it, and the operation behind it."""
+        if self._first:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: data_format is 'channels_first'")
+        name, following = frozen_activation(self)
         refusal = None
         if self.padding == "same" and self._reach > 1:
             refusal = "padding='same' needs the future; use 'causal'"
@@ -264,4 +271,4 @@ class WindowedConvolution(Convolution):
             "padding": self.padding,
             "activation": name,
         }
-        return arguments, refusal
+        return arguments, refusal, following

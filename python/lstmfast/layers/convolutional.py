@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
+from .building import build_activation
 from .convolution_base import WindowedConvolution
 from .frozen import FrozenLayer
 
@@ -138,6 +139,7 @@ class Conv1D(WindowedConvolution):
         self.kernel = self._add_kernel((*self.kernel_size, channels // self.groups, self.filters))
         self._add_bias(self.filters)
         self.built = True
+        build_activation(self, input_shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self._windows_shape(input_shape, self.filters)
@@ -159,10 +161,9 @@ class Conv1D(WindowedConvolution):
         return _core.conv1d_backward(kept, x, dz, step, spread, dkernel, dbias, accumulate, needs_dx)
 
     def frozen(self) -> FrozenLayer:
-        arguments, refusal = self._frozen_arguments()
-        return FrozenLayer(
-            "conv1d", {**arguments, "kernel": self.kernel.numpy(), "groups": self.groups}, refusal
-        )
+        arguments, refusal, following = self._frozen_arguments()
+        arguments = {**arguments, "kernel": self.kernel.numpy(), "groups": self.groups}
+        return FrozenLayer("conv1d", arguments, refusal, following)
 
     def get_config(self) -> dict[str, Any]:
         return {

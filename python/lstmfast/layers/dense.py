@@ -11,8 +11,9 @@ import numpy.typing as npt
 from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from .base import Layer
+from .building import build_activation
 from .call import Call
-from .frozen import FrozenLayer
+from .frozen import FrozenLayer, frozen_activation
 from .input_spec import InputSpec
 
 __all__ = ["Dense"]
@@ -127,6 +128,7 @@ class Dense(Layer):
             )
         self.input_spec = InputSpec(min_ndim=2, axes={-1: n})
         self.built = True
+        build_activation(self, input_shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)
@@ -147,7 +149,7 @@ class Dense(Layer):
         name = activations.native_name(activation)
         z = None
         if name is None or name == "softmax" or (call.save and activations.needs_input(activation)):
-            z = _core.dense_forward(weights, rows, "linear")
+            z = _core.dense_forward(weights, rows, "linear").reshape(*x.shape[:-1], self.units)
             y = activations.forward(activation, z)
         else:
             y = _core.dense_forward(weights, rows, name)
@@ -159,18 +161,17 @@ class Dense(Layer):
         weights, rows, z, y, activation, shape = call.saved
         dz = np.ascontiguousarray(dy, np.float32).reshape(y.shape)
         if activation is not activations.linear:
-            dz = activations.backward(activation, z, y, dz)
+            dz = activations.backward(activation, z, y, dz).reshape(len(rows), -1)
         dkernel, accumulate = self.kernel.grad_out()
         dbias = None if self.bias is None else self.bias.grad_out()[0]
         dx = _core.dense_backward(weights, rows, dz, dkernel, dbias, accumulate, call.needs_dx)
         return None if dx is None else dx.reshape(shape)
 
     def frozen(self) -> FrozenLayer:
-        name = activations.native_name(self.activation)
-        if name is None:
-            raise ValueError(f"layer {self.name!r} cannot be frozen: its activation has no native form")
+        name, following = frozen_activation(self)
         bias = None if self.bias is None else self.bias.numpy()
-        return FrozenLayer("dense", {"kernel": self.kernel.numpy(), "bias": bias, "activation": name})
+        arguments = {"kernel": self.kernel.numpy(), "bias": bias, "activation": name}
+        return FrozenLayer("dense", arguments, following=following)
 
     def get_config(self) -> dict[str, Any]:
         return {

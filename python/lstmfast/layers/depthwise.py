@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..variables import Variable
+from .building import build_activation
 from .convolution_base import WindowedConvolution
 from .frozen import FrozenLayer
 
@@ -150,6 +151,7 @@ class DepthwiseConv1D(_Depthwise):
         self.kernel = self._add_kernel((*self.kernel_size, channels, self.depth_multiplier), kind="depthwise")
         self._add_bias(channels * self.depth_multiplier)
         self.built = True
+        build_activation(self, input_shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         channels = input_shape[1 if self._first else 2]
@@ -168,9 +170,9 @@ class DepthwiseConv1D(_Depthwise):
         return self._depthwise_back(self.kernel, x, dz, needs_dx)
 
     def frozen(self) -> FrozenLayer:
-        arguments, refusal = self._frozen_arguments()
+        arguments, refusal, following = self._frozen_arguments()
         weights = {"kernel": self._as_groups(self.kernel).copy(), "groups": self.kernel.shape[1]}
-        return FrozenLayer("conv1d", {**arguments, **weights}, refusal)
+        return FrozenLayer("conv1d", {**arguments, **weights}, refusal, following)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -294,6 +296,7 @@ class SeparableConv1D(_Depthwise):
         )
         self._add_bias(self.filters)
         self.built = True
+        build_activation(self, input_shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self._windows_shape(input_shape, self.filters)
@@ -322,10 +325,10 @@ class SeparableConv1D(_Depthwise):
         return None if dmiddle is None else self._depthwise_back(self.depthwise_kernel, x, dmiddle, needs_dx)
 
     def frozen(self) -> FrozenLayer:
-        arguments, refusal = self._frozen_arguments()
+        arguments, refusal, following = self._frozen_arguments()
         kernel = self.pointwise_kernel.numpy()
         plain = {"stride": 1, "dilation": 1, "groups": 1, "padding": "valid"}
-        pointwise = FrozenLayer("conv1d", {**arguments, **plain, "kernel": kernel})
+        pointwise = FrozenLayer("conv1d", {**arguments, **plain, "kernel": kernel}, following=following)
         depthwise = {"kernel": self._as_groups(self.depthwise_kernel).copy(), "bias": None}
         groups = {"groups": self.depthwise_kernel.shape[1], "activation": "linear"}
         return FrozenLayer("conv1d", {**arguments, **depthwise, **groups}, refusal, pointwise)

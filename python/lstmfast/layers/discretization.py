@@ -162,6 +162,14 @@ class Discretization(Layer):
     def _depth(self) -> int | None:
         return self.num_bins if self.bin_boundaries is None else len(self.bin_boundaries) + 1
 
+    @property
+    def output_dtype(self) -> str:
+        """Type of the outputs: ``"int32"`` in mode ``"int"``, else ``"float32"``."""
+        return "int32" if self.output_mode == "int" else "float32"
+
+    def _output_dtypes(self, count: int) -> list[str]:
+        return [self.output_dtype] * count
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self.output_mode == "int":
             return tuple(input_shape)
@@ -169,7 +177,7 @@ class Discretization(Layer):
 
     def forward(self, x: Array, call: Call) -> Array:
         if self.bin_boundaries is None:
-            raise RuntimeError(
+            raise ValueError(
                 "You need to either pass the `bin_boundaries` argument at construction time or call `adapt(dataset)` "
                 f"before you can start using the `Discretization` layer {self.name!r}."
             )

@@ -15,8 +15,9 @@ from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..symbolic import Node
 from .base import Layer
+from .building import build_activation
 from .call import Call
-from .frozen import FrozenGraph, FrozenLayer
+from .frozen import FrozenGraph, FrozenLayer, frozen_activation
 from .input_spec import InputSpec
 
 __all__ = ["EinsumDense"]
@@ -215,6 +216,7 @@ class EinsumDense(Layer):
             )
         self.input_spec = InputSpec(ndim=len(input_shape))
         self.built = True
+        build_activation(self, input_shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self._plan(input_shape).output_shape
@@ -282,18 +284,20 @@ class EinsumDense(Layer):
         return np.broadcast_to(np.expand_dims(part, missing), x.shape).astype(np.float32)
 
     def frozen_call(self, node: Node, inputs: list[Any]) -> FrozenLayer | FrozenGraph | None:
-        shape, name = inputs[0].shape, activations.native_name(self.activation)
+        shape = inputs[0].shape
         plan = self._plan(shape)
         rows = len(shape) in (2, 3) and plan.leading == len(shape) - 1 and len(plan.y) == len(shape)
-        if not rows or name is None:
-            why = "its activation has no native form" if rows else "only a product of the last axis has one"
-            raise ValueError(f"layer {self.name!r} cannot be frozen: {why}")
+        if not rows:
+            raise ValueError(
+                f"layer {self.name!r} cannot be frozen: only a product of the last axis has a native form"
+            )
         return super().frozen_call(node, inputs)
 
     def frozen(self) -> FrozenLayer:
         bias = None if self.bias is None else self.bias.numpy().reshape(-1)
-        activation = activations.native_name(self.activation)
-        return FrozenLayer("dense", {"kernel": self.kernel.numpy(), "bias": bias, "activation": activation})
+        name, following = frozen_activation(self)
+        arguments = {"kernel": self.kernel.numpy(), "bias": bias, "activation": name}
+        return FrozenLayer("dense", arguments, following=following)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["FrozenGraph", "FrozenLayer"]
+from .. import activations
+
+__all__ = ["FrozenGraph", "FrozenLayer", "frozen_activation"]
 
 
 class FrozenLayer(NamedTuple):
@@ -25,3 +27,23 @@ class FrozenGraph(NamedTuple):
 
     inputs: int
     operations: tuple[tuple[FrozenLayer, tuple[int, ...]], ...]
+
+
+def frozen_activation(layer: Any) -> tuple[str, FrozenLayer | None]:
+    """The native activation of `layer`'s operation, and the operation behind it if its activation is a layer.
+
+    Raises
+    ------
+    ValueError
+        If the activation has no native form.
+    """
+    activation = layer.activation
+    name = activations.native_name(activation)
+    if name is not None:
+        return name, None
+    if not activations.is_layer(activation):
+        raise ValueError(f"layer {layer.name!r} cannot be frozen: its activation has no native form")
+    form = activation.frozen()
+    if form is not None and not isinstance(form, FrozenLayer):
+        raise ValueError(f"layer {layer.name!r} cannot be frozen: its activation is no single operation")
+    return "linear", form

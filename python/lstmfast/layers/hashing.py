@@ -45,8 +45,9 @@ class _HashingLayer(Layer):
         types = ("int64", "int32") if output_mode == "int" else ("float32",)
         name = types[0] if dtype is None else dtype_name(dtype)
         if name not in types:
+            kind = "an integer type, 'int32' or 'int64'" if output_mode == "int" else "'float32'"
             raise ValueError(
-                f'When `output_mode="{output_mode}"`, `dtype` should be one of {types}. Received: dtype={dtype}'
+                f'When `output_mode="{output_mode}"`, `dtype` should be {kind}. Received: dtype={dtype}'
             )
         self.num_bins, self.output_mode, self.sparse = int(num_bins), output_mode, False
         self._output_dtype = name
@@ -235,9 +236,10 @@ class HashedCrossing(_HashingLayer):
             raise ValueError(
                 f"`HashedCrossing` should be called on a list or tuple of inputs. Received: inputs={inputs}"
             )
+        self.check_shapes([np.shape(array) for array in inputs])
         for array in inputs:
             if np.asarray(array).dtype.kind == "f":
-                raise TypeError(
+                raise ValueError(
                     f"All `HashedCrossing` inputs should have an integer or string dtype. Received: inputs={inputs}"
                 )
         return [self._as_keys(array) for array in inputs]

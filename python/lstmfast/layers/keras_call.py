@@ -60,13 +60,17 @@ def forward_of_call(layer: Layer, x: Any, *more: Any) -> Any:
     *states, call = more
     reason = ""
     by_graph = call.save or any(v is not None for v in (call.lengths, call.resets, call._rng))
-    if by_graph and not states and has_traces(layer):
+    if by_graph and has_traces(layer):
         from ..models.composed import forward_traced  # made of layers itself
 
+        if states:  # of a cell: each step needs their gradients
+            call.needs_dx, call.arguments = True, {"": (list(states[0]),)}
         y, traced = forward_traced(layer, x, call)
         if traced:
             return y
         reason = y
+        if states:
+            call.arguments = {}
     x = attach_masks(x, call.mask) if call.mask is not None and not states else x
     arguments = arguments_of_call(layer, call, call.mask, x)
     positional = arguments.pop("", ())
@@ -248,11 +252,16 @@ def _as_output(value: Any) -> Any:
 
 
 def backward_of_call(layer: Layer, dy: Any, *more: Any) -> Any:
-    """`backward(dy, call)` by the graph of the layer's `call`."""
-    saved = more[-1].saved
-    if len(more) == 1 and not isinstance(saved, str) and saved is not None:
-        dx, more[0].d_arguments = saved.backward(dy)
-        return dx
+    """`backward(dy, call)`, and `backward(dy, dstates, call)` of cells, by the graph of the layer's `call`."""
+    *dstates, call = more
+    saved = call.saved
+    if not isinstance(saved, str) and saved is not None:
+        if not dstates:
+            dx, call.d_arguments = saved.backward(dy)
+            return dx
+        dx, before = saved.backward((dy, *dstates[0]))
+        zeros = [np.zeros_like(d) for d in dstates[0]]  # a state of which nothing is made
+        return dx, [z if d is None else d for z, d in zip(zeros, before[""][0], strict=True)]
     reason = f" nor works with symbolic inputs ({saved})" if saved else ""
     raise NotImplementedError(
         f"layer {layer.name!r} of class {type(layer).__name__} cannot be trained: it has a `call` that neither has a "

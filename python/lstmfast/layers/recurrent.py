@@ -8,7 +8,7 @@ A cell adds its name, its number of gates and states, and what its bias starts w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from .dropout import dropout_mask
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
 from .sequence_layer import SequenceLayer
+
+if TYPE_CHECKING:
+    from .cells import _BuiltInCell
 
 __all__ = ["RecurrentLayer"]
 
@@ -110,6 +113,22 @@ class RecurrentLayer(SequenceLayer):
         self._extra: list[Variable] = []
         self.state_size = [self.units] * self.n_states
         self.input_spec = InputSpec(ndim=3)
+
+    @property
+    def cell(self) -> _BuiltInCell:
+        """What the layer does in a step, with the layer's weights: ``layer.cell.recurrent_kernel`` as in Keras.
+
+        Examples
+        --------
+        >>> from lstmfast.layers import LSTM
+        >>> layer = LSTM(4)
+        >>> layer.build((None, None, 3))
+        >>> layer.cell.kernel is layer.kernel, layer.cell.units
+        (True, 4)
+        """
+        from .cells import _BuiltInCell
+
+        return _BuiltInCell.of(self)
 
     # --- building
 

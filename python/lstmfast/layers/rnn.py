@@ -24,6 +24,8 @@ from .cell_protocol import (
 from .cells import StackedRNNCells, _BuiltInCell, flat_cells
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
+from .keras_call import has_traces
+from .properties import layers_inside
 from .recurrent import RecurrentLayer, frozen_sequence
 from .sequence_layer import SequenceLayer
 from .step_loop import StepLoop
@@ -40,10 +42,10 @@ class RNN(SequenceLayer):
     ----------
     cell : cell or list of cells
         `LSTMCell`, `GRUCell`, `SimpleRNNCell`, `StackedRNNCells`; or an object of your own, best a `Layer`, with
-        ``state_size`` (int or list of ints), perhaps ``output_size``, and two methods for one step:
-        ``forward(x_t, states, call) -> (y_t, new_states)`` and ``backward(dy_t, dstates, call) -> (dx_t,
-        dstates_before)``. ``states`` is a list of (batch, size) arrays; what the way back needs goes into
-        ``call.saved``. Perhaps ``get_initial_state(batch_size)``.
+        ``state_size`` (int or list of ints), perhaps ``output_size``, and Keras's ``call(x_t, states) -> (y_t,
+        new_states)``, of layers and `lstmfast.ops`, for one step; or two methods: ``forward(x_t, states, call) -> (y_t,
+        new_states)`` and ``backward(dy_t, dstates, call) -> (dx_t, dstates_before)``. ``states`` is a list of (batch,
+        size) arrays; what the way back needs goes into ``call.saved``. Perhaps ``get_initial_state(batch_size)``.
     return_sequences, return_state, go_backwards, stateful, unroll
         As in `LSTM`.
     zero_output_for_mask : bool
@@ -83,6 +85,19 @@ class RNN(SequenceLayer):
     ...         return dh @ self.kernel.value.T, [dh]
     >>> RNN(Adding())(np.ones((1, 5, 3)))
     array([[15., 15.]], dtype=float32)
+
+    The same as in Keras, trained by the graph of its operations:
+
+    >>> from lstmfast import ops
+    >>> class Composed(Layer):
+    ...     state_size = 2
+    ...     def build(self, input_shape):
+    ...         self.kernel = self.add_weight((input_shape[-1], 2), "ones", "kernel")
+    ...     def call(self, x, states):
+    ...         h = ops.matmul(x, self.kernel) + states[0]
+    ...         return h, [h]
+    >>> RNN(Composed())(np.ones((1, 5, 3)))
+    array([[15., 15.]], dtype=float32)
     """
 
     def __init__(
@@ -118,12 +133,22 @@ class RNN(SequenceLayer):
         self._check_fixed_batch(input_shape)
         if isinstance(self.cell, Layer) and not self.cell.built:
             self.cell.ensure_built((input_shape[0], *input_shape[2:]))
+            self._build_inside(input_shape)
             prefix_paths(self.cell, self.name)
         if isinstance(flat_cells(self.cell)[0], _BuiltInCell):
             self.input_spec = InputSpec(ndim=3, axes={-1: input_shape[-1]})
         if self.stateful:
             self.states = self._fresh_states(input_shape[0])
         self.built = True
+
+    def _build_inside(self, input_shape: Any) -> None:
+        """Make the weights of layers inside cells that write `call`: these are built by a step."""
+        cells = flat_cells(self.cell)
+        if None in input_shape[2:] or not any(map(_builds_by_steps, cells)):
+            return
+        x = np.zeros((1, *input_shape[2:]), np.float32)
+        for cell in cells:
+            x, _ = cell.forward(x, flatten(initial_state(cell, 1)), Call())
 
     def _loops(self) -> list[Any]:
         """What runs each cell over the sequence. Made for a call, for `Bidirectional` sets options later."""
@@ -326,3 +351,10 @@ class RNN(SequenceLayer):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> RNN:
         cell = deserialize_keras_object(config["cell"], custom_objects)
         return cls(**{**config, "cell": cell})
+
+
+def _builds_by_steps(cell: Any) -> bool:
+    """Whether a cell writes `call` and holds layers whose weights do not exist yet."""
+    return (
+        isinstance(cell, Layer) and has_traces(cell) and not all(inner.built for inner in layers_inside(cell))
+    )

@@ -15,7 +15,6 @@ from .arrays import as_float32
 from .base import Layer
 from .call import Call
 from .frozen import FrozenLayer
-from .normalizing import known_sizes
 
 __all__ = ["Normalization", "Rescaling"]
 
@@ -107,7 +106,13 @@ class Normalization(Layer):
                 f"ndim={ndim}, while axis={self.axis}"
             )
         kept = tuple(sorted({k % ndim for k in self.axis}))
-        sizes = known_sizes(self, input_shape, kept)
+        unknown = [k for k in kept if input_shape[k] is None]
+        if unknown:
+            raise ValueError(
+                f"All `axis` values to be kept must have a known shape. Received axis={self.axis}, inputs.shape="
+                f"{tuple(input_shape)}, with unknown axis at index {unknown[0]} (layer {self.name!r})"
+            )
+        sizes = tuple(input_shape[k] for k in kept)
         if self._given is None:
             self.adapt_mean = self.add_weight(sizes, "zeros", "mean", trainable=False)
             self.adapt_variance = self.add_weight(sizes, "ones", "variance", trainable=False)
@@ -186,7 +191,9 @@ class Normalization(Layer):
             mean = mean + step * (count / (total + count))
             total += count
         if not total:
-            raise ValueError(f"adapt() of layer {self.name!r} received no batches: expected at least one")
+            raise ValueError(
+                f"adapt() of layer {self.name!r} received an empty iterable: expected at least one batch"
+            )
         self.adapt_mean.assign(mean)
         self.adapt_variance.assign(squares / total)
 
@@ -198,7 +205,7 @@ class Normalization(Layer):
         elif batch.ndim != self._ndim or tuple(batch.shape[k] for k in self._kept) != self._sizes:
             raise ValueError(
                 f"layer {self.name!r} was built for inputs of {self._ndim} axes, with sizes {self._sizes} along "
-                f"axis={self.axis}; adapt() received data of shape {batch.shape}"
+                f"axis={self.axis}; adapt() received data of an incompatible shape, {batch.shape}"
             )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -258,8 +265,8 @@ def _batches(data: Any, name: str) -> Iterable[Array]:
         first = batch[0] if isinstance(batch, tuple) and batch else batch
         if not hasattr(first, "shape"):
             raise TypeError(
-                f"adapt() of layer {name!r} expects an array or an iterable of arrays (a list counts as one of batches), "
-                f"got an element of type {type(first).__name__}"
+                f"adapt() of layer {name!r} expects an array or an iterable of arrays with a `.shape` (a list "
+                f"counts as one of batches), got an element of type {type(first).__name__}"
             )
         yield _numbers(plain(first), name)
 

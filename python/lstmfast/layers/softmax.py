@@ -80,6 +80,10 @@ class Softmax(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
+    def native(self) -> str | None:
+        """Name of the native activation that does the same, if no mask comes."""
+        return "softmax" if self._axis_of_one() == -1 else None
+
     @property
     def deferrable_activation(self) -> str | None:
         """Name of the activation that a loss may apply in this layer's place."""

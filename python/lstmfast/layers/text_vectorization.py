@@ -15,7 +15,16 @@ from .base import Layer
 from .call import Call
 from .index_lookup import MODES
 from .lookups import StringLookup
-from .vocabularies import Rows, as_text, is_data_set, object_array, refuse_path, rows_of, text_array
+from .vocabularies import (
+    Rows,
+    VocabularyFiles,
+    as_text,
+    is_data_set,
+    object_array,
+    refuse_path,
+    rows_of,
+    text_array,
+)
 
 __all__ = ["TextVectorization"]
 
@@ -24,7 +33,7 @@ _PUNCTUATION = b"!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"
 _STANDARDIZE = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
 
 
-class TextVectorization(Layer):
+class TextVectorization(VocabularyFiles, Layer):
     """Cleans texts, splits them into words and turns these into indices in a vocabulary, or into vectors.
 
     Parameters

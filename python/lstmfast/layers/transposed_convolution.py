@@ -12,9 +12,10 @@ from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from .arguments import integer_tuple
 from .arrays import clear_padding
+from .building import build_activation
 from .call import Call
 from .convolution_base import Convolution
-from .frozen import FrozenLayer
+from .frozen import FrozenLayer, frozen_activation
 
 __all__ = ["Conv1DTranspose", "Convolution1DTranspose"]
 
@@ -130,6 +131,7 @@ class Conv1DTranspose(Convolution):
         self.kernel = self._add_kernel((*self.kernel_size, self.filters, channels))
         self._add_bias(self.filters)
         self.built = True
+        build_activation(self, input_shape)
 
     # --- shapes
 
@@ -181,16 +183,18 @@ class Conv1DTranspose(Convolution):
         z = np.ascontiguousarray(reached[:, self._cut : self._cut + self._outputs(time)])
         if self.bias is not None:
             z += self.bias._data
+        if self._first:
+            z = np.ascontiguousarray(np.moveaxis(z, 2, 1))
         y = activations.forward(self.activation, z)
         if call.save:
             call.saved = (weights, x, z, y)
-        return np.ascontiguousarray(np.moveaxis(y, 2, 1)) if self._first else y
+        return y
 
     def backward(self, dy: Array, call: Call) -> Array | None:
         weights, x, z, y = call.saved
-        if self._first:
-            dy = np.moveaxis(dy, 1, 2)
         dz = activations.backward(self.activation, z, y, np.ascontiguousarray(dy, np.float32))
+        if self._first:
+            dz = np.ascontiguousarray(np.moveaxis(dz, 1, 2))
         if self.bias is not None:
             self.bias.add_grad(dz.sum(axis=1).sum(axis=0))
         reached = np.zeros((len(dz), self._reached(x.shape[1]), self.filters), np.float32)
@@ -206,10 +210,9 @@ class Conv1DTranspose(Convolution):
         return clear_padding(dx, call.lengths)
 
     def frozen(self) -> FrozenLayer:
-        name = activations.native_name(self.activation)
-        if name is None or self._first:
-            why = "data_format is 'channels_first'" if self._first else "its activation has no native form"
-            raise ValueError(f"layer {self.name!r} cannot be frozen: {why}")
+        if self._first:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: data_format is 'channels_first'")
+        name, following = frozen_activation(self)
         arguments = {
             "kernel": self.kernel.numpy(),
             "bias": None if self.bias is None else self.bias.numpy(),
@@ -219,7 +222,7 @@ class Conv1DTranspose(Convolution):
             "steps_at_zero": self._outputs(0),
             "activation": name,
         }
-        return FrozenLayer("transposed_convolution", arguments, "it makes another time axis")
+        return FrozenLayer("transposed_convolution", arguments, "it makes another time axis", following)
 
     def get_config(self) -> dict[str, Any]:
         return {

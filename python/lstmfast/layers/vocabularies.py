@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..saving import vocabularies as vocabulary_files
 from .arguments import is_integer
 
 __all__ = [
     "Rows",
+    "VocabularyFiles",
     "as_list",
     "as_text",
     "checked_salt",
@@ -29,10 +31,36 @@ Array = npt.NDArray[Any]
 Rows = list[list[Any]]
 
 
+class VocabularyFiles:
+    """Keras's methods for what a layer keeps in files besides weights."""
+
+    def save_assets(self, dir_path: str | os.PathLike[str]) -> None:
+        """Write ``vocabulary.txt``, a token a line, into a folder; nothing if the layer was made with a `vocabulary`.
+
+        Raises
+        ------
+        ValueError
+            If a token does not fit on a line of its own.
+        """
+        vocabulary_files.save_assets(self, dir_path)
+
+    def load_assets(self, dir_path: str | os.PathLike[str]) -> None:
+        """Take over the vocabulary that `save_assets` wrote into a folder.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit the layer.
+        OSError
+            If there is no such file.
+        """
+        vocabulary_files.load_assets(self, dir_path)
+
+
 def lines_of(path: str | os.PathLike[str], encoding: str) -> list[str]:
     """The lines of a vocabulary file; ValueError if there is none."""
     if not os.path.isfile(path):
-        raise ValueError(f"Vocabulary file {os.fspath(path)!r} does not exist.")
+        raise ValueError(f"Vocabulary file {os.fspath(path)} does not exist.")
     with open(path, "rb") as file:
         lines = file.read().decode(encoding).split("\n")
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .base import Layer
-from .vocabularies import Rows, is_data_set, rows_of
+from .vocabularies import Rows, VocabularyFiles, is_data_set, rows_of
 
 __all__ = ["VocabularyLearning"]
 
 Array = npt.NDArray[Any]
 
 
-class VocabularyLearning(Layer):
+class VocabularyLearning(VocabularyFiles, Layer):
     """The part of a lookup layer that counts tokens; `IndexLookup` knows what tokens are."""
 
     max_tokens: int | None

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,15 @@ if TYPE_CHECKING:
     from ..layers.base import Layer
     from .hdf5_reader import WeightFile
 
-__all__ = ["asset_names", "from_archive", "from_arrays", "to_archive", "to_arrays"]
+__all__ = [
+    "asset_names",
+    "from_archive",
+    "from_arrays",
+    "load_assets",
+    "save_assets",
+    "to_archive",
+    "to_arrays",
+]
 
 Array = npt.NDArray[Any]
 
@@ -83,6 +93,11 @@ def to_archive(group: str, layer: Any) -> tuple[dict[str, bytes], dict[str, Arra
     named = {} if weights is None else {_WEIGHTS: weights}
     if layer.get_config()["vocabulary"] is not None:  # Keras reads the one in the configuration
         return {}, named
+    return {_member(group): _as_text(layer, tokens)}, named
+
+
+def _as_text(layer: Any, tokens: list[Any]) -> bytes:
+    """Tokens as Keras's files keep them, one a line; ValueError if one cannot be a line."""
     lines = [str(token) for token in tokens]
     broken = next((line for line in lines if line and line.splitlines() != [line]), None)
     if broken is not None or lines[-1:] == [""]:
@@ -90,7 +105,23 @@ def to_archive(group: str, layer: Any) -> tuple[dict[str, bytes], dict[str, Arra
             f"the vocabulary of layer {layer.name!r} holds {broken or ''!r}, which Keras's files, a token a line, cannot "
             "keep: save the model natively (.safetensors)"
         )
-    return {_member(group): "\n".join(lines).encode()}, named
+    return "\n".join(lines).encode()
+
+
+def save_assets(layer: Any, dir_path: str | os.PathLike[str]) -> None:
+    """Write the vocabulary into a folder, unless it is in the layer's configuration."""
+    if layer.get_config()["vocabulary"] is None:
+        tokens = layer.get_vocabulary(include_special_tokens=True)
+        Path(dir_path, _ASSET).write_bytes(_as_text(layer, tokens))
+
+
+def load_assets(layer: Any, dir_path: str | os.PathLike[str]) -> None:
+    """Set what `save_assets`, or Keras's, wrote; ValueError if it does not fit the layer."""
+    config = layer.get_config()
+    if config["vocabulary"] is None:
+        tokens = _from_text(layer, Path(dir_path, _ASSET).read_bytes(), config)
+        weights = (layer.vocabulary_state() or (None, None))[1] if config["output_mode"] == "tf_idf" else None
+        _restore(layer, tokens, weights)
 
 
 def from_archive(group: str, layer: Any, members: dict[str, bytes], weights: WeightFile) -> None:
@@ -106,15 +137,19 @@ def from_archive(group: str, layer: Any, members: dict[str, bytes], weights: Wei
             return
         tokens = layer.get_vocabulary()
     else:
-        try:
-            tokens = member.decode("utf-8").splitlines()
-            while tokens and tokens[-1] == "":
-                tokens.pop()
-            if config.get("vocabulary_dtype") == "int64":
-                tokens = [int(line) for line in tokens]
-        except ValueError as error:
-            raise ValueError(f"the vocabulary of layer {layer.name!r} is damaged: {error}") from None
+        tokens = _from_text(layer, member, config)
     _restore(layer, tokens, idf)
+
+
+def _from_text(layer: Any, text: bytes, config: dict[str, Any]) -> list[Any]:
+    """The tokens that `_as_text` wrote."""
+    try:
+        tokens: list[Any] = text.decode("utf-8").splitlines()
+        while tokens and tokens[-1] == "":
+            tokens.pop()
+        return [int(line) for line in tokens] if config.get("vocabulary_dtype") == "int64" else tokens
+    except ValueError as error:
+        raise ValueError(f"the vocabulary of layer {layer.name!r} is damaged: {error}") from None
 
 
 def _member(group: str) -> str:
