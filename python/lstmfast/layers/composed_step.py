@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from .. import activations, ops
+from .. import ops
 from .activation import Activation
 from .base import Layer
 from .call import Call
@@ -19,58 +19,12 @@ from .step_loop import StepLoop
 if TYPE_CHECKING:
     from .recurrent import RecurrentLayer
 
-__all__ = [
-    "backward_composed",
-    "build_activations",
-    "check_activations",
-    "forward_composed",
-    "native_activations",
-]
+__all__ = ["backward_composed", "forward_composed"]
 
 Array = npt.NDArray[Any]
 
-#: What is written here, by `cell_name`.
-_CELLS = ("lstm", "gru", "gru_reset_before", "simple_rnn")
 #: The step of each layer: what it traced is kept with it.
 _STEPS: WeakKeyDictionary[Any, _Step] = WeakKeyDictionary()
-
-
-def native_activations(layer: RecurrentLayer) -> tuple[str | None, str | None]:
-    """The names of a layer's activations in the kernels of cells; None for one that these do not have."""
-    one, two = map(activations.native_name, (layer.activation, layer.recurrent_activation))
-    return None if one == "softmax" else one, None if two == "softmax" else two
-
-
-def check_activations(layer: RecurrentLayer) -> None:
-    """Refuse what only kernels do, together with an activation that they do not have."""
-    given = {"activation": layer.activation, "recurrent_activation": layer.recurrent_activation}
-    foreign = [
-        pair for pair, name in zip(given.items(), native_activations(layer), strict=True) if name is None
-    ]
-    only_native = {
-        "recurrent_dropout": layer.recurrent_dropout,
-        "zoneout": any(layer._zoneout),
-        "remat": layer.remat,
-        "peephole, projection or layer_norm": layer.cell_name not in _CELLS,
-    }
-    wrong = [argument for argument, value in only_native.items() if value]
-    if foreign and wrong:
-        argument, function = foreign[0]
-        raise ValueError(
-            f"{argument}={getattr(function, '__name__', function)!r} is not supported inside a recurrent layer with "
-            f"{wrong[0]}"
-        )
-
-
-def build_activations(layer: RecurrentLayer, batch: int | None) -> None:
-    """`build` of activations that are layers; those with weights are refused: nothing would keep them in files."""
-    for function in (layer.activation, layer.recurrent_activation):
-        if activations.is_layer(function):
-            function.ensure_built((batch, layer.units))  # type: ignore[attr-defined]
-            if function.weights:  # type: ignore[attr-defined]
-                raise ValueError(
-                    f"an activation with weights is not supported inside recurrent layer {layer.name!r}, got {function!r}"
-                )
 
 
 class _Step(Layer):

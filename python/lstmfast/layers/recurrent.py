@@ -19,14 +19,8 @@ from ..saving.registry import serialize_keras_object
 from ..utils.naming import to_snake_case
 from ..variables import Variable
 from .call import Call
+from .cell_activations import build_activations, check_activations, native_activations
 from .checkpointing import segmented_backward, segmented_forward
-from .composed_step import (
-    backward_composed,
-    build_activations,
-    check_activations,
-    forward_composed,
-    native_activations,
-)
 from .dropout import dropout_mask
 from .frozen import FrozenLayer
 from .input_spec import InputSpec
@@ -215,6 +209,8 @@ class RecurrentLayer(SequenceLayer):
             elif x_mask is not None:
                 x = x * x_mask[:, None]
         if None in self._activation_names:
+            from .composed_step import forward_composed  # of operations, which are not loaded for nothing
+
             y, states, tape = forward_composed(self, x, call, carried, call.needs_dx)
             return self._finished(y, states, (None, tape, x_mask), call)
         weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
@@ -265,6 +261,8 @@ class RecurrentLayer(SequenceLayer):
             if any(d is not None for d in rest):
                 dstates = tuple(None if d is None else np.ascontiguousarray(d, np.float32) for d in rest)
         if weights is None:
+            from .composed_step import backward_composed
+
             dx = backward_composed(tape, dy, dstates, call)
             return dx if dx is None or x_mask is None else dx * x_mask[:, None]
         if dy is not None:
