@@ -27,8 +27,9 @@ class LSTM(RecurrentLayer):
     ----------
     units : int
         Size of the states and of the output.
-    activation, recurrent_activation : str
-        ``a`` and ``g`` above; ``"tanh"`` and ``"sigmoid"``.
+    activation, recurrent_activation : str, callable or layer
+        ``a`` and ``g`` above; ``"tanh"`` and ``"sigmoid"``. With one that no kernel has, as ``"mish"`` or ``LeakyReLU()``,
+        the steps run in Python and cannot be frozen.
     use_bias : bool
     kernel_initializer, recurrent_initializer, bias_initializer : str, dict or callable
     unit_forget_bias : bool
@@ -150,6 +151,7 @@ class LSTM(RecurrentLayer):
             )
         self.use_cudnn = checked_use_cudnn(use_cudnn)
         self.unit_forget_bias = bool(unit_forget_bias)
+        self.cell_name = "_".join(["lstm", *self._variants()])  # type: ignore[misc]
         super().__init__(
             units,
             activation=activation,
@@ -175,7 +177,6 @@ class LSTM(RecurrentLayer):
             unroll=unroll,
             **kwargs,
         )
-        self.cell_name = "_".join(["lstm", *self._variants()])  # type: ignore[misc]
         if self.projection is not None:
             self.state_size[0] = self.projection
 

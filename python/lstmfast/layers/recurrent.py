@@ -19,6 +19,7 @@ from ..saving.registry import serialize_keras_object
 from ..utils.naming import to_snake_case
 from ..variables import Variable
 from .call import Call
+from .cell_activations import build_activations, check_activations, native_activations
 from .checkpointing import segmented_backward, segmented_forward
 from .dropout import dropout_mask
 from .frozen import FrozenLayer
@@ -84,13 +85,7 @@ class RecurrentLayer(SequenceLayer):
         self.units = int(units)
         self.activation = activations.get(activation)
         self.recurrent_activation = activations.get(recurrent_activation)
-        self._activation_names = tuple(
-            _native_activation(which, function)
-            for which, function in (
-                ("activation", self.activation),
-                ("recurrent_activation", self.recurrent_activation),
-            )
-        )
+        self._activation_names = native_activations(self)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)
@@ -110,6 +105,7 @@ class RecurrentLayer(SequenceLayer):
         )
         self.variational, self.remat = bool(variational), bool(remat)
         self.zoneout, self._zoneout = _checked_zoneout(zoneout, self.n_states)
+        check_activations(self)
         self._extra: list[Variable] = []
         self.state_size = [self.units] * self.n_states
         self.input_spec = InputSpec(ndim=3)
@@ -139,6 +135,7 @@ class RecurrentLayer(SequenceLayer):
                 f"The last axis of the inputs of layer {self.name!r} must be known, got {input_shape}"
             )
         self._check_fixed_batch(input_shape)
+        build_activations(self, input_shape[0])
         columns = self.gates * self.units
         self.kernel = self.add_weight(
             (n, columns),
@@ -185,6 +182,7 @@ class RecurrentLayer(SequenceLayer):
     def _pack(self) -> Any:
         bias = None if self.bias is None else self.bias._data
         activation, recurrent_activation = self._activation_names
+        assert activation is not None and recurrent_activation is not None
         return _core.RecurrentWeights(
             self.cell_name,
             self.kernel._data,
@@ -201,7 +199,6 @@ class RecurrentLayer(SequenceLayer):
         initial = call.initial_state
         carried = self._carried_state(len(x), call)
         x = np.ascontiguousarray(x)
-        weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
         x_mask = recurrent_mask = gate_mask = zoneout_key = None
         if call.training and any(self._zoneout):
             zoneout_key = draw_key(call.randomness(self))
@@ -211,6 +208,12 @@ class RecurrentLayer(SequenceLayer):
                 x_mask, gate_mask = None, x_mask
             elif x_mask is not None:
                 x = x * x_mask[:, None]
+        if None in self._activation_names:
+            from .composed_step import forward_composed  # of operations, which are not loaded for nothing
+
+            y, states, tape = forward_composed(self, x, call, carried, call.needs_dx)
+            return self._finished(y, states, (None, tape, x_mask), call)
+        weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
         run = segmented_forward if self.remat and call.save else _core.recurrent_forward
         y, states, tape = run(
             weights,
@@ -229,14 +232,17 @@ class RecurrentLayer(SequenceLayer):
             zoneout_key=zoneout_key,
             carried_state=carried,
         )
+        if self.zero_output_for_mask and call.mask is not None and not self.return_sequences:
+            y = np.where(self._last_step(call.mask, call.lengths), y, np.float32(0))
+        return self._finished(y, states, (weights, tape, x_mask), call)
+
+    def _finished(self, y: Array, states: Any, saved: Any, call: Call) -> Any:
         if self.stateful:
             self.states = [state.copy() for state in states]
         else:
             call.final_state = states
-        if self.zero_output_for_mask and call.mask is not None and not self.return_sequences:
-            y = np.where(self._last_step(call.mask, call.lengths), y, np.float32(0))
         if call.save:
-            call.saved = (weights, tape, x_mask)
+            call.saved = saved
         return (y, *states) if self.return_state else y
 
     def _last_step(self, mask: Array, lengths: Array | None) -> Array:
@@ -254,6 +260,11 @@ class RecurrentLayer(SequenceLayer):
             dy, *rest = dy
             if any(d is not None for d in rest):
                 dstates = tuple(None if d is None else np.ascontiguousarray(d, np.float32) for d in rest)
+        if weights is None:
+            from .composed_step import backward_composed
+
+            dx = backward_composed(tape, dy, dstates, call)
+            return dx if dx is None or x_mask is None else dx * x_mask[:, None]
         if dy is not None:
             dy = np.ascontiguousarray(dy, np.float32)
             if not self.return_sequences:  # y is the final h
@@ -295,6 +306,8 @@ class RecurrentLayer(SequenceLayer):
 
     def frozen_cell(self) -> tuple[Any, ...]:
         """The cell's name, copies of its weights, and its activations, as `_core.Program` takes them."""
+        if None in self._activation_names:
+            raise ValueError(f"layer {self.name!r} cannot be frozen: its activation has no native form")
         bias = None if self.bias is None else self.bias.numpy()
         return (
             self.cell_name,
@@ -380,13 +393,3 @@ def _checked_zoneout(given: Any, n_states: int) -> tuple[Any, tuple[float, float
             raise ValueError(f"Argument `zoneout` must be from 0 to below 1, got {given!r}")
     of_h, of_c = float(rates[-1]), float(rates[0]) if n_states > 1 else 0.0
     return ([float(r) for r in rates] if pair else float(given)), (of_h, of_c)
-
-
-def _native_activation(argument: str, function: Any) -> str:
-    name = activations.native_name(function)
-    if name is None or name == "softmax":
-        raise ValueError(
-            f"{argument}={getattr(function, '__name__', function)!r} is not supported inside a recurrent "
-            "layer"
-        )
-    return name

@@ -17,7 +17,8 @@ class SimpleRNN(RecurrentLayer):
     ----------
     units : int
         Size of the state and of the output.
-    activation : str
+    activation : str, callable or layer
+        As in `LSTM`.
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
     recurrent_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, recurrent_constraint,
     bias_constraint, dropout, recurrent_dropout, return_sequences, return_state, go_backwards, stateful,

@@ -131,6 +131,8 @@ def _recurrent(
     layer: RecurrentLayer, x: Array, initial: Any, carried: Any, resets: Array | None, call: Call
 ) -> dict[str, Array]:
     """Gates and states of a layer over a batch of sequences, each (B, T, units), time as in `x`."""
+    if None in layer._activation_names:
+        raise ValueError(f"layer {layer.name!r} cannot be traced: its activation has no native form")
     weights = layer.packed((layer.kernel, layer.recurrent_kernel, layer.bias, *layer._extra), layer._pack)
     initial, carried = (
         None if states is None else tuple(np.ascontiguousarray(s, np.float32) for s in states)
