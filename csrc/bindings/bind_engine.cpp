@@ -8,6 +8,7 @@
 
 #include "bindings/activation_names.h"
 #include "bindings/array_args.h"
+#include "bindings/cell_args.h"
 #include "bindings/gil.h"
 #include "bindings/program_class.h"
 #include "bindings/tensor_args.h"
@@ -28,22 +29,19 @@ namespace {
 using MaskArray = py::array_t<bool, py::array::c_style>;
 using LengthArray = py::array_t<std::int32_t, py::array::c_style>;
 
-std::unique_ptr<RecurrentWeights> pack_cell(const std::string& cell, const FloatArray& kernel, const FloatArray& recurrent_kernel,
-                                            const OptionalFloatArray& bias, const std::string& activation,
-                                            const std::string& recurrent_activation, const std::vector<FloatArray>& extra) {
-  std::vector<const float*> extra_data;
-  extra_data.reserve(extra.size());
-  for (const FloatArray& e : extra) extra_data.push_back(e.data());
-  return std::make_unique<RecurrentWeights>(
-      kernels(), cell_spec(cell), kernel.data(), recurrent_kernel.data(), bias ? bias->data() : nullptr, static_cast<int>(kernel.shape(0)),
-      static_cast<int>(kernel.shape(1)) / cell_spec(cell).gates, activation_named(activation, "activation"),
-      activation_named(recurrent_activation, "recurrent_activation"), extra_data, static_cast<int>(recurrent_kernel.shape(0)));
-}
-
 using CellArrays = std::tuple<std::string, FloatArray, FloatArray, OptionalFloatArray, std::string, std::string, std::vector<FloatArray>>;
 
 std::unique_ptr<RecurrentWeights> pack_cell(const CellArrays& c) {
-  return std::apply([](const auto&... a) { return pack_cell(a...); }, c);
+  return std::apply([](const auto&... a) { return std::unique_ptr<RecurrentWeights>(new RecurrentWeights(packed_cell(kernels(), a...))); },
+                    c);
+}
+
+// One slot, then, if they are given or wanted, those of so many states.
+void check_state_slots(const Slots& slots, const char* name, std::size_t before, int states) {
+  const std::size_t all = before + static_cast<std::size_t>(states);
+  if (slots.size() != before && slots.size() != all)
+    throw py::value_error(std::string(name) + ": expected " + std::to_string(before) + " or " + std::to_string(all) + " slots, got " +
+                          std::to_string(slots.size()));
 }
 
 Merge merge_named(const std::string& name) {
@@ -62,8 +60,8 @@ void add_dense(Program& p, const std::string& name, Slots in, Slots out, const F
   if (bias) check_shape(*bias, "bias", {kernel.shape(1)});
   const bool softmax = activation == "softmax";
   auto w = std::make_unique<DenseWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1));
-  p.add(std::make_unique<DenseOperation>(std::move(in), std::move(out), name, std::move(w),
-                                         softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax));
+  add<DenseOperation>(p, std::move(in), std::move(out), name, 1, std::move(w),
+                      softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax);
 }
 
 Pool pool_named(const std::string& name) {
@@ -97,10 +95,9 @@ void add_conv1d(Program& p, const std::string& name, Slots in, Slots out, const 
   const bool softmax = activation == "softmax";
   auto w = std::make_unique<Conv1DWeights>(kernels(), kernel.data(), bias ? bias->data() : nullptr, kernel.shape(0), kernel.shape(1),
                                            kernel.shape(2), groups);
-  p.add(std::make_unique<Conv1DOperation>(
-      std::move(in), std::move(out), name, std::move(w),
-      Conv1DOperation::Options{stride, dilation, padding_named(padding),
-                               softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax}));
+  add<Conv1DOperation>(p, std::move(in), std::move(out), name, 1, std::move(w),
+                       Conv1DOperation::Options{stride, dilation, padding_named(padding),
+                                                softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax});
 }
 
 py::object run(const Program& p, const std::vector<py::array>& xs, const std::optional<std::vector<std::optional<LengthArray>>>& lengths,
@@ -164,6 +161,8 @@ void register_engine(py::module_& m) {
           [](Program& p, const std::string& name, Slots in, Slots out, const CellArrays& cell, bool sequences, bool backwards,
              bool zero_masked, const std::array<float, 2>& zoneout) {
             auto weights = pack_cell(cell);
+            check_state_slots(in, "inputs", 1, weights->cell.states);
+            check_state_slots(out, "outputs", 1, weights->cell.states);
             const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(zoneout)};
             p.add(std::make_unique<RecurrentOperation>(std::move(in), std::move(out), name, std::move(weights), options));
           },
@@ -175,10 +174,8 @@ void register_engine(py::module_& m) {
              const std::string& merge, bool sequences, bool backwards, bool zero_masked, const std::array<float, 2>& zoneout) {
             auto one = pack_cell(forward), two = pack_cell(backward);
             const RecurrentOperation::Options options{sequences, backwards, zero_masked, checked_zoneout(zoneout)};
-            const std::size_t results = merge_named(merge) == Merge::kNone ? 2 : 1;
-            const std::size_t states = static_cast<std::size_t>(one->cell.states) + static_cast<std::size_t>(two->cell.states);
-            if (out.size() != results && out.size() != results + states)
-              throw py::value_error("outputs: expected " + std::to_string(results) + " or " + std::to_string(results + states) + " slots");
+            check_slots(in, "inputs", 1, 1);
+            check_state_slots(out, "outputs", merge_named(merge) == Merge::kNone ? 2 : 1, one->cell.states + two->cell.states);
             p.add(std::make_unique<BidirectionalOperation>(std::move(in), std::move(out), name, std::move(one), std::move(two), options,
                                                            merge_named(merge)));
           },
@@ -193,28 +190,28 @@ void register_engine(py::module_& m) {
           "activation",
           [](Program& p, const std::string& name, Slots in, Slots out, const std::string& activation) {
             const bool softmax = activation == "softmax";
-            p.add(std::make_unique<ActivationOperation>(std::move(in), std::move(out), name, kernels(),
-                                                        softmax ? Activation::kLinear : activation_named(activation, "activation"),
-                                                        softmax));
+            add<ActivationOperation>(p, std::move(in), std::move(out), name, 1, kernels(),
+                                     softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax);
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("activation"))
       .def(
           "embedding",
           [](Program& p, const std::string& name, Slots in, Slots out, const FloatArray& table, bool mask_zero) {
             check_shape(table, "table", {-1, -1});
-            p.add(std::make_unique<EmbeddingOperation>(std::move(in), std::move(out), name, table.data(), table.shape(0), table.shape(1),
-                                                       mask_zero));
+            if (table.size() == 0) throw py::value_error("table: expected a shape without zeros, got " + shape_text(table));
+            add<EmbeddingOperation>(p, std::move(in), std::move(out), name, 1, table.data(), table.shape(0), table.shape(1), mask_zero);
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("table").noconvert(), py::arg("mask_zero"))
       .def(
           "masking",
           [](Program& p, const std::string& name, Slots in, Slots out, float value, bool clears) {
-            p.add(std::make_unique<MaskingOperation>(std::move(in), std::move(out), name, value, clears));
+            add<MaskingOperation>(p, std::move(in), std::move(out), name, 1, value, clears);
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("value"), py::arg("clears"))
       .def(
           "concatenate",
           [](Program& p, const std::string& name, Slots in, Slots out) {
+            check_slots(out, "outputs", 1, 1);
             p.add(std::make_unique<ConcatenateOperation>(std::move(in), std::move(out), name));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"))
@@ -223,27 +220,28 @@ void register_engine(py::module_& m) {
           [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, py::ssize_t size, py::ssize_t stride,
              bool same) {
             if (size <= 0 || stride <= 0) throw py::value_error("size, stride: expected positive numbers");
-            p.add(std::make_unique<PoolingOperation>(std::move(in), std::move(out), name,
-                                                     PoolingOperation::Options{pool_named(pool), size, stride, same}));
+            add<PoolingOperation>(p, std::move(in), std::move(out), name, 1,
+                                  PoolingOperation::Options{pool_named(pool), size, stride, same});
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("pool"), py::arg("size"), py::arg("stride"), py::arg("same"))
       .def(
           "adaptive_pooling",
           [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, py::ssize_t windows) {
             if (windows <= 0) throw py::value_error("windows: expected a positive number, got " + std::to_string(windows));
-            p.add(std::make_unique<PoolingOperation>(std::move(in), std::move(out), name,
-                                                     PoolingOperation::Options{pool_named(pool), 1, 1, false, windows}));
+            add<PoolingOperation>(p, std::move(in), std::move(out), name, 1,
+                                  PoolingOperation::Options{pool_named(pool), 1, 1, false, windows});
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("pool"), py::arg("windows"))
       .def(
           "global_pooling",
           [](Program& p, const std::string& name, Slots in, Slots out, const std::string& pool, bool keepdims) {
-            p.add(std::make_unique<GlobalPoolingOperation>(std::move(in), std::move(out), name, pool_named(pool), keepdims));
+            add<GlobalPoolingOperation>(p, std::move(in), std::move(out), name, 1, pool_named(pool), keepdims);
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("pool"), py::arg("keepdims"))
       .def(
           "merge",
           [](Program& p, const std::string& name, Slots in, Slots out, const std::string& join) {
+            check_slots(out, "outputs", 1, 1);
             p.add(std::make_unique<MergingOperation>(std::move(in), std::move(out), name, join_named(join)));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("join"))
@@ -252,9 +250,9 @@ void register_engine(py::module_& m) {
           "rectifier",
           [](Program& p, const std::string& name, Slots in, Slots out, std::optional<float> max_value, float negative_slope,
              float threshold) {
-            p.add(std::make_unique<RectifierOperation>(
-                std::move(in), std::move(out), name,
-                RectifierOperation::Options{max_value.has_value(), max_value.value_or(0.0f), negative_slope, threshold}));
+            add<RectifierOperation>(
+                p, std::move(in), std::move(out), name, 1,
+                RectifierOperation::Options{max_value.has_value(), max_value.value_or(0.0f), negative_slope, threshold});
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("max_value"), py::arg("negative_slope"), py::arg("threshold"))
       .def(
@@ -262,8 +260,8 @@ void register_engine(py::module_& m) {
           [](Program& p, const std::string& name, Slots in, Slots out, const FloatArray& slopes) {
             check_shape(slopes, "slopes", {-1});
             if (slopes.size() == 0) throw py::value_error("slopes: expected at least one number");
-            p.add(std::make_unique<LeakyOperation>(std::move(in), std::move(out), name,
-                                                   std::vector<float>(slopes.data(), slopes.data() + slopes.size())));
+            add<LeakyOperation>(p, std::move(in), std::move(out), name, 1,
+                                std::vector<float>(slopes.data(), slopes.data() + slopes.size()));
           },
           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("slopes").noconvert())
       .def_property_readonly("nbytes", &Program::bytes)

@@ -30,20 +30,6 @@ void operation(ProgramClass& program, const char* kind, F&& f, const Arguments&.
   program.def(kind, std::forward<F>(f), py::arg("name"), py::arg("inputs"), py::arg("outputs"), arguments...);
 }
 
-void check_slots(const Slots& slots, const char* name, std::size_t least, std::size_t most) {
-  if (slots.size() < least || slots.size() > most)
-    throw py::value_error(std::string(name) + ": expected " + std::to_string(least) + " to " + std::to_string(most) + " slots, got " +
-                          std::to_string(slots.size()));
-}
-
-// One with so many inputs and one output.
-template <class Op, class... Arguments>
-void add(Program& p, Slots in, Slots out, const std::string& name, std::size_t inputs, Arguments&&... arguments) {
-  check_slots(in, "inputs", inputs, inputs);
-  check_slots(out, "outputs", 1, 1);
-  p.add(std::make_unique<Op>(std::move(in), std::move(out), name, std::forward<Arguments>(arguments)...));
-}
-
 std::vector<float> copied(const FloatArray& a) { return {a.data(), a.data() + a.size()}; }
 
 std::vector<float> vector_of(const OptionalFloatArray& a, const char* name, py::ssize_t width) {

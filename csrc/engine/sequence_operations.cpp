@@ -61,6 +61,12 @@ void RecurrentOperation::infer(Run& run) const {
   if (x.width != weights->inputs)
     refuse("expected " + std::to_string(weights->inputs) + " features a step, got " + std::to_string(x.width));
   if (static_cast<std::int64_t>(x.batch) * x.time > INT32_MAX) refuse("at most 2**31 - 1 steps (batch times time) fit one call");
+  for (std::size_t i = 1; i < inputs.size(); ++i) {
+    const Tensor& state = input(run, i);
+    const int width = state_width(static_cast<int>(i) - 1);
+    if (state.time != 0 || state.width != width || state.batch != x.batch)
+      refuse("expected initial states of shape (batch, " + std::to_string(width) + ")");
+  }
   Tensor& y = output(run);
   const bool sequences = options.sequences || run.states;
   y = {};

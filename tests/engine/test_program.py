@@ -77,6 +77,59 @@ def test_arguments_are_checked(kind, arguments, message):
         getattr(program, kind)("layer", [0], [1], **arguments)
 
 
+GRU = ("gru", np.ones((3, 6), np.float32), np.ones((2, 6), np.float32), None, "tanh", "sigmoid", [])
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ((GRU[0], np.ones((3, 5), np.float32), *GRU[2:]), "kernel"),
+        ((*GRU[:2], np.ones((2, 5), np.float32), *GRU[3:]), "recurrent_kernel"),
+        ((*GRU[:2], np.ones((3, 6), np.float32), *GRU[3:]), "recurrent_kernel"),
+        ((*GRU[:2], np.ones(12, np.float32), *GRU[3:]), "recurrent_kernel"),
+        ((*GRU[:3], np.ones(5, np.float32), *GRU[4:]), "bias"),
+        ((*GRU[:6], [FLOATS]), "extra"),
+    ],
+)
+def test_weights_of_cells_are_checked(cell, message):
+    program = _core.Program(2, [0], [1])
+    options = {
+        "return_sequences": True,
+        "go_backwards": False,
+        "zero_output_for_mask": False,
+        "zoneout": (0.0, 0.0),
+    }
+    with pytest.raises(ValueError, match=message):
+        program.recurrent("layer", [0], [1], cell, **options)
+    for cells in ((cell, GRU), (GRU, cell)):
+        with pytest.raises(ValueError, match=message):
+            program.bidirectional("layer", [0], [1], *cells, merge="concat", **options)
+
+
+def test_states_of_recurrent_operations_are_checked():
+    options = {
+        "return_sequences": True,
+        "go_backwards": False,
+        "zero_output_for_mask": False,
+        "zoneout": (0.0, 0.0),
+    }
+    for inputs, outputs, message in (
+        ([0, 1, 2], [3], "inputs: expected 1 or 2 slots, got 3"),
+        ([0], [3, 4, 5], "outputs: expected 1 or 2 slots, got 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            _core.Program(6, [0, 1, 2], [3]).recurrent("layer", inputs, outputs, GRU, **options)
+    with pytest.raises(ValueError, match="outputs: expected 1 or 3 slots, got 2"):
+        _core.Program(3, [0], [1]).bidirectional("layer", [0], [1, 2], GRU, GRU, merge="sum", **options)
+    program = _core.Program(3, [0, 1], [2])
+    program.recurrent("layer", [0, 1], [2], GRU, **options)
+    x = np.ones((2, 4, 3), np.float32)
+    assert program.run([x, np.ones((2, 2), np.float32)]).shape == (2, 4, 2)
+    for state in (np.ones((2, 3), np.float32), np.ones((2, 4, 2), np.float32)):
+        with pytest.raises(ValueError, match=r"initial states of shape \(batch, 2\)"):
+            program.run([x, state])
+
+
 def frozen_states():
     """What pickles of frozen models hold."""
     x = Input((None, 4))
@@ -89,9 +142,13 @@ def frozen_states():
     looked_up = layers.Embedding(9, 2)(layers.IntegerLookup(vocabulary=[5, 3])(ids))
     coded = layers.CategoryEncoding(9)(ids)
     words = Model(ids, [looked_up, coded])
+    _, h, c = layers.LSTM(3, return_state=True)(x)
+    g = layers.GRU(3)(layers.LSTM(3, return_sequences=True)(x, initial_state=[h, c]))
+    states = Model(x, [g, *layers.Bidirectional(layers.GRU(2, return_state=True), merge_mode=None)(x)])
     return [
         model.freeze()._state,
         words.freeze()._state,
+        states.freeze()._state,
         Sequential([Input((3, 4)), layers.Flatten(), layers.Dense(2)]).freeze()._state,
     ]
 
@@ -109,15 +166,22 @@ def test_damaged_programs(data):
     op = operations[number]
     small = st.integers(-2, 9)
     key = data.draw(st.sampled_from(["inputs", "outputs", *op.arguments]))
+
+    def damaged(old):
+        if isinstance(old, tuple) and old and data.draw(st.booleans()):  # the weights of a cell
+            at = data.draw(st.integers(0, len(old) - 1))
+            return (*old[:at], damaged(old[at]), *old[at + 1 :])
+        if isinstance(old, list):
+            return [damaged(old[0]), *old[1:]] if old else [FLOATS]
+        if isinstance(old, np.ndarray):
+            return np.ones(data.draw(st.lists(st.integers(0, 5), max_size=4)), np.float32)
+        return data.draw(st.one_of(small, st.none(), st.just("no"), st.booleans(), st.floats()))
+
     if key in ("inputs", "outputs"):
         value = tuple(data.draw(st.lists(small, max_size=4)))
         operations[number] = op._replace(**{key: value})
     else:
-        old = op.arguments[key]
-        if isinstance(old, np.ndarray):
-            value = np.ones(data.draw(st.lists(st.integers(0, 5), max_size=4)), np.float32)
-        else:
-            value = data.draw(st.one_of(small, st.none(), st.just("no"), st.booleans(), st.floats()))
+        value = damaged(op.arguments[key])
         operations[number] = op._replace(arguments={**op.arguments, key: value})
     try:
         frozen = FrozenModel(operations, data.draw(st.sampled_from([slots, 0, 3])), *rest)
