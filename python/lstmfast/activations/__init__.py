@@ -2,8 +2,9 @@
 """Activation functions by Keras 3's names: forward, and backward for the layers.
 
 Those that the native library has are computed there (`native.py`), the rarer ones in NumPy (`plain.py`).
-Everything is float32 in and out. A function of your own needs a derivative: give it an attribute
-``gradient``, a function ``(x, y, dy) -> dx`` with the input, the output and the gradient of the output.
+Everything is float32 in and out. A function of your own, written with `lstmfast.ops` and operators, is differentiated;
+one in NumPy needs an attribute ``gradient``, a function ``(x, y, dy) -> dx`` with the input, the output and the gradient of
+the output.
 A layer serves as an activation too, as in ``Dense(8, activation=LeakyReLU())``.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from .. import _core
@@ -67,6 +69,7 @@ __all__ = [
     "hard_silu",
     "hard_swish",
     "hard_tanh",
+    "is_composed",
     "is_layer",
     "leaky_relu",
     "linear",
@@ -186,7 +189,7 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
     Raises
     ------
     NotImplementedError
-        If it is a function of the user without an attribute ``gradient``.
+        If it is a function of the user that does not work with symbolic inputs and has no attribute ``gradient``.
     """
     name = native_name(activation)
     if name is not None:
@@ -194,15 +197,28 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
     if is_layer(activation):
         assert x is not None
         return _layer_backward(activation, x, dy)
-    rule = GRADIENTS.get(activation) if type(activation) is _FUNCTION else None
-    rule = rule or getattr(activation, "gradient", None)
-    if rule is None:
-        raise NotImplementedError(
-            f"activation {activation!r} has no derivative: give it an attribute `gradient`, a function (x, "
-            "y, dy) -> dx"
-        )
+    rule = _rule(activation)
     assert x is not None
-    return f32(rule(x, y, dy))
+    return _traced_backward(activation, x, dy) if rule is None else f32(rule(x, y, dy))
+
+
+def is_composed(activation: Activation) -> bool:
+    """Whether a function is the user's without a gradient of its own, which that of operations in it may give.
+
+    Examples
+    --------
+    >>> from lstmfast import activations
+    >>> activations.is_composed(lambda x: x * 2), activations.is_composed(activations.mish)
+    (True, False)
+    """
+    known = native_name(activation) is not None or is_layer(activation)
+    return not known and _rule(activation) is None
+
+
+def _rule(activation: Activation) -> Any:
+    """``(x, y, dy) -> dx`` of a function that is no native one, or None."""
+    rule = GRADIENTS.get(activation) if type(activation) is _FUNCTION else None
+    return rule or getattr(activation, "gradient", None)
 
 
 def _layer_forward(layer: Any, x: Array) -> Any:
@@ -220,6 +236,22 @@ def _layer_backward(layer: Any, x: Array, dy: Array) -> Array:
     call = Call(save=True, needs_dx=True)
     layer.forward(x, call)
     return f32(layer.backward(dy, call))
+
+
+def _traced_backward(activation: Activation, x: Array, dy: Array) -> Array:
+    """Gradient through the operations that a function is made of, which run anew."""
+    from ..layers.call import Call
+    from ..layers.lambda_layer import Lambda
+
+    layer, call = Lambda(activation, name="activation"), Call(save=True, needs_dx=True)
+    layer.forward(x, call)
+    if isinstance(call.saved, str):
+        raise NotImplementedError(
+            f"activation {activation!r} has no derivative: it does not work with symbolic inputs ({call.saved}). Write it "
+            "with `lstmfast.ops` and operators, or give it an attribute `gradient`, a function (x, y, dy) -> dx"
+        )
+    dx = layer.backward(dy, call)
+    return np.zeros_like(x) if dx is None else f32(dx)
 
 
 _FUNCTION = type(f32)
