@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .. import activations
 
 if TYPE_CHECKING:
     from .lambda_layer import Lambda
 
-__all__ = ["FrozenGraph", "FrozenLayer", "frozen_activation"]
+__all__ = ["FrozenGraph", "FrozenLayer", "frozen_activation", "refuse_to_freeze_texts"]
 
 
 class FrozenLayer(NamedTuple):
@@ -55,3 +55,11 @@ def frozen_activation(layer: Any) -> tuple[str, FrozenLayer | Lambda | None]:
     if form is not None and not isinstance(form, FrozenLayer):
         raise ValueError(f"layer {layer.name!r} cannot be frozen: its activation is no single operation")
     return "linear", form
+
+
+def refuse_to_freeze_texts(layer: Any, reason: str) -> NoReturn:
+    """Say what to freeze in place of a model with a layer of texts in it."""
+    raise ValueError(
+        f"layer {layer.name!r} of class {type(layer).__name__} cannot be frozen: {reason}, and a native program takes "
+        "numbers only. Freeze the model behind it, `Model(layer.output, model.outputs)`, and call it with what the layer gives"
+    )

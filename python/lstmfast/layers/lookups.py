@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .arguments import is_integer
 from .embedding import as_ids
 from .encoding import frozen_encoding
-from .frozen import FrozenLayer
+from .frozen import FrozenLayer, refuse_to_freeze_texts
 from .index_lookup import IndexLookup
 from .string_hashing import farmhash64, siphash64
 from .vocabularies import as_text, checked_encoding, text_array
@@ -162,6 +162,9 @@ class StringLookup(IndexLookup):
             return as_ids(inputs, what)
         return text_array(inputs, what, self.encoding)
 
+    def frozen(self) -> NoReturn:
+        refuse_to_freeze_texts(self, "it gives strings" if self.invert else "it takes strings")
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "encoding": self.encoding}
 
@@ -284,7 +287,9 @@ class IntegerLookup(IndexLookup):
         self.check_ready(self.name)
         if self.invert or (self.num_oov_indices > 1 and self.oov_method != "floormod"):
             why = "invert=True" if self.invert else f"oov_method={self.oov_method!r}"
-            raise ValueError(f"layer {self.name!r} cannot be frozen: it has {why}")
+            raise ValueError(
+                f"layer {self.name!r} cannot be frozen: it has {why}, which no native operation has"
+            )
         indices: dict[Any, int] = dict(self._table)
         if self.mask_token is not None:
             indices[self._key(self.mask_token)] = 0 if self.output_mode == "int" else -2
