@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import is_integer
+from .arguments import is_integer, own_arguments
 from .embedding import as_ids
 from .encoding import frozen_encoding
 from .frozen import FrozenLayer, refuse_to_freeze_texts
@@ -101,22 +101,9 @@ class StringLookup(IndexLookup):
         salt: Any = None,
         **kwargs: Any,
     ) -> None:
-        self.encoding = checked_encoding(encoding)
-        super().__init__(
-            max_tokens,
-            num_oov_indices,
-            mask_token,
-            oov_token,
-            vocabulary,
-            idf_weights,
-            invert,
-            output_mode,
-            sparse,
-            pad_to_max_tokens,
-            salt=salt,
-            name=name,
-            **kwargs,
-        )
+        arguments = own_arguments(locals())
+        self.encoding = checked_encoding(arguments.pop("encoding"))
+        super().__init__(**arguments, **kwargs)
         self.string_inputs = not self.invert
 
     def _special(self, token: Any) -> str | None:
@@ -228,27 +215,13 @@ class IntegerLookup(IndexLookup):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if vocabulary_dtype != "int64":
+        arguments = own_arguments(locals())
+        if arguments.pop("vocabulary_dtype") != "int64":
             raise ValueError(
                 "Only `vocabulary_dtype='int64'` is supported at this time. Received: "
                 f"vocabulary_dtype={vocabulary_dtype}"
             )
-        super().__init__(
-            max_tokens,
-            num_oov_indices,
-            mask_token,
-            oov_token,
-            vocabulary,
-            idf_weights,
-            invert,
-            output_mode,
-            sparse,
-            pad_to_max_tokens,
-            oov_method,
-            salt,
-            name=name,
-            **kwargs,
-        )
+        super().__init__(**arguments, **kwargs)
 
     def _special(self, token: Any) -> int | None:
         if token is not None and not is_integer(token):
