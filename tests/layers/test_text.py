@@ -386,6 +386,7 @@ def test_configurations():
     (lambda: layers.TextVectorization(vocabulary=[["a"]]), ValueError, "one axis"),
     (lambda: layers.TextVectorization()(["a"]), RuntimeError, "has no vocabulary"),
     (lambda: layers.TextVectorization(output_mode="count")(["a"]), RuntimeError, "has no vocabulary"),
+    (lambda: layers.StringLookup(output_mode="multi_hot")(["a"]), RuntimeError, "When using `output_mode=multi_hot` and"),
     (lambda: layers.TextVectorization(vocabulary=["a"])([["a"], ["b", "c"]]), ValueError, "ragged"),
     (lambda: layers.TextVectorization(vocabulary=["a"])([]), ValueError, "must not be empty"),
     (lambda: layers.TextVectorization(vocabulary=["a"])([b"a", 1.5]), TypeError, "1.5 of type float"),
