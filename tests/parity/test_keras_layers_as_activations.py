@@ -23,8 +23,8 @@ ACTIVATIONS = {
     "operations": lambda k: lambda x: x * k.ops.sigmoid(1.5 * x) - 0.1,
     "an operation": lambda k: k.ops.softplus,
 }
-#: Of functions Keras keeps byte code, or where in it they are.
-NO_CONFIGURATION = ("operations", "an operation")
+#: Of functions Keras keeps byte code.
+NO_CONFIGURATION = ("operations",)
 LAYERS = {
     "Dense": lambda k, a: k.layers.Dense(4, activation=a, name="a"),
     "EinsumDense": lambda k, a: k.layers.EinsumDense("abc,cd->abd", (5, 4), activation=a, name="a"),

@@ -10,6 +10,7 @@ A layer serves as an activation too, as in ``Dense(8, activation=LeakyReLU())``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -110,6 +111,23 @@ _NATIVE: dict[Any, str] = {
         exponential, hard_sigmoid, hard_tanh,
     )
 }  # fmt: skip
+#: Operations of `lstmfast.ops` that are the native activations of the same names.
+_OPERATIONS = frozenset(
+    [
+        "elu",
+        "hard_sigmoid",
+        "hard_tanh",
+        "leaky_relu",
+        "relu",
+        "relu6",
+        "selu",
+        "sigmoid",
+        "silu",
+        "softplus",
+        "softsign",
+        "tanh",
+    ]
+)
 _NEEDS_X = frozenset({"gelu", "gelu_tanh", "silu"})
 _BY_NAME: dict[str, Activation] = {
     function.__name__: function for function in (*_NATIVE, *GRADIENTS, threshold)
@@ -136,7 +154,16 @@ def native_name(activation: Activation) -> str | None:
     if name is None and is_layer(activation):
         native = getattr(activation, "native", None)
         return None if native is None else native()
-    return name
+    return _operation_name(activation) if name is None else name
+
+
+def _operation_name(activation: Any) -> str | None:
+    """The name of an operation that is a native activation, `ops.tanh`, which is not loaded to find that out."""
+    name = getattr(activation, "__name__", None)
+    if name not in _OPERATIONS:
+        return None
+    module = sys.modules.get("lstmfast.ops")
+    return name if module is not None and getattr(module, name, None) is activation else None
 
 
 def is_layer(activation: Any) -> bool:
@@ -291,11 +318,11 @@ def get(identifier: Any) -> Activation:
 
 
 def serialize(activation: Activation) -> Any:
-    """A built-in's name; for others a configuration in Keras 3's dict form."""
+    """A built-in's name, also of the operation that is the same; for others a configuration in Keras 3's dict form."""
     from ..saving.registry import get_registered_name, serialize_keras_object
 
     name = getattr(activation, "__name__", "")
-    if _BY_NAME.get(name) is activation:
+    if _BY_NAME.get(name) is activation or _operation_name(activation):
         return name
     config = serialize_keras_object(activation)
     if isinstance(config, dict) and isinstance(config.get("config"), str):
@@ -307,4 +334,16 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     """The activation that `serialize` described."""
     from ..saving.registry import deserialize_keras_object
 
+    module = config.get("module") if isinstance(config, dict) else None
+    if (
+        isinstance(module, str)
+        and module.startswith("lstmfast.ops.")
+        and config.get("class_name") == "function"
+    ):
+        from .. import ops
+
+        name = config.get("config")
+        operation = getattr(ops, name) if name in ops.__all__ else None
+        if getattr(operation, "__module__", None) == module:
+            return operation
     return deserialize_keras_object(config, custom_objects, module_objects=_BY_NAME)
