@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Activations: derivatives against finite differences in float64, names, functions of the user."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -92,8 +94,9 @@ def test_function_of_the_user(rng):
 
     x, dy = rng.normal(size=(2, 3)).astype(np.float32), rng.normal(size=(2, 3)).astype(np.float32)
     y = activations.forward(activations.get(cube), x)
+    np.testing.assert_allclose(activations.backward(cube, x, y, dy), 3 * x**2 * dy, rtol=1e-5)
     with pytest.raises(NotImplementedError, match="gradient"):
-        activations.backward(cube, x, y, dy)
+        activations.backward(np.cbrt, x, np.cbrt(x), dy)
     cube.gradient = lambda x, y, dy: 3 * x**2 * dy
     np.testing.assert_allclose(activations.backward(cube, x, y, dy), 3 * x**2 * dy)
     assert activations.serialize(cube)["config"] == "cube"
@@ -101,6 +104,59 @@ def test_function_of_the_user(rng):
         assert activations.get("cube") is cube
     with pytest.raises(ValueError, match="shape"):
         activations.forward(lambda x: x[:1], x)
+
+
+OPERATIONS = [
+    "elu",
+    "hard_sigmoid",
+    "hard_tanh",
+    "leaky_relu",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softsign",
+    "tanh",
+]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_are_native_where_they_are_the_same(name, rng):
+    operation, named = getattr(lf.ops, name), activations.get(name)
+    assert activations.native_name(operation) == activations.native_name(named) == name
+    x, dy = 4 * rng.normal(size=(2, 3, 8)).astype(np.float32)
+    y = activations.forward(operation, x)
+    np.testing.assert_array_equal(y, operation(x))
+    np.testing.assert_array_equal(y, named(x))
+    expected = activations.backward(named, x, y, dy)
+    np.testing.assert_array_equal(activations.backward(operation, x, y, dy), expected)
+    assert activations.native_name(lambda x: operation(x)) is None
+
+
+@pytest.mark.parametrize("name", ["gelu", "softmax", "exp", "mish"])
+def test_other_operations_are_not(name):
+    """`ops.gelu` is the approximation."""
+    assert activations.native_name(getattr(lf.ops, name, np.exp)) is None
+
+
+@pytest.mark.parametrize("name", [*OPERATIONS, "gelu", "exp", "softmax"])
+def test_operations_in_configurations(name):
+    """As Keras writes them where they are activations too; others come back as what they are."""
+    operation = getattr(lf.ops, name)
+    config = activations.serialize(operation)
+    assert (config == name) == (name in OPERATIONS)
+    again = activations.get(json.loads(json.dumps(config)))
+    x = np.linspace(-3, 3, 12, dtype=np.float32).reshape(2, 6)
+    np.testing.assert_array_equal(activations.forward(again, x), operation(x))
+
+
+@pytest.mark.parametrize("config", [None, 3, [], "loads", "Path", "__all__", "composed"])
+def test_configurations_name_operations_only(config):
+    described = {"module": "lstmfast.ops.nn", "class_name": "function", "config": config}
+    with pytest.raises(ValueError, match=r"name of a function|Could not locate function"):
+        activations.deserialize(described)
 
 
 @pytest.mark.parametrize("identifier", ["nonsense", 3, ["relu"], "get", "f32", "__init__"])

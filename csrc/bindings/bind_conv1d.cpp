@@ -88,7 +88,7 @@ FloatArray bound_conv1d_input_gradient(const BoundConv1DWeights& bound, const Fl
   FloatArray dx = new_array({n.batch, n.time, w.channels()});
   const float* pdz = dz.data();
   float* pdx = dx.mutable_data();
-  without_gil(w.work(n), [&] { conv1d_input_gradient(w, n, pdz, pdx); });
+  without_gil(w.work(n), [&] { conv1d_input_gradient(w.transposed(n.stride), n, pdz, pdx); });
   return dx;
 }
 

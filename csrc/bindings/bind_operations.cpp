@@ -66,7 +66,7 @@ void add_transposed(Program& p, const std::string& name, Slots in, Slots out, co
   if (cut < 0) throw py::value_error("cut: expected no negative number, got " + std::to_string(cut));
   const bool softmax = activation == "softmax";
   add<TransposedConvolutionOperation>(
-      p, std::move(in), std::move(out), name, 1, kernels(), copied(kernel), kernel.shape(0), kernel.shape(1), kernel.shape(2),
+      p, std::move(in), std::move(out), name, 1, kernels(), kernel.data(), kernel.shape(0), kernel.shape(1), kernel.shape(2),
       vector_of(bias, "bias", kernel.shape(1)),
       TransposedConvolutionOperation::Options{stride, dilation, cut, steps_at_zero,
                                               softmax ? Activation::kLinear : activation_named(activation, "activation"), softmax});

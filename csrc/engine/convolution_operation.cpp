@@ -78,10 +78,11 @@ double Conv1DOperation::work(const Run& run) const { return weights->work(window
 void TransposedConvolutionOperation::infer(Run& run) const {
   const Tensor& x = input(run);
   if (x.time == 0) refuse("expected an input of shape (batch, time, features), got 2 axes");
-  if (x.width != weights_.filters) refuse("expected " + std::to_string(weights_.filters) + " features, got " + std::to_string(x.width));
+  if (x.width != weights_.shape.filters)
+    refuse("expected " + std::to_string(weights_.shape.filters) + " features, got " + std::to_string(x.width));
   const std::int64_t steps = outputs_of(x.time);
   if (steps <= 0 || steps > INT32_MAX) refuse("it makes " + std::to_string(steps) + " steps of " + std::to_string(x.time));
-  Tensor y = x.with_width(weights_.channels());
+  Tensor y = x.with_width(weights_.shape.channels());
   y.time = static_cast<int>(steps);
   if (x.lengths) {
     std::int32_t* const lengths = run.new_lengths(x.batch);
@@ -93,7 +94,7 @@ void TransposedConvolutionOperation::infer(Run& run) const {
 
 Windows TransposedConvolutionOperation::windows(const Run& run) const {
   const Tensor &x = input(run), &y = output(run);
-  const std::int64_t reached = (x.time - 1) * options_.stride + (weights_.taps - 1) * options_.dilation + 1;
+  const std::int64_t reached = (x.time - 1) * options_.stride + (weights_.shape.taps - 1) * options_.dilation + 1;
   return {x.batch, std::max<std::int64_t>(reached, options_.cut + y.time), options_.stride, options_.dilation, x.time};
 }
 
@@ -128,6 +129,6 @@ void TransposedConvolutionOperation::execute(Run& run) const {
   else if (options_.activation != Activation::kLinear) activation_forward(weights_.kernels, options_.activation, out.elements(), y, y);
 }
 
-double TransposedConvolutionOperation::work(const Run& run) const { return weights_.work(windows(run)); }
+double TransposedConvolutionOperation::work(const Run& run) const { return weights_.shape.work(windows(run)); }
 
 }  // namespace lstmfast

@@ -48,24 +48,21 @@ class TransposedConvolutionOperation final : public UnmaskedOperation {
     bool softmax = false;
   };
   // kernel (taps, filters, channels)
-  TransposedConvolutionOperation(std::vector<int> in, std::vector<int> out, std::string layer, const KernelTable& k,
-                                 std::vector<float> kernel, std::int64_t taps, std::int64_t filters, std::int64_t channels,
-                                 std::vector<float> bias, Options o)
+  TransposedConvolutionOperation(std::vector<int> in, std::vector<int> out, std::string layer, const KernelTable& k, const float* kernel,
+                                 std::int64_t taps, std::int64_t filters, std::int64_t channels, std::vector<float> bias, Options o)
       : UnmaskedOperation(std::move(in), std::move(out), std::move(layer)),
-        kernel_(std::move(kernel)),
-        weights_(k, kernel_.data(), nullptr, taps, filters, channels, 1),
+        weights_(k, {taps, filters, channels, 1}, kernel, o.stride),
         bias_(std::move(bias)),
         options_(o) {}
   void infer(Run& run) const override;
   void execute(Run& run) const override;
   double work(const Run& run) const override;
-  std::size_t bytes() const override { return weights_.bytes() + (kernel_.size() + bias_.size()) * sizeof(float); }
+  std::size_t bytes() const override { return weights_.bytes() + bias_.size() * sizeof(float); }
 
  private:
   std::int64_t outputs_of(std::int64_t time) const { return time == 0 ? 0 : options_.steps_at_zero + time * options_.stride; }
   Windows windows(const Run& run) const;
-  const std::vector<float> kernel_;  // which the weights point to
-  const Conv1DWeights weights_;
+  const Conv1DTransposed weights_;
   const std::vector<float> bias_;  // or empty
   const Options options_;
 };

@@ -8,14 +8,6 @@
 #include "recurrent/zoneout.h"
 
 namespace lstmfast {
-namespace {
-
-void add(const float* from, int n, float* to) {
-  for (int i = 0; i < n; ++i) to[i] += from[i];
-}
-
-}  // namespace
-
 BackwardSteps::BackwardSteps(const BackwardJob& job, const Team& team, BackwardMemory& memory)
     : j_(job), s_(job.tape.sequence), m_(memory) {
   const PackedMatrix& ut = job.w.transposed().recurrent;
@@ -64,7 +56,8 @@ void BackwardSteps::run() {
       const int p = j_.tape.pair(step, row);
       const float* dy_row = j_.grads.dy ? j_.grads.dy + s_.output_row(row, step) * (s_.output_ld ? s_.output_ld : w.outputs) : nullptr;
       if (p < 0) {
-        if (dy_row && !s_.zero_output(row, step)) add(dy_row + column_begin_, n_columns(), j_.dh + row * j_.hidden_ld + column_begin_);
+        if (dy_row && !s_.zero_output(row, step))
+          w.kernels.accumulate(n_columns(), dy_row + column_begin_, j_.dh + row * j_.hidden_ld + column_begin_);
         continue;
       }
       batch_row[n] = row;
@@ -164,7 +157,7 @@ void BackwardSteps::unproject(const int* batch_row, const int* index, const floa
     float* from = j_.dh + batch_row[r] * j_.hidden_ld;
     float* to = j_.d_outputs + index[r] * j_.hidden_ld;
     std::copy(from + column_begin_, from + column_end_, to + column_begin_);  // with the padding, which the product reads
-    if (dy[r]) add(dy[r] + column_begin_, n_columns(), to + column_begin_);
+    if (dy[r]) w.kernels.accumulate(n_columns(), dy[r] + column_begin_, to + column_begin_);
     if (!m_.zone[0]) continue;
     const float* keep = m_.zone[0] + r * j_.hidden_ld;
     for (int u = column_begin_; u < column_begin_ + n_columns(); ++u) {
@@ -234,8 +227,8 @@ void BackwardSteps::state_gradients(GemmArgs g, const int* batch_row, int n) {
 // Before a step with a reset lies the initial state: it takes the gradients of h and c over.
 void BackwardSteps::start_anew(int step) {
   if (!s_.resets) return;
-  const auto move = [](float* from, float* to, int begin, int end) {
-    add(from + begin, end - begin, to + begin);
+  const auto move = [this](float* from, float* to, int begin, int end) {
+    j_.w.kernels.accumulate(end - begin, from + begin, to + begin);
     std::fill(from + begin, from + end, 0.0f);
   };
   for (std::int64_t row = rows_.begin; row < rows_.end; ++row) {

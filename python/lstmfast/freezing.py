@@ -12,8 +12,9 @@ from .frozen import FrozenModel, Operation
 from .layers.call import Call
 from .layers.frozen import FrozenGraph, FrozenLayer
 from .layers.keras_call import has_traces
-from .models.composed import GivenMask, frozen_trace
-from .symbolic import flatten
+from .layers.lambda_layer import Lambda
+from .models.composed import FrozenTrace, GivenMask, frozen_trace
+from .symbolic import KerasTensor, flatten
 
 if TYPE_CHECKING:
     from .layers.base import Layer
@@ -84,7 +85,7 @@ def _integer_inputs(operations: list[Operation], inputs: list[int]) -> list[bool
     return [slot in taken for slot in inputs]
 
 
-def frozen_form(layer: Layer) -> FrozenLayer | None:
+def frozen_form(layer: Layer) -> Any:
     """`layer.frozen()`, which must not be that of a class whose subclass computes something else."""
     _check_forms(layer)
     return layer.frozen()
@@ -130,7 +131,7 @@ class _Builder:
             elif step.nested:
                 made = self._inside(layer.executor, inputs)
             elif has_traces(layer):
-                made = self._add_composed(step, inputs)
+                made = self._add_composed(frozen_trace(layer, step.node), layer, inputs)
             elif isinstance(layer, GivenMask):
                 made = (self._given_mask(layer, inputs),)
             else:
@@ -151,14 +152,18 @@ class _Builder:
         inputs = tuple(v for v in inputs if not isinstance(v, np.ndarray))
         if form is None:  # nothing to do in inference
             return inputs[:1]
+        if isinstance(form, FrozenTrace):
+            return self._add_composed(form, layer, inputs)
         if isinstance(form, FrozenGraph):
             return (self._add_graph(form, layer, inputs),)
         if step.initial_state is not None:
             if any(not isinstance(s, int) for s in step.initial_state) or form.kind != "recurrent":
                 raise ValueError(f"layer {layer.name!r} cannot be frozen with this initial_state")
             inputs += tuple(_slot(values[s], layer) for s in step.initial_state)
-        while form.following is not None:
+        while isinstance(form, FrozenLayer) and form.following is not None:
             inputs, form = (self.add(form, layer, inputs),), form.following
+        if isinstance(form, Lambda):
+            return self._add_function(form, step.node.outputs[0].shape, layer, inputs)
         outputs = tuple(self.new_slot() for _ in step.outputs)
         loses = form.ends_mask or layer._loses_masks()
         self._append(form._replace(ends_mask=loses), layer, inputs, outputs)
@@ -170,9 +175,19 @@ class _Builder:
             slots.append(self.add(form, layer, tuple(slots[number] for number in reads)))
         return slots[-1]
 
-    def _add_composed(self, step: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        layer = step.layer
-        trace = frozen_trace(layer, step.node)
+    def _add_function(
+        self, function: Lambda, shape: Any, layer: Layer, inputs: tuple[int, ...]
+    ) -> tuple[Any, ...]:
+        """An activation that is made of operations, on what the rest of the layer gives."""
+        try:
+            trace = function.frozen_call(function(KerasTensor(shape)).node, [])
+            return self._add_composed(trace._replace(carries=not layer._loses_masks()), layer, inputs)
+        except ValueError as error:
+            raise ValueError(
+                f"layer {layer.name!r} cannot be frozen: its activation has no native form ({error})"
+            ) from error
+
+    def _add_composed(self, trace: FrozenTrace, layer: Layer, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         masks = tuple(
             self.add(FrozenLayer("mask_values", {}), layer, (_slot(inputs[number], layer),))
             for number in trace.masked
@@ -181,6 +196,8 @@ class _Builder:
         if trace.makes_mask:
             y, mask = (_slot(value, layer) for value in outputs)
             outputs = (self.add(FrozenLayer("give_mask", {}), layer, (y, mask)),)
+        if trace.ends_masks:  # also where what goes in comes out
+            outputs = tuple(self._without_mask(y, layer) if y in inputs else y for y in outputs)
         for kind, wanted in (("carry_mask", trace.carries), ("refuse_mask", trace.refuses)):
             for x in inputs if wanted else ():
                 outputs = tuple(
@@ -188,6 +205,9 @@ class _Builder:
                     for y in outputs
                 )
         return outputs
+
+    def _without_mask(self, slot: int, layer: Layer) -> int:
+        return self.add(FrozenLayer("activation", {"activation": "linear"}, ends_mask=True), layer, (slot,))
 
     def _given_mask(self, layer: Layer, inputs: tuple[Any, ...]) -> int:
         x, mask = (_slot(value, layer) for value in inputs)
@@ -228,7 +248,8 @@ class _Builder:
                 alone = len(uses[op.inputs[0]]) == 1 and op.inputs[0] not in results
                 if dense.kind in ("conv1d", "dense") and dense.arguments["activation"] == "linear" and alone:
                     arguments = {**dense.arguments, "activation": op.arguments["activation"]}
-                    kept[-1] = dense._replace(outputs=op.outputs, arguments=arguments)
+                    ends = dense.ends_mask or op.ends_mask
+                    kept[-1] = dense._replace(outputs=op.outputs, arguments=arguments, ends_mask=ends)
                     continue
             if op.kind == "pick" and kept and op.inputs == kept[-1].outputs:
                 sequence = kept[-1]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -157,3 +159,20 @@ def test_input_gradient_refuses_what_does_not_fit(rng):
             _core.conv1d_input_gradient(weights, dz, time)
     with pytest.raises(ValueError, match="stride"):
         _core.conv1d_input_gradient(weights, dz, 7, 0)
+
+
+def test_gradients_of_the_input_at_several_strides_from_one_packing():
+    """Packed anew for each stride, by whichever thread comes first."""
+    rng = np.random.default_rng(3)
+    kernel = rng.standard_normal((5, 4, 6)).astype("float32")
+    weights = _core.Conv1DWeights(kernel)
+    cases = []
+    for stride in (1, 2, 3, 7, 2, 1):
+        time = 5 + 3 * stride
+        x = rng.standard_normal((2, time, 4)).astype("float32")
+        dz = rng.standard_normal((2, 4, 6)).astype("float32")
+        cases.append((dz, time, stride, reference.conv1d_backward(kernel, x, dz, stride, 1)[0]))
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda case: _core.conv1d_input_gradient(weights, *case[:3]), cases * 4))
+    for got, (*_, want) in zip(found, cases * 4, strict=True):
+        close(got, want)

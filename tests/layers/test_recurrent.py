@@ -153,7 +153,7 @@ def test_wrong_masks_and_states():
     with pytest.raises(ValueError, match=r"initial_state\[1\].*\(3, 2\)"):
         lstm(x, initial_state=[np.zeros((3, 2)), np.zeros((2, 2))])
     with pytest.raises(ValueError, match="activation"):
-        layers.LSTM(2, activation=lambda x: x, recurrent_dropout=0.5)
+        layers.LSTM(2, activation=lambda x: x, zoneout=0.5)
     with pytest.raises(ValueError, match="use_cudnn"):
         layers.LSTM(2, use_cudnn="maybe")
 

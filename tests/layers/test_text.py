@@ -257,10 +257,10 @@ def test_in_models(kwargs):
     expected = tail.fit(ids, labels, epochs=3, shuffle=False, verbose=0, validation_split=0.25)
     for key in expected.history:
         np.testing.assert_allclose(ours.history[key], expected.history[key], rtol=1e-5)
-    with pytest.raises(
-        ValueError, match=r"'text_vectorization.*' of class TextVectorization cannot be frozen"
-    ):
+    with pytest.raises(ValueError, match=r"TextVectorization cannot be frozen: it takes strings.*Freeze the"):
         model.freeze()
+    behind = Model(vectorize.output, model.outputs).freeze()
+    np.testing.assert_array_equal(behind(vectorize(np.array(TRAIN))), model.predict(TRAIN, verbose=0))
     for bad in (np.ones((4, 1)), [1, 2], [None, "a"]):
         with pytest.raises(TypeError, match="must be strings"):
             model(bad)
@@ -386,6 +386,7 @@ def test_configurations():
     (lambda: layers.TextVectorization(vocabulary=[["a"]]), ValueError, "one axis"),
     (lambda: layers.TextVectorization()(["a"]), RuntimeError, "has no vocabulary"),
     (lambda: layers.TextVectorization(output_mode="count")(["a"]), RuntimeError, "has no vocabulary"),
+    (lambda: layers.StringLookup(output_mode="multi_hot")(["a"]), RuntimeError, "When using `output_mode=multi_hot` and"),
     (lambda: layers.TextVectorization(vocabulary=["a"])([["a"], ["b", "c"]]), ValueError, "ragged"),
     (lambda: layers.TextVectorization(vocabulary=["a"])([]), ValueError, "must not be empty"),
     (lambda: layers.TextVectorization(vocabulary=["a"])([b"a", 1.5]), TypeError, "1.5 of type float"),
@@ -421,3 +422,30 @@ def test_size_of_vectors_is_fixed():
     assert layer.get_vocabulary() == ["[UNK]", "b", "a"]
     layer.adapt(["c", "d"])
     assert layer.get_vocabulary() == ["[UNK]", "d", "c"]
+
+
+def test_texts_cannot_be_frozen():
+    """The message names the layer, the reason, and what to do, which works."""
+    tokens = np.array([["a", "b", "z"], ["b", "", "a"]])
+    words, ids = Input((3,), dtype="string"), Input((3,), dtype="int64")
+    for layer, inputs, reason in (
+        (layers.StringLookup(vocabulary=["a", "b"], name="bad"), words, "it takes strings"),
+        (layers.Hashing(4, name="bad"), words, "it hashes strings"),
+        (layers.Hashing(4, name="bad"), ids, "it hashes strings, or integers"),
+    ):
+        given = tokens if inputs is words else np.arange(6).reshape(2, 3)
+        model = Model(inputs, layers.GRU(2)(layers.Embedding(4, 3)(layer(inputs))))
+        with pytest.raises(
+            ValueError, match=rf"'bad' of class .* cannot be frozen: {reason}.*Freeze the model"
+        ):
+            model.freeze()
+        behind = Model(layer.output, model.outputs).freeze()
+        np.testing.assert_array_equal(behind(layer(given)), model(given))
+    crossing = layers.HashedCrossing(4, name="bad")
+    pair = [Input((1,), dtype="string"), Input((1,), dtype="int64")]
+    model = Model(pair, crossing(pair))
+    with pytest.raises(ValueError, match="'bad' of class HashedCrossing cannot be frozen: it hashes strings"):
+        model.freeze()
+    inverse = layers.StringLookup(vocabulary=["a", "b"], invert=True, name="bad")
+    with pytest.raises(ValueError, match="'bad' of class StringLookup cannot be frozen: it gives strings"):
+        inverse.frozen()

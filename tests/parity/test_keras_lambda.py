@@ -112,3 +112,14 @@ def test_a_function_that_is_no_graph():
         model.fit(X, Y, verbose=0)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_lengths_count_as_in_operations():
+    """Also in inference: the last step is that of each row, and what would mix padding in is refused."""
+    lengths = np.arange(12) % 5 + 1
+    last = lf.Sequential([lf.Input((5, 3)), lf.layers.Lambda(lambda x: x[:, -1])])
+    np.testing.assert_array_equal(last(X, lengths=lengths), X[np.arange(12), lengths - 1])
+    mean = lf.Sequential([lf.Input((5, 3)), lf.layers.Lambda(lambda x: lf.ops.mean(x, axis=1))])
+    for training in (False, True):
+        with pytest.raises(ValueError, match="cannot be used with lengths: it mixes the time steps"):
+            mean.forward(X, training=training, lengths=lengths)

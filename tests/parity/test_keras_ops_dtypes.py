@@ -26,7 +26,9 @@ ACTIVATIONS = words(
 FLOATING = words(
     "exp log1p sqrt tanh arctan sinh rsqrt erf exp2 log2 expm1 sigmoid softplus mean std logsumexp"
 )
-KEEPING = words("abs negative square conj real sum prod max min cumsum cumprod ravel flip sort zeros_like")
+KEEPING = words(
+    "abs negative square conj real sign sum prod max min cumsum cumprod ravel flip sort zeros_like relu6 hard_tanh"
+)
 PAIRS = words("arctan2 logaddexp logaddexp2 hypot add multiply maximum minimum true_divide divide_no_nan")
 
 
@@ -81,6 +83,52 @@ def test_operations_of_two_arrays(data):
     p = data.draw(arrays(shape=x.shape[-1:]))
     for name in PAIRS:
         agrees(name, x, p)
+
+
+@pytest.mark.parametrize("dtype", words("uint8 int8 int16 int32 int64 float32"))
+@pytest.mark.parametrize("name", words("relu6 hard_tanh sign"))
+def test_what_cuts_off_keeps_the_dtype(name, dtype):
+    x = np.array([-100, -2, -1, 0, 1, 5, 6, 7, 100])
+    x = (abs(x) if dtype == "uint8" else x).astype(dtype)
+    agrees(name, x)
+    if (name, dtype) == ("hard_tanh", "uint8"):  # which PyTorch refuses
+        found = ops.hard_tanh(x)
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, np.minimum(x, 1))
+
+
+WRAPPING = words(
+    "add subtract multiply maximum minimum floor_divide mod bitwise_and bitwise_or bitwise_xor left_shift"
+)
+
+
+@pytest.mark.parametrize("number", [-1, 1, 3, 200, 300, -70000])
+@pytest.mark.parametrize("dtype", words("uint8 int8 int16 int32"))
+@pytest.mark.parametrize("name", WRAPPING)
+def test_plain_integers_beside_small_ones(name, dtype, number):
+    """They are of the arrays' dtype, and wrap around in it, on either side and in a graph."""
+    x = np.array([0, 1, 2, 7, 100, 127]).astype(dtype)
+    divides = name in ("floor_divide", "mod")
+    if divides and dtype == "int8" and number == -1:
+        number = -3  # -128 / -1 is undefined
+    for pair in ((x, number),) if divides or name == "left_shift" else ((x, number), (number, x)):
+        try:
+            expected = numpy_of(getattr(keras.ops, name)(*pair))
+        except (NotImplementedError, RuntimeError):  # PyTorch has no kernel for the dtype
+            continue
+        found = getattr(ops, name)(*pair)
+        assert found.dtype == expected.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(found, expected)
+        tensor = Input(batch_shape=(6,), dtype=dtype)
+        y = getattr(ops, name)(*(tensor if a is x else a for a in pair))
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(Model(tensor, y)(x), expected)
+
+
+def test_plain_integers_compared_with_small_ones_are_what_they_are():
+    x = np.array([0, 255], np.uint8)
+    np.testing.assert_array_equal(ops.equal(x, -1), [False, False])
+    np.testing.assert_array_equal(ops.less(x, 300), [True, True])
 
 
 def test_integers_clipped_at_fractions_are_floating_point_numbers():

@@ -2,16 +2,19 @@
 """Activation functions by Keras 3's names: forward, and backward for the layers.
 
 Those that the native library has are computed there (`native.py`), the rarer ones in NumPy (`plain.py`).
-Everything is float32 in and out. A function of your own needs a derivative: give it an attribute
-``gradient``, a function ``(x, y, dy) -> dx`` with the input, the output and the gradient of the output.
+Everything is float32 in and out. A function of your own, written with `lstmfast.ops` and operators, is differentiated;
+one in NumPy needs an attribute ``gradient``, a function ``(x, y, dy) -> dx`` with the input, the output and the gradient of
+the output.
 A layer serves as an activation too, as in ``Dense(8, activation=LeakyReLU())``.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from .. import _core
@@ -67,6 +70,7 @@ __all__ = [
     "hard_silu",
     "hard_swish",
     "hard_tanh",
+    "is_composed",
     "is_layer",
     "leaky_relu",
     "linear",
@@ -107,6 +111,23 @@ _NATIVE: dict[Any, str] = {
         exponential, hard_sigmoid, hard_tanh,
     )
 }  # fmt: skip
+#: Operations of `lstmfast.ops` that are the native activations of the same names.
+_OPERATIONS = frozenset(
+    [
+        "elu",
+        "hard_sigmoid",
+        "hard_tanh",
+        "leaky_relu",
+        "relu",
+        "relu6",
+        "selu",
+        "sigmoid",
+        "silu",
+        "softplus",
+        "softsign",
+        "tanh",
+    ]
+)
 _NEEDS_X = frozenset({"gelu", "gelu_tanh", "silu"})
 _BY_NAME: dict[str, Activation] = {
     function.__name__: function for function in (*_NATIVE, *GRADIENTS, threshold)
@@ -133,7 +154,16 @@ def native_name(activation: Activation) -> str | None:
     if name is None and is_layer(activation):
         native = getattr(activation, "native", None)
         return None if native is None else native()
-    return name
+    return _operation_name(activation) if name is None else name
+
+
+def _operation_name(activation: Any) -> str | None:
+    """The name of an operation that is a native activation, `ops.tanh`, which is not loaded to find that out."""
+    name = getattr(activation, "__name__", None)
+    if name not in _OPERATIONS:
+        return None
+    module = sys.modules.get("lstmfast.ops")
+    return name if module is not None and getattr(module, name, None) is activation else None
 
 
 def is_layer(activation: Any) -> bool:
@@ -186,7 +216,7 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
     Raises
     ------
     NotImplementedError
-        If it is a function of the user without an attribute ``gradient``.
+        If it is a function of the user that does not work with symbolic inputs and has no attribute ``gradient``.
     """
     name = native_name(activation)
     if name is not None:
@@ -194,15 +224,28 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
     if is_layer(activation):
         assert x is not None
         return _layer_backward(activation, x, dy)
-    rule = GRADIENTS.get(activation) if type(activation) is _FUNCTION else None
-    rule = rule or getattr(activation, "gradient", None)
-    if rule is None:
-        raise NotImplementedError(
-            f"activation {activation!r} has no derivative: give it an attribute `gradient`, a function (x, "
-            "y, dy) -> dx"
-        )
+    rule = _rule(activation)
     assert x is not None
-    return f32(rule(x, y, dy))
+    return _traced_backward(activation, x, dy) if rule is None else f32(rule(x, y, dy))
+
+
+def is_composed(activation: Activation) -> bool:
+    """Whether a function is the user's without a gradient of its own, which that of operations in it may give.
+
+    Examples
+    --------
+    >>> from lstmfast import activations
+    >>> activations.is_composed(lambda x: x * 2), activations.is_composed(activations.mish)
+    (True, False)
+    """
+    known = native_name(activation) is not None or is_layer(activation)
+    return not known and _rule(activation) is None
+
+
+def _rule(activation: Activation) -> Any:
+    """``(x, y, dy) -> dx`` of a function that is no native one, or None."""
+    rule = GRADIENTS.get(activation) if type(activation) is _FUNCTION else None
+    return rule or getattr(activation, "gradient", None)
 
 
 def _layer_forward(layer: Any, x: Array) -> Any:
@@ -220,6 +263,22 @@ def _layer_backward(layer: Any, x: Array, dy: Array) -> Array:
     call = Call(save=True, needs_dx=True)
     layer.forward(x, call)
     return f32(layer.backward(dy, call))
+
+
+def _traced_backward(activation: Activation, x: Array, dy: Array) -> Array:
+    """Gradient through the operations that a function is made of, which run anew."""
+    from ..layers.call import Call
+    from ..layers.lambda_layer import Lambda
+
+    layer, call = Lambda(activation, name="activation"), Call(save=True, needs_dx=True)
+    layer.forward(x, call)
+    if isinstance(call.saved, str):
+        raise NotImplementedError(
+            f"activation {activation!r} has no derivative: it does not work with symbolic inputs ({call.saved}). Write it "
+            "with `lstmfast.ops` and operators, or give it an attribute `gradient`, a function (x, y, dy) -> dx"
+        )
+    dx = layer.backward(dy, call)
+    return np.zeros_like(x) if dx is None else f32(dx)
 
 
 _FUNCTION = type(f32)
@@ -259,11 +318,11 @@ def get(identifier: Any) -> Activation:
 
 
 def serialize(activation: Activation) -> Any:
-    """A built-in's name; for others a configuration in Keras 3's dict form."""
+    """A built-in's name, also of the operation that is the same; for others a configuration in Keras 3's dict form."""
     from ..saving.registry import get_registered_name, serialize_keras_object
 
     name = getattr(activation, "__name__", "")
-    if _BY_NAME.get(name) is activation:
+    if _BY_NAME.get(name) is activation or _operation_name(activation):
         return name
     config = serialize_keras_object(activation)
     if isinstance(config, dict) and isinstance(config.get("config"), str):
@@ -275,4 +334,16 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     """The activation that `serialize` described."""
     from ..saving.registry import deserialize_keras_object
 
+    module = config.get("module") if isinstance(config, dict) else None
+    if (
+        isinstance(module, str)
+        and module.startswith("lstmfast.ops.")
+        and config.get("class_name") == "function"
+    ):
+        from .. import ops
+
+        name = config.get("config")
+        operation = getattr(ops, name) if name in ops.__all__ else None
+        if getattr(operation, "__module__", None) == module:
+            return operation
     return deserialize_keras_object(config, custom_objects, module_objects=_BY_NAME)

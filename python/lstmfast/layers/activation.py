@@ -67,7 +67,7 @@ class Activation(Layer):
         activation, x, y = call.saved
         return activations.backward(activation, x, y, np.ascontiguousarray(dy, np.float32))
 
-    def frozen(self) -> FrozenLayer | None:
+    def frozen(self) -> Any:
         name, following = frozen_activation(self)
         return following if name == "linear" else FrozenLayer("activation", {"activation": name})
 

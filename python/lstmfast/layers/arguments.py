@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["data_format_of", "integer_tuple", "is_integer", "padding_of", "same_padding"]
+__all__ = ["data_format_of", "integer_tuple", "is_integer", "own_arguments", "padding_of", "same_padding"]
+
+
+def own_arguments(of_init: dict[str, Any]) -> dict[str, Any]:
+    """The named arguments among the ``locals()`` that an `__init__` begins with."""
+    return {key: value for key, value in of_init.items() if key not in ("self", "kwargs", "__class__")}
 
 
 def is_integer(value: Any) -> bool:

@@ -278,17 +278,14 @@ class Bidirectional(Layer):
         lengths: Any = None,
         resets: Any = None,
     ) -> Any:
-        """The layer as a function of arrays; or, of symbolic tensors, a node in a graph.
+        """As a call of the layer inside; only what differs is said here.
 
         Parameters
         ----------
-        sequences : (B, T, I) array_like
+        sequences, mask, training
+            As of `LSTM`.
         initial_state : list of (B, units) arrays, optional
             Those of the forward layer, then those of the backward layer; zeros by default.
-        mask : (B, T) bool array, optional
-            Where it is False, states are carried over.
-        training : bool, optional
-            Dropout is on.
         lengths : (B,) int array, optional
             Valid steps of right-padded rows: the backward layer starts at the last of them; later outputs
             are 0.
@@ -299,7 +296,12 @@ class Bidirectional(Layer):
         Returns
         -------
         numpy.ndarray, or a tuple of them
-            See the class for shapes.
+            float32; see the class for shapes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As of `LSTM`.
         """
         sequences = in_trace(sequences, training, mask, lengths, resets)
         if is_symbolic(sequences):

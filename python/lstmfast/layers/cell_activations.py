@@ -29,7 +29,6 @@ def check_activations(layer: RecurrentLayer) -> None:
         pair for pair, name in zip(given.items(), native_activations(layer), strict=True) if name is None
     ]
     only_native = {
-        "recurrent_dropout": layer.recurrent_dropout,
         "zoneout": any(layer._zoneout),
         "remat": layer.remat,
         "peephole, projection or layer_norm": layer.cell_name not in _CELLS,

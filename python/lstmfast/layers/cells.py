@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import flatten, is_symbolic
 from ..utils.naming import to_snake_case
+from .arguments import own_arguments
 from .arrays import as_float32
 from .base import Layer
 from .call import Call
@@ -252,8 +253,7 @@ class LSTMCell(_BuiltInCell):
         layer_norm: bool = False,
         **kwargs: Any,
     ) -> None:
-        arguments = dict(locals())
-        super().__init__(_own(arguments), kwargs)
+        super().__init__(own_arguments(locals()), kwargs)
 
 
 class GRUCell(_BuiltInCell):
@@ -308,8 +308,7 @@ class GRUCell(_BuiltInCell):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        arguments = dict(locals())
-        super().__init__(_own(arguments), kwargs)
+        super().__init__(own_arguments(locals()), kwargs)
 
 
 class SimpleRNNCell(_BuiltInCell):
@@ -361,8 +360,7 @@ class SimpleRNNCell(_BuiltInCell):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        arguments = dict(locals())
-        super().__init__(_own(arguments), kwargs)
+        super().__init__(own_arguments(locals()), kwargs)
 
 
 class StackedRNNCells(_Cell):
@@ -459,10 +457,6 @@ def flat_cells(cell: Any) -> list[Any]:
     if type(cell) is StackedRNNCells:
         return [inner for part in cell.cells for inner in flat_cells(part)]
     return [cell]
-
-
-def _own(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in arguments.items() if key not in ("self", "kwargs", "__class__")}
 
 
 def _cell_config(layer: RecurrentLayer) -> dict[str, Any]:

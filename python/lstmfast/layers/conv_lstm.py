@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import _core, activations, constraints, initializers, regularizers
 from ..random import seed_generator
 from ..saving.registry import serialize_keras_object
-from .arguments import same_padding
+from .arguments import own_arguments, same_padding
 from .arrays import within_lengths
 from .call import Call
 from .convolution_base import WindowedConvolution
@@ -27,64 +27,52 @@ __all__ = ["ConvLSTM1D"]
 
 Array = npt.NDArray[Any]
 
+#: What the weights of both convolutions begin with and are held to, and who knows their names.
+_OF_KERNELS: dict[str, Any] = {
+    f"{kind}_{rule}": module
+    for kind in ("kernel", "recurrent")
+    for rule, module in (
+        ("initializer", initializers), ("regularizer", regularizers), ("constraint", constraints)
+    )
+}  # fmt: skip
+#: The arguments of `ConvLSTM1D` that belong to its cell.
+_OF_THE_CELL = (
+    *("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation"),
+    *("recurrent_activation", "use_bias", "bias_initializer", "unit_forget_bias", "bias_regularizer"),
+    *("bias_constraint", *_OF_KERNELS, "dropout", "recurrent_dropout", "seed"),
+)
+
 
 class ConvLSTMCell(WindowedConvolution):
     """The weights of a `ConvLSTM1D`, and one step of it."""
 
     def __init__(
         self,
+        *,
         filters: int,
-        kernel_size: Any,
         strides: Any,
-        padding: str,
-        data_format: str | None,
         dilation_rate: Any,
-        activation: Any,
         recurrent_activation: Any,
-        use_bias: bool,
-        kernel_initializer: Any,
-        recurrent_initializer: Any,
-        bias_initializer: Any,
         unit_forget_bias: bool,
-        kernel_regularizer: Any,
-        recurrent_regularizer: Any,
-        bias_regularizer: Any,
-        kernel_constraint: Any,
-        recurrent_constraint: Any,
-        bias_constraint: Any,
         dropout: float,
         recurrent_dropout: float,
         seed: int | None,
         name: str = "conv_lstm_cell",
+        **arguments: Any,
     ) -> None:
         if np.max(strides) > 1 and np.max(dilation_rate) > 1:
             raise ValueError(
                 "Specifying `strides > 1` is not compatible with `dilation_rate > 1`. Please provide `strides=1` or "
                 f"`dilation_rate=1`. Received: strides={strides} and dilation_rate={dilation_rate}"
             )
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer=bias_initializer,
-            bias_regularizer=bias_regularizer,
-            bias_constraint=bias_constraint,
-            name=name,
-        )
+        rules = {key: arguments.pop(key) for key in _OF_KERNELS}
+        super().__init__(strides=strides, dilation_rate=dilation_rate, name=name, **arguments)
         self._set_positive(filters=filters)
         self.filters = int(filters)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = bool(unit_forget_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        for key, module in _OF_KERNELS.items():
+            setattr(self, key, module.get(rules[key]))
         self.dropout = min(1.0, max(0.0, dropout))
         self.recurrent_dropout = min(1.0, max(0.0, recurrent_dropout))
         self.seed = seed
@@ -154,10 +142,7 @@ class ConvLSTMCell(WindowedConvolution):
             "recurrent_dropout": self.recurrent_dropout,
             "seed": self.seed,
         }
-        for kind in ("kernel", "recurrent"):
-            for rule in ("initializer", "regularizer", "constraint"):
-                config[f"{kind}_{rule}"] = serialize_keras_object(getattr(self, f"{kind}_{rule}"))
-        return config
+        return {**config, **{key: serialize_keras_object(getattr(self, key)) for key in _OF_KERNELS}}
 
 
 class _Steps:
@@ -288,7 +273,7 @@ class ConvLSTM1D(RNN):
         stateful: bool = False,
         **kwargs: Any,
     ) -> None:
-        arguments = dict(locals())
+        arguments = own_arguments(locals())
         cell = ConvLSTMCell(**{key: arguments[key] for key in _OF_THE_CELL})
         super().__init__(
             cell,
@@ -396,11 +381,3 @@ class ConvLSTM1D(RNN):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ConvLSTM1D:
         return cls(**config)
-
-
-_OF_THE_CELL = (
-    *("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation"),
-    *("recurrent_activation", "use_bias", "kernel_initializer", "recurrent_initializer", "bias_initializer"),
-    *("unit_forget_bias", "kernel_regularizer", "recurrent_regularizer", "bias_regularizer"),
-    *("kernel_constraint", "recurrent_constraint", "bias_constraint", "dropout", "recurrent_dropout", "seed"),
-)

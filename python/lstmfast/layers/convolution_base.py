@@ -16,7 +16,7 @@ from .arguments import data_format_of, integer_tuple, is_integer, padding_of, sa
 from .arrays import clear_padding
 from .base import Layer
 from .call import Call
-from .frozen import FrozenLayer, frozen_activation
+from .frozen import frozen_activation
 from .input_spec import InputSpec
 
 __all__ = ["Convolution", "WindowedConvolution"]
@@ -254,7 +254,7 @@ class WindowedConvolution(Convolution):
             return np.ascontiguousarray(np.moveaxis(dx, 2, 1))
         return clear_padding(dx, call.lengths)
 
-    def _frozen_arguments(self) -> tuple[dict[str, Any], str | None, FrozenLayer | None]:
+    def _frozen_arguments(self) -> tuple[dict[str, Any], str | None, Any]:
         """Arguments of the native operation beside weights, why a stream cannot run it, and the operation behind it."""
         if self._first:
             raise ValueError(f"layer {self.name!r} cannot be frozen: data_format is 'channels_first'")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from .building import dtype_name
 from .call import Call
 from .embedding import as_ids
 from .encoding import encode, refuse_sparse
+from .frozen import refuse_to_freeze_texts
 from .string_hashing import cross64, farmhash64, siphash64
 from .vocabularies import text_array
 
@@ -167,6 +168,9 @@ class Hashing(_HashingLayer):
         found = np.array([known[key] for key in keys.ravel().tolist()], np.int64).reshape(keys.shape)
         return self._encoded(found if masked is None else np.where(masked, 0, found + 1))
 
+    def frozen(self) -> NoReturn:
+        refuse_to_freeze_texts(self, "it hashes strings, or integers as strings of their digits")
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["dtype"]["config"] = {"name": self._output_dtype}
@@ -272,6 +276,9 @@ class HashedCrossing(_HashingLayer):
         rows = zip(*(column.ravel().tolist() for column in columns), strict=True)
         numbers = [cross64(row) % self.num_bins for row in rows]
         return self._encoded(np.array(numbers, np.int64).reshape(columns[0].shape))
+
+    def frozen(self) -> NoReturn:
+        refuse_to_freeze_texts(self, "it hashes strings, or integers as strings of their digits")
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -283,8 +283,10 @@ class IndexLookup(VocabularyLearning):
     def check_ready(self, name: str) -> None:
         """RuntimeError, naming the layer, if there is no vocabulary yet."""
         if self._tokens is None:
+            vectors = self.output_mode != "int" and not self.pad_to_max_tokens
+            when = f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, " * vectors
             raise RuntimeError(
-                f"layer {name!r} has no vocabulary: you must set the layer's vocabulary before calling it. Either "
+                f"layer {name!r} has no vocabulary: {when}you must set the layer's vocabulary before calling it. Either "
                 "pass a `vocabulary` argument to the layer, or call `adapt` with some sample data."
             )
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
+from ..symbolic import Node
 from .arrays import as_float32
 from .base import Layer
 from .call import Call
@@ -48,7 +49,8 @@ class Lambda(Layer):
     Notes
     -----
     A file holds the function's name, never its code: to load one, pass the function as ``custom_objects``. A
-    Python lambda has no name and cannot be saved. `lengths` go on, for functions that keep the time axis.
+    Python lambda has no name and cannot be saved. A function of operations is frozen, where these have native forms, and
+    treats `lengths` as they do; with other functions `lengths` go on, as if each kept the time axis.
 
     Raises
     ------
@@ -121,13 +123,14 @@ class Lambda(Layer):
 
     def forward(self, x: Any, call: Call) -> Array:
         what = f"output of the function of layer {self.name!r}"
-        if call.save and self.gradient is None:
+        if self.gradient is None and (call.save or call.lengths is not None):
             from ..models.composed import forward_traced  # made of layers itself
 
-            inner = Call(call.training, True, call.needs_dx, mask=call.mask, rng=call.given_rng)
+            inner = Call(call.training, call.save, call.needs_dx, call.mask, call.lengths, rng=call.given_rng)
             y, traced = forward_traced(self, x, inner)
             call.saved = inner.saved if traced else y
             if traced:
+                call.output_lengths = inner.output_lengths
                 return as_float32(y, what)
         y = as_float32(self.call(x, call.mask, call.training), what)
         if call.save and self.gradient is not None:
@@ -157,8 +160,13 @@ class Lambda(Layer):
             return [_checked_gradient(d, a, what) for d, a in zip(dx, x, strict=True)]
         return _checked_gradient(dx, x, what)
 
-    def frozen(self) -> Any:
-        raise ValueError(f"layer {self.name!r} of class Lambda cannot be frozen: it runs Python code")
+    def _loses_masks(self) -> bool:
+        return self.mask is None
+
+    def frozen_call(self, node: Node, inputs: list[Any]) -> Any:
+        from ..models.composed import frozen_trace
+
+        return frozen_trace(self, node, "mask" in self._extras, "its function")
 
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "function": serialize_keras_object(self.function)}

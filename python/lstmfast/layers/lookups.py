@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import is_integer
+from .arguments import is_integer, own_arguments
 from .embedding import as_ids
 from .encoding import frozen_encoding
-from .frozen import FrozenLayer
+from .frozen import FrozenLayer, refuse_to_freeze_texts
 from .index_lookup import IndexLookup
 from .string_hashing import farmhash64, siphash64
 from .vocabularies import as_text, checked_encoding, text_array
@@ -101,22 +101,9 @@ class StringLookup(IndexLookup):
         salt: Any = None,
         **kwargs: Any,
     ) -> None:
-        self.encoding = checked_encoding(encoding)
-        super().__init__(
-            max_tokens,
-            num_oov_indices,
-            mask_token,
-            oov_token,
-            vocabulary,
-            idf_weights,
-            invert,
-            output_mode,
-            sparse,
-            pad_to_max_tokens,
-            salt=salt,
-            name=name,
-            **kwargs,
-        )
+        arguments = own_arguments(locals())
+        self.encoding = checked_encoding(arguments.pop("encoding"))
+        super().__init__(**arguments, **kwargs)
         self.string_inputs = not self.invert
 
     def _special(self, token: Any) -> str | None:
@@ -161,6 +148,9 @@ class StringLookup(IndexLookup):
         if self.invert:
             return as_ids(inputs, what)
         return text_array(inputs, what, self.encoding)
+
+    def frozen(self) -> NoReturn:
+        refuse_to_freeze_texts(self, "it gives strings" if self.invert else "it takes strings")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "encoding": self.encoding}
@@ -225,27 +215,13 @@ class IntegerLookup(IndexLookup):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if vocabulary_dtype != "int64":
+        arguments = own_arguments(locals())
+        if arguments.pop("vocabulary_dtype") != "int64":
             raise ValueError(
                 "Only `vocabulary_dtype='int64'` is supported at this time. Received: "
                 f"vocabulary_dtype={vocabulary_dtype}"
             )
-        super().__init__(
-            max_tokens,
-            num_oov_indices,
-            mask_token,
-            oov_token,
-            vocabulary,
-            idf_weights,
-            invert,
-            output_mode,
-            sparse,
-            pad_to_max_tokens,
-            oov_method,
-            salt,
-            name=name,
-            **kwargs,
-        )
+        super().__init__(**arguments, **kwargs)
 
     def _special(self, token: Any) -> int | None:
         if token is not None and not is_integer(token):
@@ -284,7 +260,9 @@ class IntegerLookup(IndexLookup):
         self.check_ready(self.name)
         if self.invert or (self.num_oov_indices > 1 and self.oov_method != "floormod"):
             why = "invert=True" if self.invert else f"oov_method={self.oov_method!r}"
-            raise ValueError(f"layer {self.name!r} cannot be frozen: it has {why}")
+            raise ValueError(
+                f"layer {self.name!r} cannot be frozen: it has {why}, which no native operation has"
+            )
         indices: dict[Any, int] = dict(self._table)
         if self.mask_token is not None:
             indices[self._key(self.mask_token)] = 0 if self.output_mode == "int" else -2

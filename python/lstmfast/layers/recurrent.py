@@ -211,7 +211,7 @@ class RecurrentLayer(SequenceLayer):
         if None in self._activation_names:
             from .composed_step import forward_composed  # of operations, which are not loaded for nothing
 
-            y, states, tape = forward_composed(self, x, call, carried, call.needs_dx)
+            y, states, tape = forward_composed(self, x, call, carried, gate_mask, recurrent_mask)
             return self._finished(y, states, (None, tape, x_mask), call)
         weights = self.packed((self.kernel, self.recurrent_kernel, self.bias, *self._extra), self._pack)
         run = segmented_forward if self.remat and call.save else _core.recurrent_forward

@@ -195,8 +195,15 @@ class SequenceLayer(Layer):
         Returns
         -------
         numpy.ndarray
-            (B, T, units) with `return_sequences`, else (B, units); with `return_state` a tuple of it and the
+            (B, T, units) float32 with `return_sequences`, else (B, units); with `return_state` a tuple of it and the
             states.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, an axis is empty, or `lengths` are not from 0 to T.
+        TypeError
+            If an input is not numeric.
         """
         sequences = in_trace(sequences, training, mask, lengths, resets)
         if is_symbolic(sequences):

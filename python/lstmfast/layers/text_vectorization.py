@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from ..saving.registry import deserialize_keras_object
 from .arguments import is_integer
 from .base import Layer
 from .call import Call
+from .frozen import refuse_to_freeze_texts
 from .index_lookup import MODES
 from .lookups import StringLookup
 from .vocabularies import (
@@ -323,6 +324,9 @@ class TextVectorization(VocabularyFiles, Layer):
     def restore_vocabulary(self, tokens: list[Any], weights: Any) -> None:
         """Take over what `vocabulary_state` of another layer gave."""
         self._lookup_layer.restore_vocabulary(tokens, weights)
+
+    def frozen(self) -> NoReturn:
+        refuse_to_freeze_texts(self, "it takes strings")
 
     def get_config(self) -> dict[str, Any]:
         inner = self._lookup_layer.get_config()

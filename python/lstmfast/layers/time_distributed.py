@@ -215,7 +215,12 @@ class TimeDistributed(Layer):
             from ..freezing import frozen_form
 
             inner = frozen_form(layer)
-            if inner is None or inner.kind in ("dense", "activation"):
+            native = (FrozenLayer, type(None))
+            if inner is None or (
+                isinstance(inner, FrozenLayer)
+                and inner.kind in ("dense", "activation")
+                and isinstance(inner.following, native)
+            ):
                 return inner  # natively these treat steps alone
         raise ValueError(
             f"layer {self.name!r} cannot be frozen: {type(layer).__name__} has no native form in TimeDistributed"

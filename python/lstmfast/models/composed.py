@@ -17,7 +17,7 @@ from ..layers.base import Layer
 from ..layers.call import Call
 from ..layers.eager import carried_mask, training_flag
 from ..layers.input import Input
-from ..layers.keras_call import TRACES, arguments_of_call, current_call
+from ..layers.keras_call import TRACES, arguments_of_call, current_call, has_traces
 from ..layers.properties import layers_inside
 from ..symbolic import KerasTensor, Node, current_trace, flatten, leaves_along, map_leaves, packed
 from ..utils.naming import names_given, unique_name
@@ -183,7 +183,7 @@ def forward_traced(layer: Layer, x: Any, call: Call) -> tuple[Any, bool]:
         call.output_mask = made[0] if len(made) == 1 else made
     if call.lengths is not None:
         lengths = tuple(run.lengths[slot] for slot in slots)
-        call.output_lengths = lengths[0] if len(lengths) == 1 else lengths  # type: ignore[assignment]
+        call.output_lengths = lengths  # type: ignore[assignment]
     return traced.pack_outputs(y), True
 
 
@@ -217,6 +217,8 @@ class FrozenTrace(NamedTuple):
         What comes out without a mask has that of the input.
     refuses : bool
         It is not known what the layer would do with a mask.
+    ends_masks : bool
+        An input that comes out has no mask any more.
     """
 
     executor: Executor
@@ -224,34 +226,41 @@ class FrozenTrace(NamedTuple):
     makes_mask: bool
     carries: bool
     refuses: bool
+    ends_masks: bool
 
 
-def frozen_trace(layer: Layer, node: Node) -> FrozenTrace:
-    """The graph of a layer in a frozen model; ValueError naming the layer if it has none for open shapes."""
+def frozen_trace(
+    layer: Layer, node: Node, takes_mask: bool | None = None, what: str = "its `call`"
+) -> FrozenTrace:
+    """The graph of a layer in a frozen model; ValueError naming the layer if it has none for open shapes.
+
+    Whether `what` is traced takes the mask of the input is seen from `layer.call` where it is not said.
+    """
     cannot = f"layer {layer.name!r} of class {type(layer).__name__} cannot be frozen: "
     call = Call()
     call.arguments = {key: value for key, value in node.kwargs.items() if key != "training"}
     tensors = flatten(node.inputs)
-    masks = [KerasTensor(t.shape[:2], "bool") if t.has_mask else None for t in tensors]
+    taken = "mask" in inspect.signature(layer.call).parameters if takes_mask is None else takes_mask
+    own_mask = type(layer).compute_mask is not Layer.compute_mask and not layer._loses_masks()
+    seen = taken or own_mask or has_traces(layer)
+    masks = [KerasTensor(t.shape[:2], "bool") if seen and t.has_mask else None for t in tensors]
     if any(_is_tensor(value) for value in flatten(node.kwargs)):
-        raise ValueError(f"{cannot}its `call` was given several tensors")
-    taken = "mask" in inspect.signature(layer.call).parameters
-    own_mask = type(layer).compute_mask is not Layer.compute_mask
+        raise ValueError(f"{cannot}{what} was given several tensors")
     if own_mask and not layer.supports_masking:
         raise ValueError(f"{cannot}it has a `compute_mask`, but not supports_masking=True")
     try:
         traced = trace_layer(layer, node.inputs, call.arguments, masks, call, with_mask=own_mask)
     except Exception as error:
-        raise ValueError(f"{cannot}its `call` does not work with symbolic inputs: {error}") from error
+        raise ValueError(f"{cannot}{what} does not work with symbolic inputs: {error}") from error
     if any(step.training for step in traced.executor.steps):
-        raise ValueError(f"{cannot}its `call` calls a layer with training=True")
+        raise ValueError(f"{cannot}{what} calls a layer with training=True")
     masked = tuple(k for k, is_taken in enumerate(traced.masks_taken) if is_taken)
     makes_mask = own_mask and len(traced.executor.output_slots) > len(node.outputs)
     carries = layer.supports_masking and not own_mask and not np.all(traced.makes_mask(True))
     if (makes_mask and len(node.outputs) > 1) or (carries and len(tensors) > 1):
         raise ValueError(f"{cannot}its masks belong to several inputs or outputs")
     refuses = (taken or own_mask) and any(mask is None for mask in masks)
-    return FrozenTrace(traced.executor, masked, makes_mask, carries, refuses)
+    return FrozenTrace(traced.executor, masked, makes_mask, carries, refuses, not (makes_mask or seen))
 
 
 def _traced(layer: Layer, x: Any, arguments: dict[str, Any], masks: list[Any], call: Call) -> Traced | str:
@@ -312,9 +321,11 @@ def trace_layer(
             used = [m for m, is_taken in zip(given, taken, strict=True) if is_taken]
             outputs, graph = trace_call(layer, inputs, passed, [*further, *used])
             made = flatten(outputs)
-            if with_mask and not any(tensor.has_mask for tensor in made):
+            if with_mask and not (has_traces(layer) and any(tensor.has_mask for tensor in made)):
                 own = layer.compute_mask(inputs, mask if flatten(mask) else None)
-                if isinstance(own, KerasTensor):
+                if own is not None and not isinstance(own, KerasTensor):
+                    raise ValueError("its mask is not made of its input's")
+                if own is not None:
                     graph = Graph([*tensors, *used], [*made, own], unique=False)
         if added.penalty:
             raise ValueError("it adds losses")

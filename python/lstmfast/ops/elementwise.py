@@ -368,8 +368,9 @@ def tanh(x: Any) -> Any:
 
 @operation("Sign", _no_slope)
 def sign(x: Any) -> Any:
-    """-1, 0 or 1."""
-    return np.sign(x)
+    """-1, 0 or 1; flags as they are."""
+    flags = np.asarray(x)
+    return flags.copy() if flags.dtype == bool else np.sign(x)
 
 
 @operation("Floor", _no_slope, dtype="float32")

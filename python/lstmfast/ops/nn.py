@@ -86,10 +86,22 @@ def relu(x: Any) -> Any:
     return np.maximum(x, 0)
 
 
-@operation("Relu6", _slope("relu6"), home="nn", dtype="float32", frozen=by_activation("relu6"))
+def _integers_kept(x: Any) -> str:
+    """The dtype of what cuts numbers off."""
+    return str(x.dtype) if np.dtype(x.dtype).kind in "iu" else "float32"
+
+
+def _cut_off(name: str, x: Any, low: int, high: int) -> Any:
+    integers = np.asarray(x)
+    if integers.dtype.kind not in "iu":
+        return _computed(name, x)
+    return np.clip(integers, low if integers.dtype.kind == "i" else 0, high)
+
+
+@operation("Relu6", _slope("relu6"), home="nn", dtype=_integers_kept, frozen=by_activation("relu6"))
 def relu6(x: Any) -> Any:
     """``min(max(x, 0), 6)``."""
-    return _computed("relu6", x)
+    return _cut_off("relu6", x, 0, 6)
 
 
 @operation(
@@ -173,10 +185,12 @@ def hard_silu(x: Any) -> Any:
 hard_swish = hard_silu
 
 
-@operation("HardTanh", _slope("hard_tanh"), home="nn", dtype="float32", frozen=by_activation("hard_tanh"))
+@operation(
+    "HardTanh", _slope("hard_tanh"), home="nn", dtype=_integers_kept, frozen=by_activation("hard_tanh")
+)
 def hard_tanh(x: Any) -> Any:
     """``x``, from -1 to 1."""
-    return _computed("hard_tanh", x)
+    return _cut_off("hard_tanh", x, -1, 1)
 
 
 @operation("LogSigmoid", _slope("log_sigmoid"), home="nn", dtype="float32")

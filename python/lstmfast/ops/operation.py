@@ -24,7 +24,7 @@ from ..symbolic import KerasTensor, Node, current_trace, is_symbolic, map_leaves
 from ..utils.naming import unique_name
 from ..variables import Variable
 from . import classes
-from .rules import as_array, broadcast, contiguous, promoted, settled, unbroadcast
+from .rules import as_array, broadcast, contiguous, evaluated, promoted, settled, unbroadcast
 
 __all__ = ["CLASSES", "Operation", "operation"]
 
@@ -210,7 +210,7 @@ class Operation(Layer):
         arrays = {
             key: value if key in plain else as_array(value, self.complex_too) for key, value in values.items()
         }
-        y = type(self).function(**arrays, **self.config)
+        y = evaluated(type(self).function, arrays, self.config)
         return (y if self.exact else settled(y, arrays.values())), arrays
 
     def forward(self, x: list[Array], call: Call) -> Any:
@@ -378,7 +378,7 @@ def operation(
                 key: value if key in cls.plain_names else as_array(value, complex_too)
                 for key, value in given.items()
             }
-            y = function(**arrays, **settings)
+            y = evaluated(function, arrays, settings)
             return y if exact else settled(y, arrays.values())
 
         return run  # type: ignore[return-value]

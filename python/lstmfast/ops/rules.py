@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ __all__ = [
     "broadcast_shapes",
     "contiguous",
     "dtype_name",
+    "evaluated",
     "flags_counted",
     "positive_axis",
     "promoted",
@@ -74,6 +75,22 @@ def settled(y: Any, given: Iterable[Any]) -> Any:
     if narrow is None or any(dtype == array.dtype for dtype in _dtypes(given)):
         return array
     return array.astype(narrow)
+
+
+def evaluated(function: Callable[..., Any], arrays: dict[str, Any], settings: dict[str, Any]) -> Any:
+    """What a function makes of its arguments. A plain integer beside an array of integers is one of their dtype, as in Keras:
+    what does not fit wraps around."""
+    try:
+        return function(**arrays, **settings)
+    except OverflowError:
+        dtypes = [a.dtype for a in arrays.values() if isinstance(a, np.ndarray)]
+        if len(arrays) != 2 or len(dtypes) != 1 or dtypes[0].kind not in "iu":
+            raise
+        wrapped = {
+            key: a if isinstance(a, np.ndarray) else np.asarray(a).astype(dtypes[0])
+            for key, a in arrays.items()
+        }
+        return function(**wrapped, **settings)
 
 
 def dtype_name(dtype: Any, default: str = "float32") -> str:

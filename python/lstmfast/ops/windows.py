@@ -192,22 +192,20 @@ def adaptive_max_pool(inputs: Any, output_size: Any, data_format: Any = None) ->
 # ---- convolutions
 
 
-def _conv_shape(
+def _conv_shape(inputs: Any, kernel: Any, *window: Any, **named: Any) -> Any:
+    return _convolved_shape(inputs, kernel, shape_of(kernel)[-1], *window, **named)
+
+
+def _convolved_shape(
     inputs: Any,
     kernel: Any,
+    channels: Any,
     strides: Any = 1,
     padding: str = "valid",
     data_format: Any = None,
     dilation_rate: Any = 1,
 ) -> Any:
-    return _convolved_shape(
-        inputs, kernel, strides, padding, data_format, dilation_rate, shape_of(kernel)[-1]
-    )
-
-
-def _convolved_shape(
-    inputs: Any, kernel: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any, channels: Any
-) -> Any:
+    """Of a convolution that makes so many channels."""
     rank, shape, first = _spatial_rank(inputs), shape_of(inputs), _channels_first(data_format)
     own = sizes_of(kernel)
     given = shape[1 if first else -1]
@@ -259,16 +257,9 @@ def conv(
     )
 
 
-def _depthwise_shape(
-    inputs: Any,
-    kernel: Any,
-    strides: Any = 1,
-    padding: str = "valid",
-    data_format: Any = None,
-    dilation_rate: Any = 1,
-) -> Any:
+def _depthwise_shape(inputs: Any, kernel: Any, *window: Any, **named: Any) -> Any:
     own = sizes_of(kernel)
-    return _convolved_shape(inputs, kernel, strides, padding, data_format, dilation_rate, own[-2] * own[-1])
+    return _convolved_shape(inputs, kernel, own[-2] * own[-1], *window, **named)
 
 
 @composed(
@@ -302,16 +293,9 @@ def depthwise_conv(
 
 
 def _separable_shape(
-    inputs: Any,
-    depthwise_kernel: Any,
-    pointwise_kernel: Any,
-    strides: Any = 1,
-    padding: str = "valid",
-    data_format: Any = None,
-    dilation_rate: Any = 1,
+    inputs: Any, depthwise_kernel: Any, pointwise_kernel: Any, *window: Any, **named: Any
 ) -> Any:
-    channels = shape_of(pointwise_kernel)[-1]
-    return _convolved_shape(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate, channels)
+    return _convolved_shape(inputs, depthwise_kernel, shape_of(pointwise_kernel)[-1], *window, **named)
 
 
 @composed(
