@@ -111,3 +111,27 @@ def test_data_that_end_early_are_a_user_warning():
         batches = ((X[:4], Y[:4]) for _ in range(2))
         with pytest.warns(UserWarning, match="ran out of data"):
             small_model(library).fit(batches, steps_per_epoch=3, epochs=1, verbose=0, shuffle=False)
+
+
+def test_names_at_the_top():
+    for name in ("Initializer", "InputSpec", "Loss", "Metric", "Optimizer", "Regularizer"):
+        assert getattr(lf, name).__name__ == getattr(keras, name).__name__ == name
+    assert lf.version() == lf.__version__
+
+
+def test_settings_of_the_program():
+    settings = keras.config
+    for name, default in (
+        ("epsilon", settings.epsilon()),
+        ("floatx", settings.floatx()),
+        ("image_data_format", settings.image_data_format()),
+    ):
+        assert getattr(lf.config, name)() == default
+        getattr(lf.config, f"set_{name}")(default)
+        with pytest.raises(ValueError, match="Received: "):
+            getattr(lf.config, f"set_{name}")("channels_first")
+    lf.config.set_dtype_policy("float32")
+    with pytest.raises(ValueError, match="policy must be 'float32'"):
+        lf.config.set_dtype_policy("mixed_float16")
+    assert settings.is_interactive_logging_enabled() == lf.config.is_interactive_logging_enabled()
+    assert all(hasattr(settings, name) for name in lf.config.__all__)
