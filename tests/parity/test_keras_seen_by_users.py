@@ -135,3 +135,19 @@ def test_settings_of_the_program():
         lf.config.set_dtype_policy("mixed_float16")
     assert settings.is_interactive_logging_enabled() == lf.config.is_interactive_logging_enabled()
     assert all(hasattr(settings, name) for name in lf.config.__all__)
+
+
+def test_weights_without_a_part_in_the_loss():
+    told = []
+    for library in (keras, lf):
+        library.utils.clear_session()
+        layers, ops = library.layers, library.ops
+        inputs = library.Input((5, 3))
+        h = layers.GRU(4, name="cut", kernel_regularizer="l2")(inputs)
+        outputs = layers.Dense(1, name="top")(ops.one_hot(ops.argmax(h, axis=-1), 4))
+        model = library.Model(inputs, outputs)
+        model.compile("sgd", "mse")
+        with pytest.warns(UserWarning, match="Gradients do not exist") as caught:
+            model.fit(X, Y, batch_size=4, verbose=0)
+        told.append(str(caught[0].message))
+    assert told[0] == told[1]

@@ -370,7 +370,10 @@ class Fitting(Compiled):
         """
         if self.optimizer is None:
             raise ValueError("You must call `compile()` before using the model.")
-        self.optimizer.apply(list(grads), self.variables_in_use()[0])
+        grads, variables = list(grads), self.variables_in_use()[0]
+        if not grads and variables:
+            raise ValueError(f"grads: expected one for each of the {len(variables)} variables, got none")
+        self.optimizer.apply(grads, variables)
 
 
 def refuse_beside_batches(x: Any, **arguments: Any) -> None:
