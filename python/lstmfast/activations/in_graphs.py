@@ -7,8 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..symbolic import KerasTensor, current_trace
-from ..variables import Variable
+from ..variables import is_traced
 
 __all__ = ["in_graphs"]
 
@@ -21,7 +20,7 @@ def in_graphs(function: F) -> F:
 
     @functools.wraps(function)
     def activation(x: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(x, KerasTensor) or (isinstance(x, Variable) and current_trace.get() is not None):
+        if is_traced(x):
             from .. import ops  # whose functions compute with those of this package
 
             form = _FORMS.get(name)
