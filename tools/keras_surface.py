@@ -45,7 +45,7 @@ NOTES = {
     "layers.Lambda": "trains with operators and `lstmfast.ops`; a function in NumPy brings its gradient",
     "layers.Layer": "`call` of layers and operations trains; one that does more has `forward` and `backward` in its place",
     "layers.MultiHeadAttention": "frozen over time alone, where it does not return its scores",
-    "layers.RNN": "cells of your own write `forward` and `backward`",
+    "layers.RNN": "cells of your own write `call` of operations, or `forward` and `backward`",
     "layers.Normalization": "frozen where `axis` is the last or None",
     "layers.Rescaling": "frozen where `scale` and `offset` are numbers, or one for each feature",
     "layers.CategoryEncoding": "not `sparse`; frozen without `count_weights`",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         activations,
         backend,
         callbacks,
+        config,
         constraints,
         datasets,
         initializers,
@@ -30,8 +31,13 @@ if TYPE_CHECKING:
         utils,
     )
     from .frozen import FrozenModel, Stream
-    from .layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Layer, SimpleRNN
+    from .initializers import Initializer
+    from .layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, InputSpec, Layer, SimpleRNN
+    from .losses import Loss
+    from .metrics import Metric
     from .models import Model, Sequential
+    from .optimizers import Optimizer
+    from .regularizers import Regularizer
     from .symbolic import KerasTensor
     from .variables import Variable
 
@@ -42,10 +48,16 @@ __all__ = [
     "Dense",
     "Embedding",
     "FrozenModel",
+    "Initializer",
     "Input",
+    "InputSpec",
     "KerasTensor",
     "Layer",
+    "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
     "SimpleRNN",
     "Stream",
@@ -55,6 +67,7 @@ __all__ = [
     "available_isas",
     "backend",
     "callbacks",
+    "config",
     "constraints",
     "datasets",
     "get_include",
@@ -77,6 +90,7 @@ __all__ = [
     "testing",
     "threads",
     "utils",
+    "version",
 ]
 
 # Where the classes are. Modules load when they are first asked for: `import lstmfast` takes 6 ms beyond NumPy instead of
@@ -87,16 +101,34 @@ _MODULE_OF = {
     "Embedding": "layers",
     "FrozenModel": "frozen",
     "GRU": "layers",
+    "Initializer": "initializers",
     "Input": "layers",
+    "InputSpec": "layers",
     "KerasTensor": "symbolic",
     "LSTM": "layers",
     "Layer": "layers",
+    "Loss": "losses",
+    "Metric": "metrics",
     "Model": "models",
+    "Optimizer": "optimizers",
+    "Regularizer": "regularizers",
     "Sequential": "models",
     "SimpleRNN": "layers",
     "Stream": "frozen",
     "Variable": "variables",
 }
+
+
+def version() -> str:
+    """The version of lstmfast, `__version__`.
+
+    Examples
+    --------
+    >>> import lstmfast
+    >>> lstmfast.version() == lstmfast.__version__
+    True
+    """
+    return str(__version__)
 
 
 def __getattr__(name: str) -> Any:

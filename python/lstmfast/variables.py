@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .symbolic import current_trace
+from .symbolic import KerasTensor, current_trace
 
-__all__ = ["Variable"]
+__all__ = ["Variable", "is_traced"]
 
 Array = npt.NDArray[Any]
 
@@ -309,3 +309,16 @@ def _outside_of_traces(variable: Variable) -> None:
         raise TypeError(
             f"variable {variable.path!r} has no values while a `call` is traced with symbolic inputs"
         )
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a function records what it does with it: a symbolic tensor, or a variable while a `call` is traced.
+
+    Examples
+    --------
+    >>> from lstmfast import Input
+    >>> from lstmfast.variables import Variable, is_traced
+    >>> is_traced(Input((3,))), is_traced(Variable([1.0]))
+    (True, False)
+    """
+    return isinstance(value, KerasTensor) or (isinstance(value, Variable) and current_trace.get() is not None)

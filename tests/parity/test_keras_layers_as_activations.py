@@ -109,6 +109,8 @@ FOREIGN = {
     "sparse_sigmoid": lambda k: "sparse_sigmoid",
     "operations": ACTIVATIONS["operations"],
     "an operation": ACTIVATIONS["an operation"],
+    "gelu": lambda k: "gelu",  # kernels have it, but not its slope, which does not follow from the output
+    "silu": lambda k: "silu",
 }
 
 
@@ -135,7 +137,7 @@ def test_recurrent_layers(name, activation, sequences, masked):
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
-@pytest.mark.parametrize("gate", ["softmax", "mish", "operations"])
+@pytest.mark.parametrize("gate", ["softmax", "mish", "operations", "gelu", "silu"])
 def test_gates(name, gate):
     rng = np.random.default_rng(12)
 
@@ -247,3 +249,24 @@ def test_what_only_kernels_do(options):
         lf.layers.LSTM(3, activation="mish", **options)
     with pytest.raises(ValueError, match="weights is not supported inside"):
         lf.layers.LSTM(3, activation=lf.layers.PReLU()).build((None, 5, 4))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"recurrent_dropout": 0.5}, "recurrent_dropout"),
+        ({"zoneout": 0.1}, "zoneout"),
+        ({"remat": True}, "remat"),
+        ({"projection": 2}, "projection"),
+    ],
+)
+def test_slopes_that_kernels_do_not_have(options, told):
+    """Inference does without."""
+    x = floats(np.random.default_rng(14), 2, 5, 4)
+    layer = lf.layers.LSTM(3, activation="silu", **options)
+    assert np.isfinite(layer(x)).all()
+    model = lf.Sequential([lf.Input((5, 4)), layer])
+    with pytest.raises(
+        ValueError, match=f"activation='silu' is not supported .* with .*{told}.* in training"
+    ):
+        model.forward(x, training=True)

@@ -372,3 +372,28 @@ def test_metric_names(identifier: str) -> None:
     theirs = get_metric(identifier, np.zeros((3, 2)), np.zeros((3, 2)))
     ours = metrics.resolve(identifier, (3, 2), (3, 2))
     assert (type(ours).__name__, ours.name) == (type(theirs).__name__, theirs.name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy"),
+        *("top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy", "mean_squared_error", "hinge"),
+    ],
+)
+def test_dtypes_of_metric_functions(name: str) -> None:
+    rng = rng_of(name)
+    labels, p = rng.integers(0, 7, 5), rng.random((5, 7)).astype(np.float32)
+    y = labels if name.startswith("sparse") else np.eye(7, dtype=np.float32)[labels]
+    ours, theirs = getattr(metrics, name)(y, p), numpy_of(getattr(keras.metrics, name)(y, p))
+    assert ours.dtype == theirs.dtype
+    close(ours, theirs)
+
+
+@pytest.mark.parametrize(("name", "config"), [("F1Score", {}), ("R2Score", {"class_aggregation": None})])
+def test_dtypes_of_results(name: str, config: dict[str, Any]) -> None:
+    rng = rng_of(name)
+    y, p = np.eye(7, dtype=np.float32)[rng.integers(0, 7, 5)], rng.random((5, 7)).astype(np.float32)
+    results = [getattr(library, name)(**config)(y, p) for library in (metrics, keras.metrics)]
+    assert results[0].dtype == numpy_of(results[1]).dtype
+    close(results[0], numpy_of(results[1]))

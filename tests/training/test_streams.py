@@ -160,7 +160,7 @@ def test_steps_per_epoch_go_on_where_the_last_epoch_ended():
 
     for x, y in ((X, Y), (Reloadable(parts()), None), (iter(parts()), None), (Pieces(), None)):
         seen.clear()
-        with pytest.warns(RuntimeWarning, match="ran out of data"):
+        with pytest.warns(UserWarning, match="ran out of data"):
             network().fit(
                 x, y, batch_size=8, epochs=3, steps_per_epoch=2, verbose=0, callbacks=[See()], shuffle=False
             )
@@ -173,7 +173,7 @@ def test_steps_per_epoch_go_on_where_the_last_epoch_ended():
 
 def test_a_generator_that_ends_ends_the_training():
     model = network()
-    with pytest.warns(RuntimeWarning, match="ran out of data"):
+    with pytest.warns(UserWarning, match="ran out of data"):
         history = model.fit(iter(parts()), epochs=3, verbose=0)
     assert history.epoch == [0] and len(history.history["loss"]) == 1
 
@@ -194,7 +194,7 @@ def test_validation_data():
         )
         expected = expected or found.history
         assert found.history == expected
-    with pytest.warns(RuntimeWarning, match="ran out of data"):
+    with pytest.warns(UserWarning, match="ran out of data"):
         history = network().fit(X, Y, epochs=2, verbose=0, validation_data=iter(parts())).history
     assert len(history["loss"]) == 2 and len(history["val_loss"]) == 1
 

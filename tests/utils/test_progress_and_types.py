@@ -3,6 +3,7 @@
 
 import logging
 import os
+import re
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_progbar_forms(capsys):
     line.add(1)
     assert capsys.readouterr().out == ""
     line.add(1, [("loss", 1.0)])
-    assert capsys.readouterr().out == "2/2 - 0s - loss: 1.0000\n"
+    assert re.fullmatch(r"2/2 - 0s - \d+.s/step - loss: 1.0000\n", capsys.readouterr().out)
     with pytest.raises(ValueError, match="Only one of"):
         Progbar(2, stateful_metrics=[], stateless_metrics=[])
     with pytest.raises(ValueError, match="verbose: expected"):
@@ -63,7 +64,7 @@ def test_messages_go_to_the_log(quiet, capsys, caplog):
         Progbar(1).add(1)
     assert capsys.readouterr().out == ""
     texts = "\n".join(record.getMessage() for record in caplog.records)
-    for part in ("Epoch 1/3 - 1/1", "loss: ", "early stopping", "Trainable params: 3", "1/1 - 0s"):
+    for part in ("Epoch 1/3", "1/1 - 0s - ", "loss: ", "early stopping", "Trainable params: 3"):
         assert part in texts
     lf.utils.enable_interactive_logging()
     model.summary()

@@ -2,9 +2,9 @@
 """Activation functions by Keras 3's names: forward, and backward for the layers.
 
 Those that the native library has are computed there (`native.py`), the rarer ones in NumPy (`plain.py`).
-Everything is float32 in and out. A function of your own, written with `lstmfast.ops` and operators, is differentiated;
-one in NumPy needs an attribute ``gradient``, a function ``(x, y, dy) -> dx`` with the input, the output and the gradient of
-the output.
+Everything is float32 in and out; symbolic tensors give operations of the graph. A function of your own is made of
+these functions, operators and `lstmfast.ops`; one in NumPy needs a derivative: give it an attribute ``gradient``, a
+function ``(x, y, dy) -> dx`` with the input, the output and the gradient of the output.
 A layer serves as an activation too, as in ``Dense(8, activation=LeakyReLU())``.
 """
 
@@ -189,7 +189,8 @@ def forward(activation: Activation, x: Array) -> Array:
     name = native_name(activation)
     if name is not None:
         return x if name == "linear" else _core.activation_forward(name, x)
-    y = f32(_layer_forward(activation, x) if is_layer(activation) else activation(x))
+    with np.errstate(all="ignore"):  # as in operations, infinity and NaN are results
+        y = f32(_layer_forward(activation, x) if is_layer(activation) else activation(x))
     if y.shape != x.shape and activation is not glu:
         raise ValueError(
             f"activation {activation!r}: expected an output of the input's shape {x.shape}, got {y.shape}"
@@ -216,7 +217,7 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
     Raises
     ------
     NotImplementedError
-        If it is a function of the user that does not work with symbolic inputs and has no attribute ``gradient``.
+        If it is a function of the user that neither has an attribute ``gradient`` nor works with symbolic tensors.
     """
     name = native_name(activation)
     if name is not None:
@@ -226,7 +227,7 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
         return _layer_backward(activation, x, dy)
     rule = _rule(activation)
     assert x is not None
-    return _traced_backward(activation, x, dy) if rule is None else f32(rule(x, y, dy))
+    return f32(_backward_by_operations(activation, x, dy) if rule is None else rule(x, y, dy))
 
 
 def is_composed(activation: Activation) -> bool:
@@ -248,6 +249,21 @@ def _rule(activation: Activation) -> Any:
     return rule or getattr(activation, "gradient", None)
 
 
+def _backward_by_operations(activation: Activation, x: Array, dy: Array) -> Any:
+    """Gradient through a function of the user's, by what it does with a symbolic tensor."""
+    from ..ops.composed import differentiated  # operations use this module
+
+    try:
+        _, pull_back = differentiated(activation, [x])
+    except Exception as error:  # what a function may raise that was written for arrays
+        raise NotImplementedError(
+            f"activation {activation!r} has no derivative: write it with `lstmfast.ops`, or give it an attribute "
+            f"`gradient`, a function (x, y, dy) -> dx ({type(error).__name__}: {error})"
+        ) from error
+    found = pull_back(dy)[0]
+    return np.zeros_like(x) if found is None else found  # None: a constant
+
+
 def _layer_forward(layer: Any, x: Array) -> Any:
     from ..layers.call import Call  # layers import this module
 
@@ -263,22 +279,6 @@ def _layer_backward(layer: Any, x: Array, dy: Array) -> Array:
     call = Call(save=True, needs_dx=True)
     layer.forward(x, call)
     return f32(layer.backward(dy, call))
-
-
-def _traced_backward(activation: Activation, x: Array, dy: Array) -> Array:
-    """Gradient through the operations that a function is made of, which run anew."""
-    from ..layers.call import Call
-    from ..layers.lambda_layer import Lambda
-
-    layer, call = Lambda(activation, name="activation"), Call(save=True, needs_dx=True)
-    layer.forward(x, call)
-    if isinstance(call.saved, str):
-        raise NotImplementedError(
-            f"activation {activation!r} has no derivative: it does not work with symbolic inputs ({call.saved}). Write it "
-            "with `lstmfast.ops` and operators, or give it an attribute `gradient`, a function (x, y, dy) -> dx"
-        )
-    dx = layer.backward(dy, call)
-    return np.zeros_like(x) if dx is None else f32(dx)
 
 
 _FUNCTION = type(f32)

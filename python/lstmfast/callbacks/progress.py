@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from ..utils.interactive_logging import is_interactive_logging_enabled, print_msg
-from ..utils.progbar import number_text, open_bar
+from ..utils.progbar import line_text, number_text, open_bar
 from .base import Callback, Logs
 
 __all__ = ["ProgbarLogger"]
@@ -17,7 +17,7 @@ _INTERVAL = 0.1
 
 
 class ProgbarLogger(Callback):
-    """Shows progress on standard output: with `verbose` 1 a bar for each epoch, with 2 a line for each epoch.
+    """Shows progress on standard output: with `verbose` 1 tqdm's bar for each epoch, with 2 Keras's lines.
 
     `fit`, `evaluate` and `predict` add one where their `verbose` is not 0.
     """
@@ -29,7 +29,6 @@ class ProgbarLogger(Callback):
         self.target: int | None = None
         self.seen = 0
         self._bar: Any = None
-        self._title = ""
         self._in_fit = False
         self._started = self._drawn = 0.0
 
@@ -80,10 +79,11 @@ class ProgbarLogger(Callback):
     def _start(self, title: str) -> None:
         self._discard()
         self.seen = 0
-        self._title = title
         self._started = self._drawn = time.perf_counter()
         if self.verbose == 1 and is_interactive_logging_enabled():
             self._bar = open_bar(self.target, title, "step")
+        elif self.verbose and self._in_fit and self.epochs > 1:  # as Keras, before what other callbacks print
+            print_msg(title)
 
     def _update(self, batch: int, logs: Logs | None) -> None:
         self.seen = batch + 1
@@ -109,9 +109,7 @@ class ProgbarLogger(Callback):
             self._bar = None
         elif self.verbose:
             seconds = time.perf_counter() - self._started
-            steps = f"{self.seen}/{self.target or self.seen}"
-            metrics = _text(logs)
-            print_msg(f"{self._title} - {steps} - {seconds:.1f}s" + (f" - {metrics}" if metrics else ""))
+            print_msg(line_text(self.seen, self.target, seconds, "step", _text(logs)))
 
     def _discard(self) -> None:
         """Close a bar that an exception in the last call left open."""

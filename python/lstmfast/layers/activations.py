@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import activations, constraints, initializers, regularizers
+from ..activations.plain import relu_slope
 from ..saving.registry import serialize_keras_object
 from .base import Layer
 from .call import Call
@@ -131,10 +132,7 @@ class ReLU(_Elementwise):
         return activations.relu(x, self.negative_slope, self.max_value, self.threshold)
 
     def slope(self, x: Array) -> Array:
-        above: Any = np.float32(1)
-        if self.max_value is not None:
-            above = np.where(x < np.float32(self.max_value), above, np.float32(0))
-        return np.where(x > np.float32(self.threshold), above, np.float32(self.negative_slope))
+        return relu_slope(x, self.negative_slope, self.max_value, self.threshold)
 
     def native_operation(self) -> FrozenLayer:
         arguments = {"max_value": self.max_value, "negative_slope": self.negative_slope}

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from ..symbolic import is_symbolic
 from .arrays import Array, as_rows, numeric
 from .base import RowLoss
 
@@ -264,7 +265,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         return super().value_and_grad(y, p, sample_weight, counted)
 
     def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
-        if self.ignore_class is None:
+        if self.ignore_class is None or is_symbolic((y_true, y_pred)):
             return super().call(y_true, y_pred)
         y, p, counted = self._without_ignored(y_true, y_pred)
         return super().call(y, p) * counted

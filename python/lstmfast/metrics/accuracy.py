@@ -32,21 +32,21 @@ def accuracy(y_true: X, y_pred: X) -> Array:
     """Whether numbers are equal."""
     a, b = same_rank(np.asarray(y_true), np.asarray(y_pred))
     _same_shape(a, b)
-    return np.asarray(a == b)
+    return np.asarray(a == b, np.float32)
 
 
 def binary_accuracy(y_true: X, y_pred: X, threshold: float = 0.5) -> Array:
     """Whether a probability is on the side of `threshold` that the label 0 or 1 says."""
     a, b = same_rank(np.asarray(y_true), np.asarray(y_pred))
     _same_shape(a, b)
-    return np.asarray((b > threshold) == a)
+    return np.asarray((b > threshold) == a, np.float32)
 
 
 def categorical_accuracy(y_true: X, y_pred: X) -> Array:
     """Whether the largest probability is that of the one-hot label's class."""
     a, b = np.asarray(y_true), np.asarray(y_pred)
     _same_shape(a, b)
-    return np.asarray(a.argmax(axis=-1) == b.argmax(axis=-1))
+    return np.asarray(a.argmax(axis=-1) == b.argmax(axis=-1), np.float32)
 
 
 def sparse_categorical_accuracy(y_true: X, y_pred: X) -> Array:
@@ -59,7 +59,7 @@ def sparse_categorical_accuracy(y_true: X, y_pred: X) -> Array:
             f"y_true: expected class numbers of shape {b.shape[:-1]} for predictions of {b.shape}, got "
             f"{a.shape}"
         )
-    return np.asarray(b.argmax(axis=-1) == a)
+    return np.asarray(b.argmax(axis=-1) == a, np.float32)
 
 
 def top_k_categorical_accuracy(y_true: X, y_pred: X, k: int = 5) -> Array:
@@ -77,7 +77,7 @@ def sparse_top_k_categorical_accuracy(
     if a.ndim == b.ndim and a.shape[-1] == 1:
         a = a[..., 0]
     if from_sorted_ids:
-        return np.asarray((a[..., None] == b[..., :k]).any(axis=-1))
+        return np.asarray((a[..., None] == b[..., :k]).any(axis=-1), np.float32)
     return _in_top_k(a.astype(np.int64), b, k)
 
 
@@ -86,7 +86,7 @@ def _in_top_k(labels: Array, scores: Array, k: int) -> Array:
     classes = scores.shape[-1]
     valid = (labels >= 0) & (labels < classes)
     own = np.take_along_axis(scores, np.where(valid, labels, 0)[..., None], axis=-1)
-    return np.asarray(valid & np.isfinite(own[..., 0]) & ((scores > own).sum(axis=-1) < k))
+    return np.asarray(valid & np.isfinite(own[..., 0]) & ((scores > own).sum(axis=-1) < k), np.float32)
 
 
 def _same_shape(a: Array, b: Array) -> None:

@@ -45,7 +45,7 @@ class FBetaScore(Metric):
     >>> metric = FBetaScore(beta=2.0, threshold=0.5)
     >>> y_true, y_pred = [[1, 1, 1], [1, 0, 0], [1, 1, 0]], [[0.2, 0.6, 0.7], [0.2, 0.6, 0.6], [0.6, 0.8, 0.0]]
     >>> metric(y_true, y_pred).round(4)
-    array([0.3846, 0.9091, 0.8333])
+    array([0.3846, 0.9091, 0.8333], dtype=float32)
     """
 
     _direction = "up"
@@ -151,7 +151,7 @@ class FBetaScore(Metric):
         if self.average == "weighted":
             weights = self.intermediate_weights
             return float((score * weights / (weights.sum() + _EPSILON)).sum())
-        return score if self.average is None else float(score.mean())
+        return score.astype(np.float32) if self.average is None else float(score.mean())
 
     def get_config(self) -> dict[str, Any]:
         extra = {"average": self.average, "beta": self.beta, "threshold": self.threshold}

@@ -433,7 +433,7 @@ class R2Score(Metric):
         elif self.class_aggregation == "variance_weighted_average":
             score = float((total * raw).sum() / total.sum())
         else:
-            score = raw
+            score = raw.astype(np.float32)
         if self.num_regressors:
             left = self.num_samples - self.num_regressors - 1
             if left <= 0:

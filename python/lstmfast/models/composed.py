@@ -294,8 +294,13 @@ def trace_layer(
     if not all(isinstance(v, plain) or _is_tensor(v) for v in flatten(arguments)):
         raise ValueError("it takes other arguments than arrays, numbers and strings")
 
+    names: Counter[str] = Counter()  # those of what is only made for the graph do not count
+
     def like(a: Any) -> Any:
-        return Input(batch_shape=a.shape, dtype=str(a.dtype)) if _is_tensor(a) else a
+        if not _is_tensor(a):
+            return a
+        with _set(names_given, names):
+            return Input(batch_shape=a.shape, dtype=str(a.dtype))
 
     inputs, arguments = map_leaves(like, x), map_leaves(like, arguments)
     further = [leaf for leaf in flatten(arguments) if _is_tensor(leaf)]
@@ -316,7 +321,7 @@ def trace_layer(
     taken = [m is not None and (with_mask or id(m) in among) for m in given]
     before = {id(v) for v in layer.weights}
     added = Call(call.training)
-    with _undone(layer), _set(current_trace, Trace(call.training)), _set(names_given, Counter()):
+    with _undone(layer), _set(current_trace, Trace(call.training)), _set(names_given, names):
         with _set(current_call, (layer, added)), _set(training_flag, call.training):
             used = [m for m, is_taken in zip(given, taken, strict=True) if is_taken]
             outputs, graph = trace_call(layer, inputs, passed, [*further, *used])

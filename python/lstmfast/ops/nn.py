@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core, activations
+from ..activations.plain import relu_slope
 from . import wide
 from .native import by_activation
-from .operation import operation
+from .operation import CLASSES, operation
 from .rules import as_floats, axes_of, dtype_name, positive_axis, shape_of
 
 Array = npt.NDArray[Any]
@@ -96,6 +97,23 @@ def _cut_off(name: str, x: Any, low: int, high: int) -> Any:
     if integers.dtype.kind not in "iu":
         return _computed(name, x)
     return np.clip(integers, low if integers.dtype.kind == "i" else 0, high)
+
+
+@operation(
+    "ReLU",
+    lambda dy, y, x, **config: dy * relu_slope(x, **config),
+    config="negative_slope max_value threshold",
+    dtype="float32",
+    frozen=by_activation("relu", negative_slope=0.0, max_value=None, threshold=0.0),
+)
+def _relu_with_arguments(
+    x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Any:
+    """`lstmfast.activations.relu`."""
+    return activations.relu(x, negative_slope, max_value, threshold)
+
+
+CLASSES["ReLU"].keras_module = "keras.src.activations.activations"
 
 
 @operation("Relu6", _slope("relu6"), home="nn", dtype=_integers_kept, frozen=by_activation("relu6"))

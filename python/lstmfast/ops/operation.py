@@ -204,21 +204,30 @@ class Operation(Layer):
 
     # --- passes
 
-    def _compute(self, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The output, and the arguments as arrays."""
-        plain = self.plain_names
+    @classmethod
+    def compute(cls, values: dict[str, Any], config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """What the function makes of these arguments, and the arguments as arrays.
+
+        NaN and infinity are results: as in Keras nobody is warned, ``where(x > 0, log(x), 0)`` is as good as any.
+        """
+        plain = cls.plain_names
         arrays = {
-            key: value if key in plain else as_array(value, self.complex_too) for key, value in values.items()
+            key: value if key in plain else as_array(value, cls.complex_too) for key, value in values.items()
         }
-        y = evaluated(type(self).function, arrays, self.config)
-        return (y if self.exact else settled(y, arrays.values())), arrays
+        with np.errstate(all="ignore"):
+            y = evaluated(cls.function, arrays, config)
+        return (y if cls.exact else settled(y, arrays.values())), arrays
+
+    def _compute(self, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return self.compute(values, self.config)
 
     def forward(self, x: list[Array], call: Call) -> Any:
         values = self._filled(call.arguments["template"], x)
         rule = None
         if call.lengths is not None and self.ragged is not None:
             arrays, ragged = values, type(self).ragged
-            y, call.output_lengths, rule = ragged(call.lengths, **values, **self.config)  # type: ignore[misc]
+            with np.errstate(all="ignore"):
+                y, call.output_lengths, rule = ragged(call.lengths, **values, **self.config)  # type: ignore[misc]
         else:
             y, arrays = self._compute(values)
             if call.lengths is not None:
@@ -241,6 +250,10 @@ class Operation(Layer):
             call.output_lengths = call.lengths if len(parts) == 1 else (call.lengths,) * len(parts)  # type: ignore[assignment]
 
     def backward(self, dy: Any, call: Call) -> list[Array | None]:
+        with np.errstate(all="ignore"):
+            return self._gradients(dy, call)
+
+    def _gradients(self, dy: Any, call: Call) -> list[Array | None]:
         arrays, y, rule = call.saved
         template = call.arguments["template"]
         number = sum(isinstance(leaf, _Place) for leaf in _leaves(list(template.values())))
@@ -374,12 +387,7 @@ def operation(
             given = _in_trace(given)
             if is_symbolic(given):
                 return cls(**settings)(*(given[cls.call_names[0]] if variadic else given.values()))
-            arrays = {
-                key: value if key in cls.plain_names else as_array(value, complex_too)
-                for key, value in given.items()
-            }
-            y = evaluated(function, arrays, settings)
-            return y if exact else settled(y, arrays.values())
+            return cls.compute(given, settings)[0]
 
         return run  # type: ignore[return-value]
 

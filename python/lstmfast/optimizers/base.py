@@ -370,6 +370,9 @@ class Optimizer(OptimizerState):
         if not self.built:
             self.build(variables)
         self._check_known(variables)
+        for k, (g, v) in enumerate(zip(grads, variables, strict=True)):
+            if g is not None and np.shape(g) != v.shape:
+                raise ValueError(f"grads[{k}]: expected shape {v.shape} as of {v.path!r}, got {np.shape(g)}")
         checked = [
             None if g is None else v.check(np.asarray(g)) for g, v in zip(grads, variables, strict=True)
         ]

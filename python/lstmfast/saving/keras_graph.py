@@ -327,4 +327,4 @@ def layer_name(layer: Any) -> str:
 def is_operation(layer: dict[str, Any]) -> bool:
     """Whether an entry of a configuration is an operation, not a layer."""
     module = layer.get("module")
-    return isinstance(module, str) and module.startswith("keras.src.ops.")
+    return isinstance(module, str) and module.startswith(("keras.src.ops.", "keras.src.activations."))

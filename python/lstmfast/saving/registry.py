@@ -118,6 +118,8 @@ def _kind_of(module: Any) -> tuple[str, ...]:
     if "schedules" in parts:
         return ("optimizers.schedules",)
     named = tuple(kind for kind in _KINDS if kind in parts)
+    if "activations" in named:  # the module has operations, too
+        named += ("ops",)
     return named or _KINDS  # "keras" alone: Sequential, Model
 
 

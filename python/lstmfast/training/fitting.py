@@ -203,7 +203,7 @@ class Fitting(Compiled):
                 if validation is not None and _due(epoch, validation_freq):
                     val_logs = self._evaluate(validation, hooks)
                     logs.update({f"val_{name}": value for name, value in val_logs.items()})
-                hooks.on_epoch_end(epoch, logs)
+                hooks.on_epoch_end(epoch, dict(logs))  # what callbacks add is not part of the result
                 if self.stop_training:
                     break
             if int(self.optimizer.iterations):  # else there are no averages yet
@@ -370,7 +370,10 @@ class Fitting(Compiled):
         """
         if self.optimizer is None:
             raise ValueError("You must call `compile()` before using the model.")
-        self.optimizer.apply(list(grads), self.variables_in_use()[0])
+        grads, variables = list(grads), self.variables_in_use()[0]
+        if not grads and variables:
+            raise ValueError(f"grads: expected one for each of the {len(variables)} variables, got none")
+        self.optimizer.apply(grads, variables)
 
 
 def refuse_beside_batches(x: Any, **arguments: Any) -> None:

@@ -44,6 +44,7 @@ class TrainStep:
     """
 
     __slots__ = (
+        "_first",
         "_judges",
         "_watched",
         "epoch",
@@ -74,7 +75,8 @@ class TrainStep:
         self.regularized = [v for v in self.trainable if v.regularizer is not None]
         self.epoch = self.number = 0
         self._judges = overrides(model, "compute_loss") or overrides(model, "compute_metrics")
-        self._watched = guard is not None  # fit: say where the loss stopped being finite, once
+        # fit: say once where the loss stopped being finite, and which weights have no part in it
+        self._watched = self._first = guard is not None
         self._forget()
         if model.optimizer is None:
             raise ValueError("training needs an optimizer: the model was compiled with optimizer=None")
@@ -113,6 +115,9 @@ class TrainStep:
                 regularizer: Any = variable.regularizer
                 loss += float(regularizer(variable._data))
                 variable.add_grad(regularizer.gradient(variable._data))
+            if self._first:
+                self._first = False
+                self._warn_of_missing()
             if self._judges:
                 loss = judge(self.model, batch, run, loss, training=True)
             objective.add(loss)
@@ -159,6 +164,15 @@ class TrainStep:
             if value is not None:
                 variable.add_grad(value)
         return True
+
+    def _warn_of_missing(self) -> None:
+        missing = [v.path for v in self.trainable if not v._grad_live]
+        if missing and len(missing) < len(self.trainable):
+            warnings.warn(
+                f"Gradients do not exist for variables {missing} when minimizing the loss. If using `model.compile()`, "
+                "did you forget to provide a `loss` argument?",
+                stacklevel=6,
+            )
 
     def _warn(self, batch: DataSet, loss: float) -> None:
         warnings.warn(

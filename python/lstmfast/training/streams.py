@@ -87,7 +87,7 @@ class Batches:
             rest.close()
 
     def epoch(self) -> Iterator[DataSet]:
-        """The batches of one epoch; a RuntimeWarning where there are fewer than `limit`."""
+        """The batches of one epoch; a UserWarning where there are fewer than `limit`."""
         fresh = self._rest is None
         if fresh:
             self._rest = self.start()
@@ -103,7 +103,7 @@ class Batches:
                     ask = getattr(rest, "ask", None)
                     continue
                 if limit is not None or count == 0:
-                    warnings.warn(_OUT_OF_DATA, RuntimeWarning, stacklevel=4)
+                    warnings.warn(_OUT_OF_DATA, UserWarning, stacklevel=4)
                 break
             count += 1
             if ask is not None and (limit is None or count < limit):

@@ -12,7 +12,7 @@ import numpy as np
 
 from .interactive_logging import is_interactive_logging_enabled, print_msg
 
-__all__ = ["Progbar", "number_text", "open_bar"]
+__all__ = ["Progbar", "line_text", "number_text", "open_bar"]
 
 
 def open_bar(target: int | None, title: str, unit: str, width: int = 24) -> Any:
@@ -37,6 +37,21 @@ def number_text(value: Any) -> str:
         return str(np.asarray(value).round(4).tolist())
     number = float(value)
     return f"{number:.4f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.4e}"
+
+
+def line_text(done: int, target: int | None, seconds: float, unit: str, values: str) -> str:
+    """The line for a loop that is through, Keras's of ``verbose=2``.
+
+    Examples
+    --------
+    >>> from lstmfast.utils.progbar import line_text
+    >>> line_text(20, 20, 1.5, "step", "loss: 0.2500")
+    '20/20 - 2s - 75ms/step - loss: 0.2500'
+    """
+    each = seconds / max(done, 1)
+    scale, time_unit = next((p for p in ((1.0, "s"), (1e-3, "ms")) if each >= p[0]), (1e-6, "us"))
+    line = f"{done}/{target or done} - {seconds:.0f}s - {each / scale:.0f}{time_unit}/{unit}"
+    return f"{line} - {values}" if values else line
 
 
 class Progbar:
@@ -70,7 +85,7 @@ class Progbar:
     >>> bar = Progbar(2, verbose=2)
     >>> bar.update(1, [("loss", 3.0)])
     >>> bar.add(1, [("loss", 1.0)])  # doctest: +ELLIPSIS
-    2/2 - ...s - loss: 1.0000
+    2/2 - ... - loss: 1.0000
     """
 
     def __init__(
@@ -125,9 +140,7 @@ class Progbar:
                 self._drawn = now
                 self._draw(finalize)
         elif self.verbose and finalize:
-            count = f"{current}/{self.target}" if self.target else str(current)
-            text = f" - {self._text()}" if self._sums else ""
-            print_msg(f"{count} - {now - self._started:.0f}s{text}")
+            print_msg(line_text(current, self.target, now - self._started, self.unit_name, self._text()))
 
     def add(self, n: int, values: Iterable[tuple[str, Any]] | None = None) -> None:
         """Say that `n` more steps are done; see `update`."""

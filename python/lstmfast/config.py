@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Keras's settings of the whole program: those that there are, and refusals of what would change results."""
+
+from __future__ import annotations
+
+from .backend import backend, epsilon, floatx, image_data_format, set_floatx
+from .utils.interactive_logging import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
+
+__all__ = [
+    "backend",
+    "disable_interactive_logging",
+    "disable_traceback_filtering",
+    "enable_interactive_logging",
+    "enable_traceback_filtering",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "is_interactive_logging_enabled",
+    "is_traceback_filtering_enabled",
+    "set_dtype_policy",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+]
+
+
+def set_epsilon(value: float) -> None:
+    """Nothing, as the kernels have 1e-7 built in.
+
+    Raises
+    ------
+    ValueError
+        If it is another number.
+
+    Examples
+    --------
+    >>> from lstmfast import config
+    >>> config.set_epsilon(1e-7)
+    """
+    if value != epsilon():
+        raise ValueError(
+            f"value must be {epsilon()}, which is built into the kernels. Received: value={value!r}"
+        )
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Nothing, as features are the last axis everywhere.
+
+    Raises
+    ------
+    ValueError
+        If it is another format.
+
+    Examples
+    --------
+    >>> from lstmfast import config
+    >>> config.set_image_data_format("channels_last")
+    """
+    if data_format != image_data_format():
+        raise ValueError(
+            f"data_format must be {image_data_format()!r}. Received: data_format={data_format!r}"
+        )
+
+
+def set_dtype_policy(policy: str) -> None:
+    """Nothing, as all layers compute in float32.
+
+    Raises
+    ------
+    ValueError
+        If it is another policy.
+
+    Examples
+    --------
+    >>> from lstmfast import config
+    >>> config.set_dtype_policy("float32")
+    """
+    if getattr(policy, "name", policy) != floatx():
+        raise ValueError(
+            f"policy must be 'float32', in which all kernels compute. Received: policy={policy!r}"
+        )
+
+
+def enable_traceback_filtering() -> None:
+    """Nothing: tracebacks are whole."""
+
+
+def disable_traceback_filtering() -> None:
+    """Nothing: tracebacks are whole."""
+
+
+def is_traceback_filtering_enabled() -> bool:
+    """False: no part of a traceback is left out."""
+    return False
