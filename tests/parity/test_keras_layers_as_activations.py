@@ -254,7 +254,6 @@ def test_what_only_kernels_do(options):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"recurrent_dropout": 0.5}, "recurrent_dropout"),
         ({"zoneout": 0.1}, "zoneout"),
         ({"remat": True}, "remat"),
         ({"projection": 2}, "projection"),
