@@ -123,6 +123,23 @@ def test_activations(name, masked, x, rng):
         check(model, data, rng)
 
 
+@pytest.mark.parametrize("function", [
+    lambda z: ops.tanh(z) * 2.0,
+    lambda z: ops.leaky_relu(z - 0.5),
+    lambda z: abs(ops.relu(z)),
+    lambda z: z,
+])  # fmt: skip
+def test_functions_of_one_thing_run_in_streams(function, x, rng):
+    """Each operation takes what the one before gives; the mask goes on all the same."""
+    line = [layers.Dense(3, activation=function), layers.Lambda(function), layers.GRU(2)]
+    model = Sequential([Input((None, 4)), layers.Masking(), *line])
+    frozen = check(model, x, rng)
+    assert same_bits(frozen.stream(5).push(x)[:, -1], model(x))
+    model = randomized(Sequential([Input((None, 4)), layers.Dense(3, activation=swish_like, name="two")]))
+    with pytest.raises(ValueError, match=r"layer 'multiply.*' cannot run in a stream: it has several inputs"):
+        model.freeze().stream()
+
+
 def test_activations_without_a_native_form(x):
     for function in (np.cbrt, lambda z: ops.cumsum(z, axis=-1), activations.mish):
         model = Sequential([Input((6, 4)), layers.Dense(3, activation=function, name="odd")])
