@@ -162,7 +162,7 @@ def test_masks_end_in_frozen_models_too(join):
     [
         ops.log,
         lambda x: x[:, 1:],
-        lambda x: ops.mean(x, axis=1),
+        lambda x: ops.mean(x, axis=2),
         lambda x: x > 0,
         lambda x: x * np.ones((4, 6, 1)),
     ],

@@ -68,6 +68,8 @@ def freeze(model: Model, dtype: str = "float32") -> FrozenModel:
 
 #: Operations whose input must be ids, and those whose output is.
 _TAKE_IDS, _MAKE_IDS = ("embedding", "lookup", "encode"), ("lookup", "discretize")
+#: Operations that keep the mask of their input if they are not told to end it.
+_ELEMENTWISE = ("activation", "arithmetic", "leaky")
 #: Which input of an operation may hold ids; that of the last two only has a mask.
 _READ_IDS = {**dict.fromkeys(_TAKE_IDS, 0), "differs": 0, "mask_values": 0, "carry_mask": 1, "refuse_mask": 1}
 
@@ -178,14 +180,23 @@ class _Builder:
     def _add_function(
         self, function: Lambda, shape: Any, layer: Layer, inputs: tuple[int, ...]
     ) -> tuple[Any, ...]:
-        """An activation that is made of operations, on what the rest of the layer gives."""
+        """An activation that is made of operations, on what the rest of the layer gives, whose mask goes on."""
+        first, loses = len(self.operations), layer._loses_masks()
         try:
             trace = function.frozen_call(function(KerasTensor(shape)).node, [])
-            return self._add_composed(trace._replace(carries=not layer._loses_masks()), layer, inputs)
+            outputs = self._add_composed(trace, layer, inputs)
         except ValueError as error:
             raise ValueError(
                 f"layer {layer.name!r} cannot be frozen: its activation has no native form ({error})"
             ) from error
+        added = self.operations[first:]
+        reads = [inputs, *(op.outputs for op in added)]
+        if all(op.kind in _ELEMENTWISE and op.inputs == x for op, x in zip(added, reads, strict=False)):
+            self.operations[first:] = [op._replace(ends_mask=loses) for op in added]  # a line, as streams are
+        elif not loses:
+            carried = (_slot(outputs[0], layer), _slot(inputs[0], layer))
+            outputs = (self.add(FrozenLayer("carry_mask", {}), layer, carried),)
+        return outputs
 
     def _add_composed(self, trace: FrozenTrace, layer: Layer, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         masks = tuple(

@@ -82,6 +82,42 @@ def test_several_inputs_and_arguments(x, rng):
     check(Model([a, b], layers.GRU(3)(difference([a, b]))), [x, x[::-1].copy()], rng)
 
 
+POOLS = {
+    "mean": lambda x: ops.mean(x, axis=1),
+    "max": lambda x: ops.max(x, axis=-2),
+    "a tuple": lambda x: ops.mean(x, axis=(1,)),
+    "kept": lambda x: ops.mean(ops.tanh(x), axis=1, keepdims=True),
+    "kept max": lambda x: ops.max(x, 1, keepdims=True),
+    "with a mask": lambda x, mask=None: ops.mean(weighted(x, mask), axis=1),
+}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", POOLS)
+def test_pools_over_time(name, masked, x, rng):
+    """Of all steps, whatever a mask says. NumPy adds them in the same order, but not always."""
+    inputs = Input((None, 4))
+    h = layers.Dense(3)(layers.Masking()(inputs) if masked else inputs)
+    h = layers.Lambda(POOLS[name])(h)
+    model = randomized(Model(inputs, layers.GRU(2)(h) if len(h.shape) == 3 else h))
+    frozen, data = model.freeze(), x * (rng.random((5, 6, 1)) < 0.7)
+    mask = {"mask": rng.random((5, 6)) < 0.6}
+    for given in ({}, mask if name != "with a mask" else {}):
+        np.testing.assert_allclose(frozen(data, **given), model(data, **given), rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="cannot run in a stream"):
+        frozen.stream()
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: ops.mean(x, axis=-1), lambda x: ops.mean(x), lambda x: ops.max(x, axis=1, initial=0.0),
+    lambda x: ops.min(x, axis=1),
+])  # fmt: skip
+def test_other_reductions_have_no_native_form(function):
+    inputs = Input((6, 4))
+    with pytest.raises(ValueError, match="cannot be frozen: it has no native form"):
+        Model(inputs, layers.Lambda(function)(inputs)).freeze()
+
+
 @pytest.mark.parametrize("function", [np.tanh, lambda x: x * float(np.asarray(x).sum())])
 def test_what_cannot_be_frozen(function):
     inputs = Input((6, 4))
@@ -121,6 +157,23 @@ def test_activations(name, masked, x, rng):
             model.freeze()
     else:
         check(model, data, rng)
+
+
+@pytest.mark.parametrize("function", [
+    lambda z: ops.tanh(z) * 2.0,
+    lambda z: ops.leaky_relu(z - 0.5),
+    lambda z: abs(ops.relu(z)),
+    lambda z: z,
+])  # fmt: skip
+def test_functions_of_one_thing_run_in_streams(function, x, rng):
+    """Each operation takes what the one before gives; the mask goes on all the same."""
+    line = [layers.Dense(3, activation=function), layers.Lambda(function), layers.GRU(2)]
+    model = Sequential([Input((None, 4)), layers.Masking(), *line])
+    frozen = check(model, x, rng)
+    assert same_bits(frozen.stream(5).push(x)[:, -1], model(x))
+    model = randomized(Sequential([Input((None, 4)), layers.Dense(3, activation=swish_like, name="two")]))
+    with pytest.raises(ValueError, match=r"layer 'multiply.*' cannot run in a stream: it has several inputs"):
+        model.freeze().stream()
 
 
 def test_activations_without_a_native_form(x):

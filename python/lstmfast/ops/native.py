@@ -23,6 +23,7 @@ __all__ = [
     "expanded",
     "joined",
     "picked",
+    "pooled",
     "product",
     "squared",
     "truth",
@@ -135,6 +136,22 @@ def by_slope(slope: float) -> Callable[..., Form]:
     def rule(x: Any, **_: Any) -> Form:
         slopes = np.array([slope], np.float32)
         return FrozenLayer("leaky", {"slopes": slopes}) if x.ndim in (2, 3) and x.dtype == "float32" else None
+
+    return rule
+
+
+def pooled(pool: str) -> Callable[..., Form]:
+    """The mean or maximum of all steps, whatever a mask says."""
+
+    def rule(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Form:
+        over_time = x.ndim == 3 and axis in (1, -2, (1,), (-2,)) and x.dtype == "float32"
+        if not over_time or initial is not None:
+            return None
+        arguments = {"pool": pool, "keepdims": bool(keepdims)}
+        form = FrozenLayer("global_pooling", arguments, "it needs all time steps at once", ends_mask=True)
+        if pool == "max":  # which looks at no mask
+            return form
+        return FrozenLayer("activation", {"activation": "linear"}, following=form, ends_mask=True)
 
     return rule
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .native import pooled
 from .operation import operation
 from .rules import as_floats, axes_of, dtype_name, flags_counted, positive_axis, reduced, shape_of
 
@@ -89,6 +90,7 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     config="axis keepdims",
     shape=reduced,
     dtype="float32",
+    frozen=pooled("average"),
 )
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Mean along axes, all by default."""
@@ -100,7 +102,7 @@ def _extreme(function: Callable[..., Any], x: Any, axis: Any, keepdims: bool, in
     return function(x, axis=axis, keepdims=keepdims, **more)
 
 
-@operation("Max", _extreme_gradient, config="axis keepdims initial", shape=reduced)
+@operation("Max", _extreme_gradient, config="axis keepdims initial", shape=reduced, frozen=pooled("max"))
 def max(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
     """The greatest along axes, all by default; equal ones share the gradient."""
     return _extreme(np.max, x, axis, keepdims, initial)
