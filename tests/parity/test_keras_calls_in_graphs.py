@@ -226,3 +226,24 @@ def test_inputs_that_are_not_optional():
         model({"x": None, "other": np.ones((2, 3))})
     with pytest.raises(ValueError, match="same number of samples"):
         model({"x": np.ones((3, 3)), "other": np.ones((2, 3))})
+
+
+INITIAL_STATES = {
+    "LSTM": lambda k, h: k.layers.LSTM(3)(h, initial_state=[h[:, 0, :3], h[:, 1, :3]]),
+    "GRU": lambda k, h: k.layers.GRU(3)(h, initial_state=h[:, 2, 1:]),
+    "RNN": lambda k, h: k.layers.RNN(k.layers.LSTMCell(3))(h, initial_state=[h[:, 0, :3], h[:, 1, 1:]]),
+    "Bidirectional": lambda k, h: k.layers.Bidirectional(k.layers.GRU(4))(
+        h, initial_state=[h[:, 0], h[:, 1]]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INITIAL_STATES)
+def test_initial_states_that_are_parts_of_arrays(name, rng):
+    def make(k):
+        inputs = k.Input((5, 4))
+        return k.Model(inputs, INITIAL_STATES[name](k, k.layers.Dense(4)(inputs)))
+
+    models = two_models(make)
+    x = floats(rng, 6, 5, 4)
+    same_training(models, x, floats(rng, 6, models[0].output_shape[-1]))

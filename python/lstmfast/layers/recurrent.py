@@ -197,6 +197,8 @@ class RecurrentLayer(SequenceLayer):
 
     def forward(self, x: Array, call: Call) -> Any:
         initial = call.initial_state
+        if initial is not None:  # what an operation gave may be a view
+            initial = [None if state is None else np.ascontiguousarray(state) for state in initial]
         carried = self._carried_state(len(x), call)
         x = np.ascontiguousarray(x)
         x_mask = recurrent_mask = gate_mask = zoneout_key = None
