@@ -30,6 +30,7 @@ __all__ = [
     "call_with_more",
     "check_fixed_shapes",
     "check_held",
+    "inputs_like",
     "recorded_arguments",
     "shapes_of_arrays",
     "trace_call",
@@ -112,8 +113,7 @@ def build_by_call(model: Model, input_shape: Any) -> None:
     ValueError
         If `call` makes no symbolic tensors, or uses others than those of its input; nothing is built then.
     """
-    names = _names_of(input_shape)
-    inputs = map_shapes(lambda shape: Input(batch_shape=shape, name=next(names)), input_shape)
+    inputs = inputs_like(input_shape)
     unbuilt = [layer for layer in layers_inside(model) if not layer.built]
     known = {id(layer) for layer in model._sublayers() if layer.built}
     with as_before_on_error(*unbuilt):
@@ -238,6 +238,12 @@ def _graph_of_call(model: Model, inputs: Any) -> tuple[Any, Graph]:
         return made[0]
     outputs = call_node(model, inputs, made[-1][0])
     return outputs, Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"), unique=False)
+
+
+def inputs_like(shapes: Any) -> Any:
+    """An `Input` for each batch shape in lists and dicts, with the keys of dicts as names."""
+    names = _names_of(shapes)
+    return map_shapes(lambda shape: Input(batch_shape=shape, name=next(names)), shapes)
 
 
 def _names_of(structure: Any) -> Iterator[str | None]:
