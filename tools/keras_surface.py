@@ -101,7 +101,7 @@ NOTES = {
     "utils.disable_interactive_logging": "messages go to Python's logger `lstmfast`",
     "utils.text_dataset_from_directory": "gives batches of NumPy arrays",
     "utils.timeseries_dataset_from_array": "gives batches of NumPy arrays",
-    "Model.add_loss": "see activity regularizers, and losses of your own in `compile`",
+    "Model.add_loss": "inside `call`: numbers, and what `lstmfast.ops` makes of its input and weights",
     "Model.call": "of layers and arithmetic: what it does with symbolic inputs is the graph",
     "Model.export": "raises a ValueError that says what there is instead: `freeze`, or `save` as `.keras`",
     "Model.compute_loss": "written anew it may watch the loss, not change it in training: there is no automatic differentiation",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .symbolic import KerasTensor, current_trace
 
-__all__ = ["Variable", "is_traced"]
+__all__ = ["Variable", "grad_outs", "is_traced"]
 
 Array = npt.NDArray[Any]
 
@@ -295,6 +295,19 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def grad_outs(*variables: Variable | None) -> tuple[list[Any], bool]:
+    """`Variable.grad_out` of several for one backward call: their buffers, and whether it adds to all or overwrites all.
+
+    Where only some have a gradient already, as a kernel that a loss uses by itself, the others begin with zeros.
+    """
+    given = [v for v in variables if v is not None]
+    accumulate = any(v._grad_live for v in given)
+    for variable in given:
+        if accumulate and not variable._grad_live:
+            variable.add_grad(0.0)
+    return [None if v is None else v.grad_out()[0] for v in variables], accumulate
 
 
 def _plain(other: Any) -> Any:

@@ -191,12 +191,6 @@ class Assigning(Weighted):
         return super().call(x)
 
 
-class Losing(Residual):
-    def call(self, x):
-        self.add_loss(1.0)
-        return x + self.shared(x)
-
-
 class Argument(Residual):
     def call(self, x, factor=None):
         return super().call(x) * (1 if factor is None else factor)
@@ -207,7 +201,7 @@ class Number(Weighted):
         return (x @ self.w) * float(self.gain[0])
 
 
-@pytest.mark.parametrize("make", [Exp, Own, Assigning, Losing, Number])
+@pytest.mark.parametrize("make", [Exp, Own, Assigning, Number])
 def test_what_does_not_train(make, rng):
     model = compiled(layers.Dense(4), make())
     x = rng.normal(size=(2, 5, 4))

@@ -72,14 +72,6 @@ def test_sizes_stay_open_where_call_does_not_need_them():
 
 
 def test_what_call_must_not_do():
-    class Branches(Model):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = layers.Dense(2), layers.Dense(2)
-
-        def call(self, x, training=False):
-            return self.a(x) if training else self.b(x)
-
     class Makes(Model):
         def call(self, x):
             return layers.Dense(2)(x)
@@ -89,7 +81,6 @@ def test_what_call_must_not_do():
             return np.ones(3)
 
     for make, message in (
-        (Branches, "uses other layers if `training`"),
         (Makes, "no attribute"),
         (Leaves, "must return"),
     ):

@@ -362,6 +362,7 @@ class Bidirectional(Layer):
             )
             inner.carried_state = carry
             result = layer.forward(x, inner)
+            call.take_losses(inner)
             results.append(result)
             calls.append(inner)
             penalties.append(_penalty_gradients(layer, result, call))

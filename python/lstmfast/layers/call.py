@@ -57,6 +57,9 @@ class Call:
         `Layer.output_lengths`.
     penalty : float
         Of activity regularizers of layers inside this one, set by `forward`; a model adds it to the loss.
+    added : list or None
+        Not None once `Layer.add_loss` was called, in the layer or inside it: `backward` gives gradients then even where
+        nothing depends on the output. Holds the symbolic losses while a `call` is traced; numbers are in `penalty`.
     d_initial_state, d_carried_state : tuple of arrays or None
         Set by `backward` of recurrent layers.
     d_arguments : dict or None
@@ -65,6 +68,7 @@ class Call:
 
     __slots__ = (
         "_rng",
+        "added",
         "arguments",
         "carried_state",
         "d_arguments",
@@ -111,11 +115,18 @@ class Call:
         self.output_mask: Any = None
         self.output_lengths: Array | None = None
         self.penalty = 0.0
+        self.added: list[Any] | None = None
         self.carried_state: Any = None
         self.d_initial_state: Any = None
         self.d_carried_state: Any = None
         self.d_arguments: dict[str, Any] | None = None
         self.final_state: Any = None
+
+    def take_losses(self, inner: Call) -> None:
+        """Make what a layer inside adds to the loss part of what this one adds."""
+        self.penalty += inner.penalty
+        if inner.added is not None:
+            self.added = []
 
     @property
     def given_rng(self) -> np.random.Generator | None:

@@ -425,6 +425,7 @@ class StackedRNNCells(_Cell):
         for cell, part in zip(self.cells, split_states(self.cells, states), strict=True):
             inner = Call(call.training, call.save, True, rng=call.given_rng)
             x, after = cell.forward(x, list(part), inner)
+            call.take_losses(inner)
             new += flatten(after)
             calls.append(inner)
         if call.save:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .. import _core, activations, constraints, initializers, regularizers
 from ..random import seed_generator
 from ..saving.registry import serialize_keras_object
+from ..variables import grad_outs
 from .arguments import own_arguments, same_padding
 from .arrays import within_lengths
 from .call import Call
@@ -347,8 +348,7 @@ class ConvLSTM1D(RNN):
     def _prepared_back(self, dy: Any, kept: Any, call: Call) -> Array | None:
         cell = self.cell
         weights, padded, left, mask, given = kept
-        dkernel, accumulate = cell.kernel.grad_out()
-        dbias = None if cell.bias is None else cell.bias.grad_out()[0]
+        (dkernel, dbias), accumulate = grad_outs(cell.kernel, cell.bias)
         dz = np.ascontiguousarray(dy).reshape(-1, *dy.shape[2:])
         step, spread = cell.strides[0], cell.dilation_rate[0]
         d_padded = _core.conv1d_backward(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
+from ..variables import grad_outs
 from .building import build_activation
 from .convolution_base import WindowedConvolution
 from .frozen import FrozenLayer
@@ -155,8 +156,7 @@ class Conv1D(WindowedConvolution):
         return _core.conv1d_forward(weights, x, self.strides[0], self.dilation_rate[0], activation), weights
 
     def multiply_back(self, x: Array, kept: Any, dz: Array, needs_dx: bool) -> Array | None:
-        dkernel, accumulate = self.kernel.grad_out()
-        dbias = None if self.bias is None else self.bias.grad_out()[0]
+        (dkernel, dbias), accumulate = grad_outs(self.kernel, self.bias)
         step, spread = self.strides[0], self.dilation_rate[0]
         return _core.conv1d_backward(kept, x, dz, step, spread, dkernel, dbias, accumulate, needs_dx)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
+from ..variables import grad_outs
 from .base import Layer
 from .building import build_activation
 from .call import Call
@@ -162,8 +163,7 @@ class Dense(Layer):
         dz = np.ascontiguousarray(dy, np.float32).reshape(y.shape)
         if activation is not activations.linear:
             dz = activations.backward(activation, z, y, dz).reshape(len(rows), -1)
-        dkernel, accumulate = self.kernel.grad_out()
-        dbias = None if self.bias is None else self.bias.grad_out()[0]
+        (dkernel, dbias), accumulate = grad_outs(self.kernel, self.bias)
         dx = _core.dense_backward(weights, rows, dz, dkernel, dbias, accumulate, call.needs_dx)
         return None if dx is None else dx.reshape(shape)
 

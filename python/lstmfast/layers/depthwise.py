@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
-from ..variables import Variable
+from ..variables import Variable, grad_outs
 from .building import build_activation
 from .convolution_base import WindowedConvolution
 from .frozen import FrozenLayer
@@ -318,8 +318,7 @@ class SeparableConv1D(_Depthwise):
 
     def multiply_back(self, x: Array, kept: Any, dz: Array, needs_dx: bool) -> Array | None:
         pointwise, middle = kept
-        dkernel, accumulate = self.pointwise_kernel.grad_out()
-        dbias = None if self.bias is None else self.bias.grad_out()[0]
+        (dkernel, dbias), accumulate = grad_outs(self.pointwise_kernel, self.bias)
         needs_middle = needs_dx or self.depthwise_kernel.trainable
         dmiddle = _core.conv1d_backward(pointwise, middle, dz, 1, 1, dkernel, dbias, accumulate, needs_middle)
         return None if dmiddle is None else self._depthwise_back(self.depthwise_kernel, x, dmiddle, needs_dx)

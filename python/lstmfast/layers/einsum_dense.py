@@ -14,6 +14,7 @@ import numpy.typing as npt
 from .. import _core, activations, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
 from ..symbolic import Node
+from ..variables import grad_outs
 from .base import Layer
 from .building import build_activation
 from .call import Call
@@ -259,8 +260,8 @@ class EinsumDense(Layer):
             dz = activations.backward(self.activation, z, y, dz)
         if weights is not None:
             shape = self._matrix_shape(plan, x)
-            dkernel, accumulate = self.kernel.grad_out()
-            dbias = None if self.bias is None else self.bias.grad_out()[0].reshape(-1)
+            (dkernel, dbias), accumulate = grad_outs(self.kernel, self.bias)
+            dbias = None if dbias is None else dbias.reshape(-1)
             rows = np.ascontiguousarray(x).reshape(-1, shape[0])
             dx = _core.dense_backward(
                 weights,

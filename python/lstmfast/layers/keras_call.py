@@ -156,8 +156,9 @@ def traces_of(layer: Layer) -> list[Any]:
 
 def hides_states(layer: Layer) -> bool:
     """Whether recurrent layers inside go on from nothing but their own states."""
-    inside = layer._sublayers() if has_traces(layer) else []
-    return any(hasattr(inner, "state_size") or hides_states(inner) for inner in inside)
+    from .properties import layers_inside  # made of calls itself
+
+    return has_traces(layer) and any(hasattr(inner, "state_size") for inner in layers_inside(layer))
 
 
 def first_argument(layer: Layer, kwargs: dict[str, Any]) -> Any:

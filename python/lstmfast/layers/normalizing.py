@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _core, constraints, initializers, regularizers
 from ..saving.registry import serialize_keras_object
-from ..variables import Variable
+from ..variables import Variable, grad_outs
 from .base import Layer
 from .frozen import FrozenLayer
 
@@ -113,11 +113,9 @@ def flat(weight: Variable | None) -> Array | None:
 
 def gradients_out(gamma: Variable | None, beta: Variable | None) -> tuple[Array | None, Array | None, bool]:
     """Where the gradients of the two go, flat, and whether they are added to what is there."""
-    (dgamma, accumulate), (dbeta, also) = (
-        (None, False) if v is None else v.grad_out() for v in (gamma, beta)
-    )
+    (dgamma, dbeta), accumulate = grad_outs(gamma, beta)
     of_gamma = None if dgamma is None else dgamma.reshape(-1)
-    return of_gamma, None if dbeta is None else dbeta.reshape(-1), accumulate or also
+    return of_gamma, None if dbeta is None else dbeta.reshape(-1), accumulate
 
 
 class Affine(Layer):

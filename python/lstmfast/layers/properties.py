@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..symbolic import KerasTensor, Node, map_leaves, shapes_of_config
+from ..symbolic import KerasTensor, Node, current_trace, map_leaves, shapes_of_config
 from ..variables import Variable
 from .attributes import TrackedAttributes, held_in_attributes
 from .keras_call import current_call
@@ -103,21 +103,31 @@ class LayerProperties(TrackedAttributes):
     def add_loss(self, loss: Any) -> None:
         """Add a number, or several, to `losses`; inside a layer's `call`.
 
+        Training follows the gradient of one that `lstmfast.ops` made of the layer's input, weights or output.
+
         Raises
         ------
         ValueError
             Outside a `call`, or for something that is not a number. A layer that writes `forward` adds to
             ``call.penalty``, and the penalty's gradient in its `backward`.
         """
-        running = current_call.get()
-        values = [np.asarray(value) for value in (loss if isinstance(loss, (list, tuple)) else [loss])]
-        wrong = next((v for v in values if v.ndim or v.dtype.kind not in "fiu"), None)
-        if running is None or running[0] is not self or wrong is not None:
+        running, trace = current_call.get(), current_trace.get()
+        given = list(loss) if isinstance(loss, (list, tuple)) else [loss]
+        if trace is not None:
+            given = [
+                trace.symbolic(v) if isinstance(v, (int, float, np.number, np.ndarray, Variable)) else v
+                for v in given
+            ]
+        symbolic = [value for value in given if isinstance(value, KerasTensor)]
+        values = [_number(value) for value in given if not isinstance(value, KerasTensor)]
+        wrong = any(value.shape for value in symbolic) or None in values
+        if running is None or running[0] is not self or wrong:
             raise ValueError(
                 f"`add_loss()` of layer {self.name!r} takes numbers, from inside its `call()`; a layer that writes "
                 f"`forward` adds to `call.penalty`. Received: {loss!r}"
             )
-        self._call_losses += [np.float32(value) for value in values]
+        running[1].added = [*(running[1].added or ()), *symbolic]
+        self._call_losses += values
         running[1].penalty += float(sum(values))
 
     # --- types, building, stored weights
@@ -208,6 +218,12 @@ class LayerProperties(TrackedAttributes):
         values = [variable.check(store[str(number)]) for number, variable in enumerate(own)]
         for variable, value in zip(own, values, strict=True):
             variable.assign(value)
+
+
+def _number(value: Any) -> Any:
+    """A float32 number; None for what is no number."""
+    array = np.asarray(None if isinstance(value, str) else value)
+    return None if array.ndim or array.dtype.kind not in "fiu" else np.float32(array)
 
 
 def layers_inside(owner: Any) -> Iterator[Layer]:

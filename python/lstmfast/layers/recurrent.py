@@ -17,7 +17,7 @@ from .. import _core, activations, constraints, initializers, regularizers
 from ..random import draw_key, seed_generator
 from ..saving.registry import serialize_keras_object
 from ..utils.naming import to_snake_case
-from ..variables import Variable
+from ..variables import Variable, grad_outs
 from .call import Call
 from .cell_activations import build_activations, check_activations, native_activations, native_slopes
 from .checkpointing import segmented_backward, segmented_forward
@@ -276,10 +276,9 @@ class RecurrentLayer(SequenceLayer):
                 rest = dstates or (None,) * self.n_states
                 dstates = (dy if rest[0] is None else dy + rest[0], *rest[1:])
                 dy = None
-        dkernel, accumulate = self.kernel.grad_out()
-        drecurrent = self.recurrent_kernel.grad_out()[0]
-        dbias = None if self.bias is None else self.bias.grad_out()[0]
-        dextra = [v.grad_out()[0] for v in self._extra]
+        (dkernel, drecurrent, dbias, *dextra), accumulate = grad_outs(
+            self.kernel, self.recurrent_kernel, self.bias, *self._extra
+        )
         run = _core.recurrent_backward if isinstance(tape, _core.RecurrentTape) else segmented_backward
         dx, call.d_initial_state, call.d_carried_state = run(
             weights, tape, dy, dstates, dkernel, drecurrent, dbias, accumulate, call.needs_dx, dextra

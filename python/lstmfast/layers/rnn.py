@@ -258,6 +258,7 @@ class RNN(SequenceLayer):
             )
             inner.carried_state = carried_parts[k]
             x, *states = loop.forward(x, inner)
+            call.take_losses(inner)
             calls.append(inner)
             final += states
         if self.stateful:

@@ -99,6 +99,12 @@ class StepLoop:
                 x_t = x[:, t] if valid is None else _select(valid, x[:, t], np.float32(0))
                 y, new = self.cell.forward(np.ascontiguousarray(x_t), list(states), step)
                 new = list(new) if isinstance(new, (list, tuple)) else [new]
+                call.take_losses(step)
+                if step.added is not None and valid is not None:
+                    raise ValueError(
+                        f"cell {self.cell.name!r} adds losses, which goes neither with masks nor with lengths: it does not "
+                        "see which rows have a step"
+                    )
                 self._check("forward", [y, *new], [out_shape, *(s.shape for s in states)])
                 after = (y, new)
             calls.append(step)

@@ -62,6 +62,7 @@ class TimeDistributed(Layer):
         super().__init__(**kwargs)
         self.layer = layer
         self.integer_inputs = layer.integer_inputs
+        self._adds_losses = False  # the layer was seen to
 
     # --- building and shapes
 
@@ -105,6 +106,8 @@ class TimeDistributed(Layer):
 
     def _one_by_one(self, training: bool) -> bool:
         """Whether steps must not be a single batch."""
+        if self._adds_losses:
+            return True
         for layer in (self.layer, *layers_inside(self.layer)):
             noise_shape = getattr(layer, "noise_shape", None)
             fixed = noise_shape is not None and noise_shape[0] is not None
@@ -122,7 +125,11 @@ class TimeDistributed(Layer):
     def _run(self, x: Array, inner: Call, call: Call) -> Array:
         nested = getattr(self.layer, "nested_forward", None)
         y = (nested or self.layer.forward)(x, inner)
-        call.penalty += inner.penalty + (inner.saved.penalty if nested else 0.0)
+        call.take_losses(inner)
+        if nested:
+            call.penalty += inner.saved.penalty
+            if inner.saved.adds_losses:
+                inner.added = call.added = []
         return np.ascontiguousarray(y)
 
     def _run_backward(self, dy: Array, inner: Call) -> Any:
@@ -164,6 +171,9 @@ class TimeDistributed(Layer):
             return np.zeros(self.compute_output_shape(x.shape), np.float32)
         inner = self._inner_call(call, mask)
         y = self._run(flat, inner, call)
+        if inner.added is not None:  # for each step, as in Keras
+            self._adds_losses, call.penalty = True, 0.0
+            return self._forward_one_by_one(x, mask, call)
         call.saved = (inner, taken, x.shape, y.shape)
         if taken is not None:
             y = _scattered(y, taken, batch * time)

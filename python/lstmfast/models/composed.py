@@ -117,12 +117,17 @@ class Traced(NestedModel):
         Its inputs are those of the layer, tensors among the further arguments, then the masks that `call` takes.
     masks_taken : list of bool
         Of all these tensors, whether `call` takes the mask.
+    added : int
+        The last so many outputs of the executor are what `call` gave `Layer.add_loss`.
     """
 
-    def __init__(self, executor: Executor, output_structure: Any, masks_taken: list[bool]) -> None:
+    def __init__(
+        self, executor: Executor, output_structure: Any, masks_taken: list[bool], added: int = 0
+    ) -> None:
         self.executor = executor
         self._output_structure = output_structure
         self.masks_taken = masks_taken
+        self.added = added
 
     def pack_outputs(self, y: Any) -> Any:
         """The outputs, a tuple if there are several, as `call` returned them."""
@@ -148,6 +153,11 @@ class TracedCall:
 
     def backward(self, dy: Any) -> tuple[Any, dict[str, Any]]:
         """Gradients of the input and, by the same keys, of the arrays among the arguments."""
+        added = self.traced.added
+        if added:
+            count = len(self.traced.executor.output_slots) - added
+            given = dy if isinstance(dy, tuple) else (dy,) * count
+            dy = (*given, *(np.ones((), np.float32) for _ in range(added)))
         dx = self.traced.nested_backward(dy, self.call)
         found = iter(dx if isinstance(dx, list) else [dx])
         of_x = packed(self.x, [next(found) for _ in flatten(self.x)])
@@ -178,6 +188,13 @@ def forward_traced(layer: Layer, x: Any, call: Call) -> tuple[Any, bool]:
     run, slots = inner.saved, traced.executor.output_slots
     call.saved = TracedCall(traced, inner, x, arguments)
     call.penalty += run.penalty
+    if traced.added:
+        y, added = y[: -traced.added], y[-traced.added :]
+        y, slots = y[0] if len(y) == 1 else y, slots[: -traced.added]
+        layer._call_losses = [np.float32(value) for value in added]
+        call.penalty += float(sum(layer._call_losses))
+    if traced.added or run.adds_losses:
+        call.added = []
     made = [run.masks[slot] for slot in slots]
     if any(m is not None for m in made) and not (layer.supports_masking and None in map(_none, made)):
         call.output_mask = made[0] if len(made) == 1 else made
@@ -249,7 +266,7 @@ def frozen_trace(
     if own_mask and not layer.supports_masking:
         raise ValueError(f"{cannot}it has a `compute_mask`, but not supports_masking=True")
     try:
-        traced = trace_layer(layer, node.inputs, call.arguments, masks, call, with_mask=own_mask)
+        traced = trace_layer(layer, node.inputs, call.arguments, masks, call, own_mask, with_losses=False)
     except Exception as error:
         raise ValueError(f"{cannot}{what} does not work with symbolic inputs: {error}") from error
     if any(step.training for step in traced.executor.steps):
@@ -285,10 +302,17 @@ def _traced(layer: Layer, x: Any, arguments: dict[str, Any], masks: list[Any], c
 
 
 def trace_layer(
-    layer: Layer, x: Any, arguments: dict[str, Any], masks: list[Any], call: Call, with_mask: bool = False
+    layer: Layer,
+    x: Any,
+    arguments: dict[str, Any],
+    masks: list[Any],
+    call: Call,
+    with_mask: bool = False,
+    with_losses: bool = True,
 ) -> Traced:
     """The graph of the layer's `call` for an input and further arguments like these, arrays or symbolic tensors; with
-    `with_mask` it also gives what `compute_mask` makes, where the output has no mask by itself.
+    `with_mask` it also gives what `compute_mask` makes, where the output has no mask by itself, with `with_losses` what
+    `call` adds to the loss.
     """
     plain = (str, int, float, bool)
     if not all(isinstance(v, plain) or _is_tensor(v) for v in flatten(arguments)):
@@ -332,12 +356,13 @@ def trace_layer(
                     raise ValueError("its mask is not made of its input's")
                 if own is not None:
                     graph = Graph([*tensors, *used], [*made, own], unique=False)
-        if added.penalty:
-            raise ValueError("it adds losses")
+        losses = (added.added or []) if with_losses else []
+        if losses:
+            graph = Graph([*tensors, *used], [*made, *losses], unique=False)
     check_held(layer, graph)
     if {id(v) for v in layer.weights} != before:
         raise ValueError("it makes weights that it did not make when it was built")
-    return Traced(Executor(graph, calls_decide=True), outputs, taken)
+    return Traced(Executor(graph, calls_decide=True), outputs, taken, len(losses))
 
 
 @contextmanager

@@ -46,6 +46,11 @@ class Run:
         self.penalties: dict[int, Array] = {}  # slot -> gradient of its penalty
         self.plan = plan
 
+    @property
+    def adds_losses(self) -> bool:
+        """Whether there is a penalty whose gradient no output's gradient holds."""
+        return bool(self.penalties) or any(call is not None and call.added is not None for call in self.calls)
+
 
 class Executor:
     """The steps of a `Graph`.
@@ -294,6 +299,8 @@ class Executor:
         if step.nested:
             inner, executor = call.saved, layer.executor  # type: ignore[attr-defined]
             run.penalty += inner.penalty
+            if inner.adds_losses:
+                call.added = []  # they are in `saved`
             for slot, source in zip(step.outputs, executor.output_slots, strict=True):
                 run.masks[slot], run.lengths[slot] = inner.masks[source], inner.lengths[source]
             return
@@ -358,6 +365,7 @@ class Executor:
                 held = grads[slot]
                 grads[slot] = gradient if held is None else held + gradient
 
+        dy: Any
         for slot, dy in zip(self.output_slots, dys, strict=True):
             add(slot, dy)
         for slot, gradient in run.penalties.items():
@@ -369,7 +377,13 @@ class Executor:
             assert call is not None
             dy = self._output_gradient(run, step, grads)
             if dy is None:
-                continue
+                if call.added is None and not call.penalty:
+                    continue
+                if not (
+                    step.nested or has_traces(step.layer)
+                ):  # `backward` adds a penalty's gradient to the output's
+                    zeros = [np.zeros_like(run.values[slot]) for slot in step.outputs]
+                    dy = tuple(zeros) if len(zeros) > 1 else zeros[0]
             dx = step.backward(dy, call)
             if step.plain:
                 if call.needs_dx:

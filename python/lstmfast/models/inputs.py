@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..layers.arrays import as_float32, as_numeric
+from ..symbolic import flatten, map_leaves, packed
 from ..training.structure import along, is_nested
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def standardize(model: Model, x: Any) -> list[Array]:
     executor = model.executor
     tensors, integers = executor.graph.inputs, executor.integer_inputs
     strings, shapes = executor.string_inputs, [t.shape for t in tensors]
+    x = _in_order(model, x)
     if is_nested(model._input_structure):
         names, given = executor.input_names, along(model._input_structure, x, "x")
     else:
@@ -60,6 +63,48 @@ def standardize(model: Model, x: Any) -> list[Array]:
     if not sizes:
         raise ValueError("x: expected an array for at least one input, got None for all")
     return arrays
+
+
+def _in_order(model: Model, x: Any) -> Any:
+    """`x` in the model's structure where it is told otherwise what goes where, as in Keras: a dict by the names of the Inputs,
+    lists of the right number of arrays, with a warning.
+    """
+    structure, names = model._input_structure, model.executor.input_names
+    if len(names) < 2 or not isinstance(x, (dict, list, tuple)):
+        return x
+    nested = is_nested(structure)
+    if isinstance(x, dict):
+        by_names = (
+            nested and isinstance(structure, dict) and set(names) <= set(x) and not set(structure) <= set(x)
+        )
+        return packed(structure, [x[name] for name in names]) if by_names else x
+    if not (nested or any(isinstance(a, (list, tuple)) for a in x)):
+        return x
+    leaves = flatten(x)
+    if len(leaves) != len(names) or not _all_arrays(x) or _same(structure, x):
+        return x
+    warnings.warn(
+        f"The structure of `inputs` doesn't match the expected structure.\nExpected: {map_leaves(lambda t: t.name, structure)}\n"
+        f"Received: inputs={map_leaves(np.shape, x)}; they are taken in order.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return leaves if not nested else packed(structure, leaves)
+
+
+def _all_arrays(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return len(x) > 0 and all(map(_all_arrays, x))
+    return isinstance(x, np.ndarray)
+
+
+def _same(structure: Any, x: Any) -> bool:
+    """Whether lists are where the model has lists, and arrays where it has tensors."""
+    if not isinstance(x, (list, tuple)):
+        return not isinstance(structure, (list, tuple, dict))
+    if not isinstance(structure, (list, tuple)) or len(structure) != len(x):
+        return False
+    return all(map(_same, structure, x))
 
 
 def input_keys(model: Model) -> list[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,6 +158,10 @@ class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: i
         if self._executor is None and type(self)._writes_call:
             build_for_arrays(self, x)
         self.executor  # noqa: B018 - a functional model is always built; Sequential overrides this
+
+    def _said_to_call(self, training: bool | None) -> dict[str, Any]:
+        """Arguments for the class's own `call`, if it takes them."""
+        return {"training": training} if "training" in inspect.signature(self.call).parameters else {}
 
     def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
         if self._executor is None and type(self)._writes_call:

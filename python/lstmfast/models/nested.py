@@ -76,5 +76,8 @@ class NestedModel:
     def nested_backward(self: Any, dy: Any, call: Call) -> Any:
         """`Layer.backward` of the model as a layer of another."""
         run: Run = call.saved
-        dx = self.executor.backward(run, list(dy) if isinstance(dy, tuple) else [dy])
+        dys = (
+            list(dy) if isinstance(dy, tuple) else [dy] * len(self.executor.output_slots)
+        )  # one, or None for all
+        dx = self.executor.backward(run, dys)
         return dx[0] if len(dx) == 1 else dx

@@ -11,10 +11,20 @@ from ..layers.base import Layer
 from ..layers.building import as_before_on_error
 from ..layers.input import InputLayer
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
-from ..symbolic import KerasTensor, Shape, flatten, is_symbolic
+from ..symbolic import (
+    KerasTensor,
+    Shape,
+    flatten,
+    is_shape,
+    is_symbolic,
+    map_leaves,
+    map_shapes,
+    shapes_of_config,
+)
 from .executor import Executor
 from .graph import Graph
 from .model import Model
+from .subclassed import inputs_like, shapes_of_arrays
 
 __all__ = ["Sequential"]
 
@@ -114,6 +124,8 @@ class Sequential(Model):
         if self._outputs:
             self._outputs.pop()
         layer = self._stack.pop()
+        if not self._stack:  # of several inputs
+            self._outputs = []
         self._update()
         return layer
 
@@ -123,7 +135,7 @@ class Sequential(Model):
         self.built = len(self._outputs) > 1
         if self.built:
             self._input_structure, self._output_structure = self._outputs[0], self._outputs[-1]
-            self._build_shape = self._outputs[0].shape
+            self._build_shape = map_leaves(lambda tensor: tensor.shape, self._outputs[0])
         self._reset_compiled()
 
     @property
@@ -131,7 +143,7 @@ class Sequential(Model):
         """What runs the graph; ValueError if the model is not built."""
         executor = self._executor
         if executor is None and self.built:
-            executor = self._executor = Executor(Graph([self._outputs[0]], flatten(self._outputs[-1])))
+            executor = self._executor = Executor(Graph(flatten(self._outputs[0]), flatten(self._outputs[-1])))
         return super().executor if executor is None else executor
 
     @property
@@ -159,6 +171,8 @@ class Sequential(Model):
     def build(self, input_shape: Any = None) -> None:
         """Make all weights for inputs of this shape, batch axis included.
 
+        Several, in a list or dict, for a first layer that takes such.
+
         Raises
         ------
         ValueError
@@ -171,7 +185,8 @@ class Sequential(Model):
             )
         if input_shape is None:
             raise ValueError("build() needs an input_shape")
-        shape: Shape = tuple(input_shape)
+        several = not is_shape(input_shape)
+        shape: Shape = input_shape if several else tuple(input_shape)
         if isinstance(self._stack[0], InputLayer):
             if self._stack[0].batch_shape != shape:
                 raise ValueError(
@@ -179,8 +194,8 @@ class Sequential(Model):
                     f"{self._stack[0].batch_shape}. You cannot build it with input_shape {shape}"
                 )
             return
-        start = InputLayer(batch_shape=shape)
-        outputs: list[Any] = [start.output]
+        start = None if several else InputLayer(batch_shape=shape)
+        outputs: list[Any] = [inputs_like(shape) if start is None else start.output]
         unbuilt = [
             layer
             for outer in self._stack
@@ -190,7 +205,7 @@ class Sequential(Model):
         with as_before_on_error(*unbuilt):
             for layer in self._stack:
                 outputs.append(layer(outputs[-1]))
-        self._stack, self._outputs = [start, *self._stack], outputs
+        self._stack, self._outputs = [*(() if start is None else (start,)), *self._stack], outputs
         self._update()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -206,17 +221,22 @@ class Sequential(Model):
             return  # the executor is made when it is asked for
         if isinstance(x, (list, tuple)) and len(x) == 1 and hasattr(x[0], "shape"):
             x = x[0]
-        if isinstance(x, dict):
-            raise ValueError("a Sequential model without an Input takes one array, got a dict")
+        if self._stack and _is_several(x, self._stack[0]):
+            shapes = shapes_of_arrays(x)
+            size = len(flatten(x)[0]) if self._is_stateful() else None
+            self.build(map_shapes(lambda shape: (size, *shape[1:]), shapes))
+            return
         shape = np.shape(x)
         if len(shape) < 1 or 0 in shape:
             raise ValueError(f"x must be a non-empty array with a batch axis, got shape {shape}")
-        stateful = any(getattr(layer, "stateful", False) for layer in self._stack)
-        self.build((shape[0] if stateful else None, *shape[1:]))
+        self.build((shape[0] if self._is_stateful() else None, *shape[1:]))
+
+    def _is_stateful(self) -> bool:
+        return any(getattr(layer, "stateful", False) for layer in self._stack)
 
     def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
         if not self.built and is_symbolic(inputs):
-            self.build(inputs.shape)
+            self.build(map_leaves(lambda tensor: tensor.shape, inputs))
         return super().record(inputs, kwargs)
 
     # --- configuration
@@ -225,7 +245,7 @@ class Sequential(Model):
         config = Layer.get_config(self)
         config["layers"] = [serialize_keras_object(layer) for layer in self._stack]
         if self.built:
-            config["build_input_shape"] = self._outputs[0].shape
+            config["build_input_shape"] = self._build_shape
         return config
 
     @classmethod
@@ -243,9 +263,17 @@ class Sequential(Model):
                     f"'config' key. Received: config={layer}"
                 )
             model.add(deserialize_keras_object(layer, custom_objects))
-        shape = config.get("build_input_shape")
-        if not model.built and shape and isinstance(shape, (list, tuple)):
+        shape = shapes_of_config(config.get("build_input_shape"))
+        if not model.built and shape:
             model.build(shape)
         if config.get("trainable") is False:
             model.trainable = False
         return model
+
+
+def _is_several(x: Any, first: Layer) -> bool:
+    """Whether data are several inputs: a dict; a list of arrays, if not for a built-in layer that takes one."""
+    if isinstance(x, dict):
+        return True
+    listed = isinstance(x, (list, tuple)) and len(x) > 0 and all(isinstance(a, (np.ndarray, dict)) for a in x)
+    return listed and (first.takes_list or not type(first).__module__.startswith("lstmfast."))

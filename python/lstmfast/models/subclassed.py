@@ -11,11 +11,13 @@ import numpy as np
 
 from ..layers.base import Layer
 from ..layers.building import as_before_on_error, plain_arguments
+from ..layers.call import Call
 from ..layers.eager import is_training, training_flag
 from ..layers.input import Input
-from ..layers.keras_call import prefix_built
+from ..layers.keras_call import current_call, prefix_built
 from ..layers.properties import layers_inside
 from ..symbolic import KerasTensor, flatten, is_shape, is_symbolic, map_shapes, traced_inputs
+from .call_layer import call_node, same_form
 from .executor import Executor
 from .graph import Graph, tensors_of
 
@@ -28,6 +30,7 @@ __all__ = [
     "call_with_more",
     "check_fixed_shapes",
     "check_held",
+    "inputs_like",
     "recorded_arguments",
     "shapes_of_arrays",
     "trace_call",
@@ -108,19 +111,13 @@ def build_by_call(model: Model, input_shape: Any) -> None:
     Raises
     ------
     ValueError
-        If `call` makes no symbolic tensors, uses others than those of its input, or does something else in training
-        than in inference; nothing is built then.
+        If `call` makes no symbolic tensors, or uses others than those of its input; nothing is built then.
     """
-    names = _names_of(input_shape)
-    inputs = map_shapes(lambda shape: Input(batch_shape=shape, name=next(names)), input_shape)
+    inputs = inputs_like(input_shape)
     unbuilt = [layer for layer in layers_inside(model) if not layer.built]
     known = {id(layer) for layer in model._sublayers() if layer.built}
-    given = inspect.signature(model.call).parameters
     with as_before_on_error(*unbuilt):
-        outputs, graph = trace_call(model, inputs, {"training": None} if "training" in given else {})
-        if "training" in given:
-            _check_training(model, inputs)
-        check_held(model, graph)
+        outputs, graph = _graph_of_call(model, inputs)
         prefix_built(model, known)
     model._input_structure, model._output_structure = inputs, outputs
     model._executor, model._traced = Executor(graph, calls_decide=True), True
@@ -218,26 +215,35 @@ def check_held(owner: Any, graph: Graph) -> None:
             )
 
 
-def _check_training(model: Model, inputs: Any) -> None:
-    """Refuse a `call` that branches on `training`: a graph has one form, its layers know what training is."""
-    seen = []
-    for training in (True, False):
-        _, graph = trace_call(model, inputs, {"training": training})
-        seen.append(
-            [node.layer for node in graph.nodes if flatten(node.layer.weights) or _is_own(model, node.layer)]
-        )
+def _graph_of_call(model: Model, inputs: Any) -> tuple[Any, Graph]:
+    """Outputs and graph of the model: what its `call` does; or a layer that runs it, if it has no single graph."""
+    flags = (None, True, False) if model._said_to_call(None) else (None,)
+    calls = [Call(bool(training)) for training in flags]
+    made = []
+    for training, call in zip(flags, calls, strict=True):
+        outer = current_call.set((model, call))
+        try:
+            made.append(trace_call(model, inputs, model._said_to_call(training)))
+        finally:
+            current_call.reset(outer)
+        check_held(model, made[-1][1])
+    graphs = [graph for _, graph in made]  # undecided, or undecided, training and inference
+    held = {id(layer) for layer in layers_inside(model)}
+    single = all(call.added is None for call in calls) and (len(graphs) == 1 or same_form(graphs, held))
+    for graph in graphs[1:] if single else graphs:
         for node in graph.nodes:
             if node.parents and node in node.layer.inbound_nodes:
                 node.layer.inbound_nodes.remove(node)
-    if [id(layer) for layer in seen[0]] != [id(layer) for layer in seen[1]]:
-        raise ValueError(
-            f"the `call` of model {model.name!r} uses other layers if `training`: hand `training` on to layers, "
-            "which know what to do (Dropout does nothing in inference)"
-        )
+    if single:
+        return made[0]
+    outputs = call_node(model, inputs, made[-1][0])
+    return outputs, Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"), unique=False)
 
 
-def _is_own(model: Model, layer: Layer) -> bool:
-    return any(layer is own for own in model._sublayers())
+def inputs_like(shapes: Any) -> Any:
+    """An `Input` for each batch shape in lists and dicts, with the keys of dicts as names."""
+    names = _names_of(shapes)
+    return map_shapes(lambda shape: Input(batch_shape=shape, name=next(names)), shapes)
 
 
 def _names_of(structure: Any) -> Iterator[str | None]:

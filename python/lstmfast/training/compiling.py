@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import optimizers
 from .batching import positive_int
-from .objective import Objective
+from .objective import NO_LOSS, Objective
 from .own_steps import own_metrics
 
 if TYPE_CHECKING:
@@ -169,8 +169,11 @@ class Compiled:
         """
         of_call = self._call_losses if self._batch_penalty is None else [self._batch_penalty]
         of_outputs = [float(penalty) for penalty in of_call if penalty]
-        of_weights = [v for v in self.trainable_variables if v.regularizer is not None]
-        return of_outputs + [float(v.regularizer(v._data)) for v in of_weights]
+        return [*of_outputs, *self._weight_penalties()]
+
+    def _weight_penalties(self: Any) -> list[float]:
+        regularized = [v for v in self.trainable_variables if v.regularizer is not None]
+        return [float(v.regularizer(v._data)) for v in regularized]
 
     def compute_loss(
         self: Any,
@@ -195,7 +198,7 @@ class Compiled:
         Raises
         ------
         ValueError
-            If the model is not compiled with a loss, or shapes do not fit.
+            If the model is not compiled with a loss and nothing else adds one, or shapes do not fit.
 
         Examples
         --------
@@ -209,8 +212,8 @@ class Compiled:
         from .tracked import batch_loss
 
         self._need_compiled()
-        if self.loss is None:
-            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        if self.loss is None and not self.losses:
+            raise ValueError(NO_LOSS)
         return batch_loss(self, y, y_pred, sample_weight)
 
     def compute_metrics(self: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from ..utils.splitting import unpack_x_y_sample_weight
 from .batching import DataSet, batch_size_for, positive_int, prepare, split, with_class_weights
 from .compiling import Compiled
+from .objective import check_loss
 from .own_steps import OwnStep, logs_of, overrides
 from .stepping import TrainStep
 from .streams import ArrayBatches, Batches, StreamBatches, is_stream
@@ -166,8 +167,8 @@ class Fitting(Compiled):
             # A generator that nobody else holds ends with `batches`, even where this frame lives on in a traceback.
             x = y = sample_weight = lengths = resets = validation_data = None
             own = OwnStep(self, "train_step") if overrides(self, "train_step") else None
-            if not objective.has_loss and own is None:
-                raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+            if own is None:
+                check_loss(self, objective)
             if tbptt is not None:
                 check_model(self.executor)
             if validation is None and validation_split:
@@ -280,8 +281,7 @@ class Fitting(Compiled):
             own = OwnStep(self, "train_step")
             own(data)
             return own.logs if return_dict else objective.flatten(own.logs)
-        if not objective.has_loss:
-            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        check_loss(self, objective)
         self.reset_metrics()
         self._step_for(objective)(data)
         logs = logs_of(self, objective)
@@ -338,8 +338,7 @@ class Fitting(Compiled):
         x, y, weight = unpack_x_y_sample_weight(data)
         batch = prepare(self, x, y, weight)
         objective = self._objective_for(batch, one_batch=True)
-        if not objective.has_loss:
-            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        check_loss(self, objective)
         self._step_for(objective)(batch)
         return logs_of(self, objective)
 

@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import losses, metrics
+from ..layers.properties import layers_inside
 from .structure import has_nested_outputs, loss_label, metric_prefix, output_keys, per_output
 
 if TYPE_CHECKING:
     from ..models.executor import Run
     from ..models.model import Model
 
-__all__ = ["Objective"]
+__all__ = ["NO_LOSS", "Objective", "check_loss"]
+
+NO_LOSS = "No loss to compute. Provide a `loss` argument in `compile()`."
 
 Array = npt.NDArray[Any]
 
@@ -154,12 +157,12 @@ class Objective:
         samples = 0
         for output, y, weight in zip(self.outputs, ys, weights, strict=True):
             dy: Any = None
+            samples = samples or len(run.values[output.slot])
             if y is None:
                 if output.loss is not None:
                     raise ValueError(f"{self._what(output)} is missing: the output has a loss")
             else:
                 pred = run.values[output.slot]
-                samples = samples or len(pred)
                 mask = _mask_of(run, output.slot, pred)
                 loss = output.loss
                 if loss is not None:
@@ -256,6 +259,23 @@ class Objective:
             if y is None:
                 raise ValueError(f"{what} is missing: the output has a loss")
             output.loss.check_targets(y, shape, what)
+
+
+def check_loss(model: Any, objective: Objective, run: Run | None = None) -> None:
+    """Raise a ValueError if there is nothing to train for: no loss, no regularizer, and no layer that could add to the loss;
+    or, in a `run`, none that did.
+    """
+    if objective.has_loss or any(v.regularizer is not None for v in model.trainable_variables):
+        return
+    layers = [model, *layers_inside(model)]
+    if any(layer.activity_regularizer is not None for layer in layers):
+        return
+    if run is not None:
+        added = bool(run.penalty) or run.adds_losses
+    else:
+        added = any(not type(layer).__module__.startswith("lstmfast.") for layer in layers)
+    if not added:
+        raise ValueError(NO_LOSS)
 
 
 def _mask_of(run: Run, slot: int, pred: Array) -> Array | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .batching import DataSet
-from .objective import Objective
+from .objective import Objective, check_loss
 from .own_steps import judge, overrides, tell_metrics
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ class TrainStep:
         """Loss, backward pass, one step of the optimizer."""
         objective = self.objective
         try:
+            if not objective.has_loss:
+                check_loss(self.model, objective, run)
             loss, dys = objective.compute(run, batch.ys, batch.weights, gradients=True)
             if self._watched and not math.isfinite(loss):
                 self._watched = False

@@ -13,7 +13,7 @@ from ..symbolic import map_leaves
 from ..utils.splitting import unpack_x_y_sample_weight
 from .batching import DataSet, batch_size_for, positive_int, prepare
 from .fitting import Fitting, refuse_beside_batches
-from .objective import Objective
+from .objective import Objective, check_loss
 from .own_steps import OwnStep, judge, logs_of, overrides, predict_by, tell_metrics
 from .streams import ArrayBatches, Batches, StreamBatches, is_stream
 
@@ -121,12 +121,14 @@ class Trainer(Fitting):
 
     def _weight_penalty(self: Any) -> float:
         """What the regularizers of the trainable weights add to the loss."""
-        return float(sum(self.losses))
+        return float(sum(self._weight_penalties()))
 
     def _test_step(self: Any, objective: Objective, batch: DataSet, penalty: float) -> None:
         run = self.executor.forward(
             batch.xs, False, lengths=batch.lengths, defer=objective.deferred, resets=batch.resets
         )
+        if not objective.has_loss:
+            check_loss(self, objective, run)
         loss, _ = objective.compute(run, batch.ys, batch.weights, gradients=False)
         loss += penalty
         objective.add(
