@@ -11,6 +11,9 @@ import lstmfast as lf
 from lstmfast import Input, Model, layers, models, ops, saving
 from lstmfast.symbolic import flatten
 
+# Of `Branches`: what inference alone uses has no part in the loss, as Keras says too.
+pytestmark = pytest.mark.filterwarnings("ignore:Gradients do not exist")
+
 RNG = np.random.default_rng(0)
 X, Y = (RNG.normal(size=(4, 5, 4)).astype(np.float32) for _ in range(2))
 
