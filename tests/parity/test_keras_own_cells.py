@@ -153,6 +153,7 @@ def test_both_directions():
 
 def test_gradients():
     """Of everything that a layer with two kinds of states takes and gives, by central differences."""
+    lf.utils.set_random_seed(2)  # weights with which no difference crosses the kink of the leaky ReLU
     rng = np.random.default_rng(6)
     layer = lf.layers.RNN(without_dropout(layered(lf))(3), return_sequences=True, return_state=True)
     lf.testing.check_gradients(layer, floats(rng, 2, 4, 2))
