@@ -418,3 +418,16 @@ def test_wrapper():
     assert Named.from_config(layer.get_config()).layer.units == 2
     with pytest.raises(ValueError, match="isn't a supported layer type"):
         layers.Wrapper(2)
+
+
+def test_shapes_where_zeros_are_refused():
+    """As of an endpoint layer for CTC, among whose labels 0 stands for none."""
+
+    class Endpoint(layers.Layer):
+        def call(self, labels, logits):
+            lengths = lf.ops.ones((labels.shape[0],), "int32")
+            lf.ops.ctc_loss(labels, logits, lengths * labels.shape[1], lengths * logits.shape[1])
+            return logits
+
+    labels, logits = lf.Input((3,)), lf.Input((9, 5))
+    assert Endpoint()(labels, logits).shape == (None, 9, 5)

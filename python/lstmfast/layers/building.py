@@ -179,28 +179,37 @@ def shape_by_spec(layer: Layer, input_shape: Any, arguments: dict[str, Any]) -> 
 
 
 def shape_by_trying(layer: Layer, input_shape: Any, arguments: dict[str, Any] | None = None) -> Any:
-    """Run `forward` on zeros with two sizes of every open axis; axes of the output that differ are open."""
+    """Run `forward` on zeros with two sizes of every open axis; axes of the output that differ are open.
+
+    On ones where it refuses zeros: among labels for CTC 0 stands for no label.
+    """
     layer.ensure_built(input_shape)
 
-    def run(size: int) -> Any:
-        def zeros(shape: Any, dtype: Any) -> Any:
-            return np.zeros([size if n is None else n for n in shape], dtype)
+    def run(size: int, number: int) -> Any:
+        def filled(shape: Any, dtype: Any) -> Any:
+            return np.full([size if n is None else n for n in shape], number, dtype)
 
         def argument(value: Any) -> Any:
-            return zeros(value.shape, value.dtype) if isinstance(value, KerasTensor) else value
+            return filled(value.shape, value.dtype) if isinstance(value, KerasTensor) else value
 
         dtype = np.int64 if layer.integer_inputs else np.float32
         call = Call()
         call.arguments = map_leaves(argument, arguments or {})
         outer = current_trace.set(None)
         try:
-            y = layer.forward(map_shapes(lambda shape: zeros(shape, dtype), input_shape), call)
+            y = layer.forward(map_shapes(lambda shape: filled(shape, dtype), input_shape), call)
         finally:
             current_trace.reset(outer)
         layer._has_own_mask = layer._has_own_mask or call.output_mask is not None
         return shapes_of(y)
 
-    first, second = run(2), run(3)
+    try:
+        first, second = run(2, 0), run(3, 0)
+    except ValueError as error:
+        try:
+            first, second = run(2, 1), run(3, 1)
+        except Exception:
+            raise error from None
     pairs = zip(flat_shapes(first), flat_shapes(second), strict=True)
     merged = [tuple(m if m == n else None for m, n in zip(a, b, strict=True)) for a, b in pairs]
     return packed(map_shapes(lambda _: 0, first), merged)
