@@ -204,7 +204,9 @@ class Fitting(Compiled):
                 if validation is not None and _due(epoch, validation_freq):
                     val_logs = self._evaluate(validation, hooks)
                     logs.update({f"val_{name}": value for name, value in val_logs.items()})
-                hooks.on_epoch_end(epoch, logs)
+                hooks.on_epoch_end(
+                    epoch, dict(logs)
+                )  # what callbacks put in is not in the logs of the end, as in Keras
                 if self.stop_training:
                     break
             if int(self.optimizer.iterations):  # else there are no averages yet
