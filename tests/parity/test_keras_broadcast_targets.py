@@ -100,3 +100,46 @@ def test_what_callbacks_put_into_logs():
         history = model.fit(X, X[:, :1], epochs=2, verbose=0, callbacks=[Watch(), scheduler, Watch()])
         seen.append(sorted(history.history))
     assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss"),
+    [
+        ("list", ["mse"]),
+        ("tuple", ("mae",)),
+        ("dict", {"p": "mse", "other": None}),
+        ("nested", {"p": "mse", "other": None}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_losses_of_some_outputs(kind, loss):
+    y = X[:, :2]
+    targets = {"list": [y, y], "tuple": (y, y), "dict": {"p": y, "q": y}, "nested": {"p": y, "q": [y, y]}}[
+        kind
+    ]
+    results, models = [], []
+    for K in (keras, lf):
+        x = K.Input((3,))
+        a, b, c = (K.layers.Dense(2, name=name)(x) for name in "abc")
+        made = {"list": [a, b], "tuple": (a, b), "dict": {"p": a, "q": b}, "nested": {"p": a, "q": [b, c]}}
+        models.append(K.Model(x, made[kind]))
+    models[1].set_weights([np.array(w) for w in models[0].get_weights()])
+    for model, K in zip(models, (keras, lf), strict=True):
+        model.compile(K.optimizers.SGD(0.1), loss)
+        history = model.fit(X, targets, epochs=2, shuffle=False, verbose=0).history
+        assert list(history) == ["loss"]
+        results.append([*history["loss"], model.evaluate(X, targets, verbose=0)])
+    np.testing.assert_allclose(*results, rtol=1e-5)
+
+
+def test_losses_of_several_outputs_together_are_refused():
+    x = lf.Input((3,))
+    model = lf.Model(x, [lf.layers.Dense(1)(x), lf.layers.Dense(1)(x)])
+    y = [X[:, :1]] * 2
+    for loss, weights, message in (
+        ("mse", [1, [2, 3]], r"loss_weights: expected one number for each output, got \[2, 3\]"),
+        (["mse", ["mse", "mae"]], None, "one for several outputs together, are not supported"),
+    ):
+        model.compile("sgd", loss, loss_weights=weights)
+        with pytest.raises(ValueError, match=message):
+            model.fit(X, y, verbose=0)
