@@ -154,6 +154,9 @@ def test_both_directions():
 def test_gradients():
     """Of everything that a layer with two kinds of states takes and gives, by central differences."""
     rng = np.random.default_rng(6)
+    lf.utils.set_random_seed(
+        2
+    )  # differences across the bend of the LeakyReLU are no derivatives: these weights keep off it
     layer = lf.layers.RNN(without_dropout(layered(lf))(3), return_sequences=True, return_state=True)
     lf.testing.check_gradients(layer, floats(rng, 2, 4, 2))
 
