@@ -294,6 +294,8 @@ class RowLoss(Loss):
 
     default_name: ClassVar[str]
     axis = -1
+    #: Whether targets with axes of length 1 stand for all along these, as in Keras.
+    broadcasts: ClassVar[bool] = False
 
     def __init__(
         self, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None
@@ -353,6 +355,8 @@ class RowLoss(Loss):
         if p.ndim == 0 or y.shape != p.shape:
             ranks = [np.ndim(w) for w in (sample_weight, mask) if w is not None]
             y, p = self._same_rank(y, p, max(ranks, default=0))
+            if y.shape != p.shape and self._fits(y.shape, p.shape):
+                y = np.broadcast_to(y, p.shape)
             if y.shape != p.shape:
                 raise ValueError(self._misfit(y.shape, p.shape))
         if self.axis not in (-1, p.ndim - 1):
@@ -364,6 +368,14 @@ class RowLoss(Loss):
         return (
             f"y_true: expected shape {tuple(p_shape)} as y_pred has for loss {self.name!r} (they must "
             f"have the same shape), got {y_shape}"
+        )
+
+    def _fits(self, y_shape: Sequence[int], p_shape: Sequence[int | None]) -> bool:
+        """Whether targets stand for all along axes of length 1."""
+        return (
+            self.broadcasts
+            and len(y_shape) == len(p_shape)
+            and all(n in (1, m) for n, m in zip(y_shape, p_shape, strict=True))
         )
 
     @staticmethod
@@ -390,6 +402,6 @@ class RowLoss(Loss):
         expected = tuple(y.shape[i] if n is None and i < y.ndim else n for i, n in enumerate(output_shape))
         # One axis of length 1 may come or go: (B,) for (B, 1) and back.
         without = expected[:-1] if expected[-1:] == (1,) else expected
-        if y.shape not in (expected, without, (*expected, 1)):
+        if y.shape not in (expected, without, (*expected, 1)) and not self._fits(y.shape, expected):
             raise ValueError(self._misfit(y.shape, expected).replace("y_true", name, 1))
         refuse_nan(y, name)

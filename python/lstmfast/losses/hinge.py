@@ -22,6 +22,7 @@ class Hinge(RowLoss):
     """
 
     default_name = "hinge"
+    broadcasts = True
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         y = _signs(y)
@@ -40,6 +41,7 @@ class SquaredHinge(RowLoss):
     """
 
     default_name = "squared_hinge"
+    broadcasts = True
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         y = _signs(y)
@@ -58,6 +60,7 @@ class CategoricalHinge(RowLoss):
     """
 
     default_name = "categorical_hinge"
+    broadcasts = True
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         wrong = (1 - y) * p

@@ -38,6 +38,7 @@ class MeanSquaredError(RowLoss):
     """
 
     default_name = "mean_squared_error"
+    broadcasts = True
 
     def _rows(self, y: Array, p: Array, weights: Array) -> tuple[Array, Array]:
         return _core.mean_squared_error(p, y, weights)
@@ -54,6 +55,7 @@ class MeanAbsoluteError(RowLoss):
     """
 
     default_name = "mean_absolute_error"
+    broadcasts = True
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         error = p - y
@@ -71,6 +73,7 @@ class MeanAbsolutePercentageError(RowLoss):
     """
 
     default_name = "mean_absolute_percentage_error"
+    broadcasts = True
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         error = p - y
@@ -89,6 +92,7 @@ class MeanSquaredLogarithmicError(RowLoss):
     """
 
     default_name = "mean_squared_logarithmic_error"
+    broadcasts = True
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         kept = np.maximum(p, _EPSILON)
@@ -115,6 +119,7 @@ class Huber(RowLoss):
     """
 
     default_name = "huber_loss"
+    broadcasts = True
 
     def __init__(
         self,
@@ -148,6 +153,7 @@ class LogCosh(RowLoss):
     """
 
     default_name = "log_cosh"
+    broadcasts = True
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         error = p - y
@@ -167,6 +173,7 @@ class KLDivergence(RowLoss):
     """
 
     default_name = "kl_divergence"
+    broadcasts = True
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         y = np.clip(y, _EPSILON, 1)
@@ -185,6 +192,7 @@ class Poisson(RowLoss):
     """
 
     default_name = "poisson"
+    broadcasts = True
 
     def _plain(self, y: Array, p: Array) -> tuple[Array, Array]:
         q = p + _EPSILON

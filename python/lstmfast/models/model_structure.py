@@ -146,13 +146,19 @@ class ModelStructure:
         if isinstance(structure, KerasTensor):
             return arrays[0]
         by_id = {id(t): a for t, a in zip(flatten(structure), arrays, strict=True)}
-        return map_leaves(lambda t: by_id[id(t)], structure)
+        return map_leaves(lambda t: by_id[id(t)], self._ordered(structure))
+
+    def _ordered(self: Any, structure: Any) -> Any:
+        """As in Keras, a functional model's dict of outputs has its keys sorted; a `call` gives what it made."""
+        if self._traced or not isinstance(structure, dict):
+            return structure
+        return {key: structure[key] for key in sorted(structure)}
 
     def output_numbers(self) -> Any:
         """The structure of the outputs, with the number of an output in place of each."""
         numbers = itertools.count()
         leaves = {id(t): next(numbers) for t in flatten(self._output_structure)}
-        return map_leaves(lambda t: leaves[id(t)], self._output_structure)
+        return map_leaves(lambda t: leaves[id(t)], self._ordered(self._output_structure))
 
 
 def _one_or_list(shapes: list[Any]) -> Any:

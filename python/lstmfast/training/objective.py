@@ -293,7 +293,10 @@ def _only(loss: Any, output: str) -> Any:
     if not isinstance(loss, (list, tuple)):
         return loss
     if len(loss) != 1:
-        raise ValueError(f"loss: expected one loss for the output {output!r}, got {len(loss)}: {loss}")
+        raise ValueError(
+            f"loss: expected one loss for the output {output!r}, got {len(loss)}: {loss}. Several losses for an output, or "
+            "one for several outputs together, are not supported: add them in `call` by `add_loss`, or write one function"
+        )
     return loss[0]
 
 
@@ -311,6 +314,9 @@ def _loss_weights(model: Model, given: Any, names: list[str]) -> list[float]:
             f"`loss_weights` must match the number of losses, got {len(names)} losses and 1 weight."
         )
     weights = per_output(model, given, "loss_weights")
+    wrong = next((w for w in weights if not (w is None or isinstance(w, (int, float, np.number)))), None)
+    if wrong is not None:
+        raise ValueError(f"loss_weights: expected one number for each output, got {wrong!r}")
     return [1.0 if w is None else float(w) for w in weights]
 
 

@@ -89,7 +89,12 @@ def per_output(model: Model, given: Any, what: str) -> list[Any]:
         If names or numbers do not match the outputs.
     """
     names = output_keys(model)
+    structure = model._output_structure
     if isinstance(given, dict) and "class_name" not in given:
+        if what == "loss" and isinstance(
+            structure, dict
+        ):  # as Keras, which looks for no output without a loss
+            given = {name: loss for name, loss in given.items() if loss is not None or name in structure}
         if has_nested_outputs(model) and not set(given) <= set(names):
             return along_outputs(model, given, what)
         unknown = [name for name in given if name not in names]
@@ -106,6 +111,11 @@ def per_output(model: Model, given: Any, what: str) -> list[Any]:
     if isinstance(given, (list, tuple)):
         if has_nested_outputs(model):
             return along_outputs(model, given, what)
+        if what == "loss" and len(given) < len(names) and type(given) is type(structure):
+            given = [
+                *given,
+                *(None for _ in range(len(names) - len(given))),
+            ]  # of the first outputs, as in Keras
         if len(given) != len(names):
             raise ValueError(f"{what} has {len(given)} entries, the model has {len(names)} outputs {names}")
         return list(given)
