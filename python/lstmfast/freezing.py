@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from .frozen import FrozenModel, Operation
 from .layers.call import Call
+from .layers.core.lambda_layer import Lambda
 from .layers.frozen import FrozenGraph, FrozenLayer
 from .layers.keras_call import has_traces
-from .layers.lambda_layer import Lambda
 from .models.composed import FrozenTrace, GivenMask, frozen_trace
 from .symbolic import KerasTensor, flatten
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import lstmfast as lf
 from lstmfast import Input, Model, Sequential, layers
-from lstmfast.layers.string_hashing import farmhash64, siphash64
+from lstmfast.layers.preprocessing.string_hashing import farmhash64, siphash64
 
 WORDS = [
     "a",

@@ -161,7 +161,10 @@ def test_graph(case):
 def test_every_operation_is_covered():
     cases = [*CASES.values(), *MORE.values(), *(case for case, _ in ALONE.values())]
     used = {entry["class_name"] for case in cases for entry in graph(lf, case).get_config()["layers"]}
-    elsewhere = {"RandomNumbers", "ReLU"}  # in test_random.py, which loads it, and those of `activations.relu`
+    elsewhere = {
+        "RandomNumbers",
+        "ReLU",
+    }  # in test_random.py, which loads it, and those of `activations.relu`
     assert set(CLASSES) - used - elsewhere == {"Equal", "Isfinite"}  # as NotEqual and Isnan; arrays below
 
 

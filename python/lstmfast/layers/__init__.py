@@ -1,38 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Layers, with Keras 3's names, arguments and results; each has a forward and a backward pass of its own."""
 
-from .activation import Activation
-from .activations import ELU, LeakyReLU, PReLU, ReLU
-from .adaptive_pooling import AdaptiveAveragePooling1D, AdaptiveMaxPooling1D
-from .attention import AdditiveAttention, Attention
+from .activations.activation import Activation
+from .activations.rectifiers import ELU, LeakyReLU, PReLU, ReLU
+from .activations.softmax import Softmax
+from .attention.attention import AdditiveAttention, Attention
+from .attention.group_query_attention import GroupQueryAttention
+from .attention.multi_head_attention import MultiHeadAttention
 from .base import Layer
-from .batch_normalization import BatchNormalization
-from .bidirectional import Bidirectional
 from .call import Call
-from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
-from .concatenation import Concatenate, concatenate
-from .conv_lstm import ConvLSTM1D
-from .convolutional import Conv1D, Convolution1D
-from .dense import Dense
-from .depthwise import DepthwiseConv1D, SeparableConv1D, SeparableConvolution1D
-from .discretization import Discretization
-from .dot_product import Dot, dot
-from .dropout import Dropout, SpatialDropout1D
-from .einsum_dense import EinsumDense
-from .embedding import Embedding
-from .encoding import CategoryEncoding
-from .global_pooling import GlobalAveragePooling1D, GlobalAvgPool1D, GlobalMaxPool1D, GlobalMaxPooling1D
-from .group_query_attention import GroupQueryAttention
-from .gru import GRU
-from .hashing import HashedCrossing, Hashing
-from .identity import Identity
-from .input import Input, InputLayer
+from .convolutional.conv1d import Conv1D, Convolution1D
+from .convolutional.depthwise import DepthwiseConv1D, SeparableConv1D, SeparableConvolution1D
+from .convolutional.transposed import Conv1DTranspose, Convolution1DTranspose
+from .core.dense import Dense
+from .core.einsum_dense import EinsumDense
+from .core.embedding import Embedding
+from .core.identity import Identity
+from .core.input import Input, InputLayer
+from .core.lambda_layer import Lambda
+from .core.masking import Masking
+from .core.reversible_embedding import ReversibleEmbedding
+from .core.wrapper import Wrapper
 from .input_spec import InputSpec
-from .lambda_layer import Lambda
-from .lookups import IntegerLookup, StringLookup
-from .lstm import LSTM
-from .masking import Masking
-from .merging import (
+from .merging.concatenation import Concatenate, concatenate
+from .merging.dot_product import Dot, dot
+from .merging.merging import (
     Add,
     Average,
     Maximum,
@@ -46,24 +38,42 @@ from .merging import (
     multiply,
     subtract,
 )
-from .multi_head_attention import MultiHeadAttention
-from .normalization import GroupNormalization, LayerNormalization, RMSNormalization, UnitNormalization
-from .pipeline import Pipeline
-from .pooling import AveragePooling1D, AvgPool1D, MaxPool1D, MaxPooling1D
-from .regularization import ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise
-from .resampling import Cropping1D, UpSampling1D, ZeroPadding1D
-from .reshaping import Flatten, Permute, RepeatVector, Reshape
-from .reversible_embedding import ReversibleEmbedding
-from .rnn import RNN
-from .scaling import Normalization, Rescaling
+from .normalization.batch_normalization import BatchNormalization
+from .normalization.normalization import (
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
+from .normalization.spectral_normalization import SpectralNormalization
+from .pooling.adaptive_pooling import AdaptiveAveragePooling1D, AdaptiveMaxPooling1D
+from .pooling.global_pooling import (
+    GlobalAveragePooling1D,
+    GlobalAvgPool1D,
+    GlobalMaxPool1D,
+    GlobalMaxPooling1D,
+)
+from .pooling.pooling import AveragePooling1D, AvgPool1D, MaxPool1D, MaxPooling1D
+from .preprocessing.discretization import Discretization
+from .preprocessing.encoding import CategoryEncoding
+from .preprocessing.hashing import HashedCrossing, Hashing
+from .preprocessing.lookups import IntegerLookup, StringLookup
+from .preprocessing.pipeline import Pipeline
+from .preprocessing.scaling import Normalization, Rescaling
+from .preprocessing.text_vectorization import TextVectorization
+from .regularization.dropout import Dropout, SpatialDropout1D
+from .regularization.noise import ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise
+from .reshaping.resampling import Cropping1D, UpSampling1D, ZeroPadding1D
+from .reshaping.reshaping import Flatten, Permute, RepeatVector, Reshape
+from .rnn.bidirectional import Bidirectional
+from .rnn.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from .rnn.conv_lstm import ConvLSTM1D
+from .rnn.gru import GRU
+from .rnn.lstm import LSTM
+from .rnn.rnn import RNN
+from .rnn.simple_rnn import SimpleRNN
+from .rnn.time_distributed import TimeDistributed
 from .serialization import deserialize, serialize
-from .simple_rnn import SimpleRNN
-from .softmax import Softmax
-from .spectral_normalization import SpectralNormalization
-from .text_vectorization import TextVectorization
-from .time_distributed import TimeDistributed
-from .transposed_convolution import Conv1DTranspose, Convolution1DTranspose
-from .wrapper import Wrapper
 
 __all__ = [
     "ELU",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from .. import activations
 
 if TYPE_CHECKING:
-    from .lambda_layer import Lambda
+    from .core.lambda_layer import Lambda
 
 __all__ = ["FrozenGraph", "FrozenLayer", "frozen_activation", "refuse_to_freeze_texts"]
 
@@ -46,7 +46,7 @@ def frozen_activation(layer: Any) -> tuple[str, FrozenLayer | Lambda | None]:
     if name is not None:
         return name, None
     if activations.is_composed(activation):
-        from .lambda_layer import Lambda  # a layer, as those that this module serves
+        from .core.lambda_layer import Lambda  # a layer, as those that this module serves
 
         return "linear", Lambda(activation, tuple, name=layer.name)  # of the input's shape
     if not activations.is_layer(activation):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..layers.base import Layer
-from ..layers.input import Input, InputLayer
+from ..layers.core.input import Input, InputLayer
 from ..saving.custom_objects import CustomObjectScope, get_registered_name
 from ..symbolic import KerasTensor, flatten, map_leaves
 from .graph import tensors_of

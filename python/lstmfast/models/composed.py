@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from ..layers.base import Layer
 from ..layers.call import Call
+from ..layers.core.input import Input
 from ..layers.eager import carried_mask, training_flag
-from ..layers.input import Input
 from ..layers.keras_call import TRACES, arguments_of_call, current_call, has_traces
 from ..layers.properties import layers_inside
 from ..symbolic import KerasTensor, Node, current_trace, flatten, leaves_along, map_leaves, packed

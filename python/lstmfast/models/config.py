@@ -7,7 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..layers.base import Layer
-from ..layers.input import InputLayer
+from ..layers.core.input import InputLayer
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import KerasTensor, Node, map_leaves
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from ..layers.attributes import assignments
 from ..layers.base import Layer
 from ..layers.call import Call
+from ..layers.core.input import InputLayer
 from ..layers.eager import attach_masks
-from ..layers.input import InputLayer
 from ..layers.keras_call import has_traces, traces_of
 from ..symbolic import flatten, leaves_along, packed
 from ..variables import Variable

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..layers.base import Layer
-from ..layers.input import Input, InputLayer
+from ..layers.core.input import Input, InputLayer
 from ..symbolic import KerasTensor, Node, flatten, map_leaves
 
 __all__ = ["Graph", "from_inside", "sorted_nodes", "tensors_of"]

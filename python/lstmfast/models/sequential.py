@@ -9,7 +9,7 @@ import numpy as np
 
 from ..layers.base import Layer
 from ..layers.building import as_before_on_error
-from ..layers.input import InputLayer
+from ..layers.core.input import InputLayer
 from ..saving.registry import deserialize_keras_object, serialize_keras_object
 from ..symbolic import (
     KerasTensor,

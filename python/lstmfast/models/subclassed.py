@@ -12,8 +12,8 @@ import numpy as np
 from ..layers.base import Layer
 from ..layers.building import as_before_on_error, plain_arguments
 from ..layers.call import Call
+from ..layers.core.input import Input
 from ..layers.eager import is_training, training_flag
-from ..layers.input import Input
 from ..layers.keras_call import current_call, prefix_built
 from ..layers.properties import layers_inside
 from ..symbolic import KerasTensor, flatten, is_shape, is_symbolic, map_shapes, traced_inputs

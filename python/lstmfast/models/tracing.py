@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..layers.bidirectional import Bidirectional, resets_seen_backwards
 from ..layers.call import Call
 from ..layers.properties import layers_inside
-from ..layers.recurrent import RecurrentLayer
-from ..layers.rnn import RNN
-from ..layers.sequence_layer import SequenceLayer
+from ..layers.rnn.bidirectional import Bidirectional, resets_seen_backwards
+from ..layers.rnn.recurrent import RecurrentLayer
+from ..layers.rnn.rnn import RNN
+from ..layers.rnn.sequence_layer import SequenceLayer
 from .executor import Executor, GradientPlan
 
 if TYPE_CHECKING:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Shapes changed, steps cropped, padded and repeated."""

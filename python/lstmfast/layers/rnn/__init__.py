@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Recurrent layers, their cells, and what runs over steps."""
