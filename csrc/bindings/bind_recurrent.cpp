@@ -146,6 +146,9 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
                    std::vector<FloatArray> dextra) {
   const RecurrentWeights& w = bound.weights;
   if (!kept.tape) throw py::value_error("tape: has been used already; a tape serves one backward pass");
+  // The tape holds what the activations gave, not what they were given.
+  if (!slope_from_output(w.activation) || !slope_from_output(w.recurrent_activation))
+    throw py::value_error("weights: gelu, gelu_tanh and silu have no backward pass here, as their slopes do not follow from the output");
   const Sequence& s = kept.tape->sequence;
   const py::ssize_t columns = static_cast<py::ssize_t>(w.cell.gates) * w.units;
   const std::size_t n_states = static_cast<std::size_t>(w.cell.states);

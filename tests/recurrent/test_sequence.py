@@ -406,6 +406,16 @@ def test_a_tape_serves_once(rng):
         case.backward(weights, tape)
 
 
+@pytest.mark.parametrize("names", [("gelu", "sigmoid"), ("tanh", "silu")])
+def test_slopes_that_do_not_follow_from_the_output(rng, names):
+    case = Case(rng, "gru", (2, 3, 4, 5))
+    weights = _core.RecurrentWeights("gru", case.kernel, case.recurrent_kernel, case.bias, *names)
+    y, _, tape = case.forward(weights, save=True)
+    assert np.isfinite(y).all()
+    with pytest.raises(ValueError, match="gelu, gelu_tanh and silu have no backward pass"):
+        case.backward(weights, tape)
+
+
 def test_reads_stay_inside_the_arrays(isa, rng, guarded):
     for shape in [(3, 4, 5, 7), (2, 3, 17, 33), (7, 2, 16, 16)]:
         case = Case(rng, "lstm", shape)

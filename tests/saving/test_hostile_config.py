@@ -181,7 +181,8 @@ def test_hostile_compile_state(no_side_effects, tmp_path, slot, value):
 
 
 @pytest.mark.parametrize(
-    "module", [None, "lstmfast.layers", "keras.layers", "keras.src.layers.rnn.lstm", "lstmfast.layers.rnn.lstm"]
+    "module",
+    [None, "lstmfast.layers", "keras.layers", "keras.src.layers.rnn.lstm", "lstmfast.layers.rnn.lstm"],
 )
 def test_our_own_names_in_every_spelling(module):
     config = {"module": module, "class_name": "LSTM", "config": {"units": 3, "name": "l"}}

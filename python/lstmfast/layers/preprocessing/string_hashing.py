@@ -45,7 +45,7 @@ def farmhash64(data: bytes) -> int:
 
     Examples
     --------
-    >>> from lstmfast.layers.string_hashing import farmhash64
+    >>> from lstmfast.layers.preprocessing.string_hashing import farmhash64
     >>> farmhash64(b"") == 0x9AE16A3B2F90404F  # the algorithm's constant
     True
     """
