@@ -151,7 +151,8 @@ def test_a_function_in_numpy_says_how_to_train():
     model.compile("sgd", "mse")
     assert model.predict(X[:, 0], verbose=0).shape == (6, 2)
     with pytest.raises(
-        NotImplementedError, match=r"write it with `lstmfast.ops`, or give it an attribute `gradient`"
+        NotImplementedError,
+        match=r"Write it with `lstmfast.ops` and operators, or give it an attribute `gradient`",
     ):
         model.fit(X[:, 0], X[:, 0, :2], verbose=0)
 

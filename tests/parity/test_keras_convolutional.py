@@ -27,7 +27,8 @@ def test_any_convolution(data, seed):
         "data_format": data.draw(st.sampled_from([None, "channels_first"])),
         "dilation_rate": data.draw(st.integers(1, 3)) if stride == 1 else 1,
         "groups": groups,
-        "activation": data.draw(st.sampled_from([None, "relu", "tanh", "gelu", "mish"])),
+        # Not gelu: PyTorch's cancels where it is small, to 1e-7 of 1 in `1 + erf`.
+        "activation": data.draw(st.sampled_from([None, "relu", "tanh", "silu", "mish"])),
         "use_bias": data.draw(st.booleans()),
     }
     reach = (options["kernel_size"] - 1) * options["dilation_rate"] + 1

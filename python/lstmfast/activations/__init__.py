@@ -227,7 +227,7 @@ def backward(activation: Activation, x: Array | None, y: Array, dy: Array) -> Ar
         return _layer_backward(activation, x, dy)
     rule = _rule(activation)
     assert x is not None
-    return f32(_backward_by_operations(activation, x, dy) if rule is None else rule(x, y, dy))
+    return _traced_backward(activation, x, dy) if rule is None else f32(rule(x, y, dy))
 
 
 def is_composed(activation: Activation) -> bool:
@@ -249,19 +249,20 @@ def _rule(activation: Activation) -> Any:
     return rule or getattr(activation, "gradient", None)
 
 
-def _backward_by_operations(activation: Activation, x: Array, dy: Array) -> Any:
-    """Gradient through a function of the user's, by what it does with a symbolic tensor."""
-    from ..ops.composed import differentiated  # operations use this module
+def _traced_backward(activation: Activation, x: Array, dy: Array) -> Array:
+    """Gradient through the operations and layers that a function is made of, which run anew."""
+    from ..layers.call import Call  # layers import this module
+    from ..layers.core.lambda_layer import Lambda
 
-    try:
-        _, pull_back = differentiated(activation, [x])
-    except Exception as error:  # what a function may raise that was written for arrays
+    layer, call = Lambda(activation, name="activation"), Call(save=True, needs_dx=True)
+    layer.forward(x, call)
+    if isinstance(call.saved, str):
         raise NotImplementedError(
-            f"activation {activation!r} has no derivative: write it with `lstmfast.ops`, or give it an attribute "
-            f"`gradient`, a function (x, y, dy) -> dx ({type(error).__name__}: {error})"
-        ) from error
-    found = pull_back(dy)[0]
-    return np.zeros_like(x) if found is None else found  # None: a constant
+            f"activation {activation!r} has no derivative: it does not work with symbolic inputs ({call.saved}). Write it "
+            "with `lstmfast.ops` and operators, or give it an attribute `gradient`, a function (x, y, dy) -> dx"
+        )
+    dx = layer.backward(dy, call)
+    return np.zeros_like(x) if dx is None else f32(dx)
 
 
 def _layer_forward(layer: Any, x: Array) -> Any:
