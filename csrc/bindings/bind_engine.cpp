@@ -36,7 +36,7 @@ std::unique_ptr<RecurrentWeights> pack_cell(const CellArrays& c) {
                     c);
 }
 
-// One slot, then, if they are given or wanted, those of so many states.
+// Slots of what stands before the states, then, if they are given or wanted, those of so many states.
 void check_state_slots(const Slots& slots, const char* name, std::size_t before, int states) {
   const std::size_t all = before + static_cast<std::size_t>(states);
   if (slots.size() != before && slots.size() != all)

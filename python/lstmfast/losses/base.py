@@ -14,17 +14,10 @@ from ..symbolic import is_symbolic
 from ..utils.naming import unique_name
 from .arrays import Array, aligned, as_rows, numeric, refuse_nan
 
-__all__ = ["Loss", "RowLoss", "symbolic_values"]
+__all__ = ["Loss", "RowLoss"]
 
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 _AVERAGING = ("sum_over_batch_size", "mean")
-
-
-def symbolic_values(loss: Loss, y_true: Any, y_pred: Any) -> Any:
-    """`Loss.call` of symbolic tensors; TypeError if the loss computes in NumPy."""
-    from .formulas import values_of  # of operations, which are not loaded for nothing
-
-    return values_of(loss, y_true, y_pred)
 
 
 class Loss:
@@ -105,7 +98,13 @@ class Loss:
     def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
         """The value of each sample, without weights and reduction; of symbolic tensors a part of their graph."""
         if is_symbolic((y_true, y_pred)):
-            return symbolic_values(self, y_true, y_pred)  # type: ignore[no-any-return]
+            from .formulas import values_of  # of operations, which are not loaded for nothing
+
+            return values_of(self, y_true, y_pred)  # type: ignore[no-any-return]
+        return self._values(y_true, y_pred)
+
+    def _values(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
+        """`call` of arrays."""
         return self.call_and_grad(np.asarray(y_true), np.asarray(y_pred, np.float32))[0]
 
     def __call__(
@@ -325,9 +324,7 @@ class RowLoss(Loss):
         values, grad = self._rows(*as_rows(y, p, weights.size), weights)
         return self._reduce(values, weights, shape, y), self._like(grad, p, y_pred)
 
-    def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
-        if is_symbolic((y_true, y_pred)):
-            return symbolic_values(self, y_true, y_pred)  # type: ignore[no-any-return]
+    def _values(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
         y, p, shape = self._paired(y_true, y_pred, None, None)
         count = math.prod(shape)
         return self._rows(*as_rows(y, p, count), np.ones(count, np.float32))[0].reshape(shape)

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..symbolic import is_symbolic
 from .arrays import Array, as_rows, numeric
 from .base import RowLoss
 
@@ -264,11 +263,11 @@ class SparseCategoricalCrossentropy(_Crossentropy):
             counted &= np.broadcast_to(np.asarray(mask, np.bool_), counted.shape)
         return super().value_and_grad(y, p, sample_weight, counted)
 
-    def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
-        if self.ignore_class is None or is_symbolic((y_true, y_pred)):
-            return super().call(y_true, y_pred)
+    def _values(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
+        if self.ignore_class is None:
+            return super()._values(y_true, y_pred)
         y, p, counted = self._without_ignored(y_true, y_pred)
-        return super().call(y, p) * counted
+        return super()._values(y, p) * counted
 
     def _without_ignored(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Array, Array, Array]:
         """Targets and predictions with something harmless where the class is ignored, and where it is not."""

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..symbolic import is_symbolic
 from .arrays import Array, numeric
-from .base import Loss, symbolic_values
+from .base import Loss
 from .crossentropy import class_numbers
 
 __all__ = ["CTC"]
@@ -67,9 +66,7 @@ class CTC(Loss):
         assert grad is not None
         return values, grad
 
-    def call(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
-        if is_symbolic((y_true, y_pred)):
-            return symbolic_values(self, y_true, y_pred)  # type: ignore[no-any-return]
+    def _values(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
         p, labels, lengths = self._paired(y_true, y_pred)
         steps = np.full(len(p), p.shape[1])
         return _core.ctc_loss(p, labels, lengths, steps, _BLANK, gradient=False)[0]
