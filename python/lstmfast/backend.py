@@ -31,6 +31,12 @@ __all__ = [
 _uids: Counter[str] = Counter()
 
 
+def refuse_other_settings(name: str, value: Any, only: Any, reason: str) -> None:
+    """ValueError that names the argument, unless it is the one setting that there is."""
+    if value != only:
+        raise ValueError(f"{name} must be {only!r}, {reason}. Received: {name}={value!r}")
+
+
 def backend() -> str:
     """``"numpy"``: what goes into functions and comes out of them are NumPy's arrays.
 
@@ -80,8 +86,7 @@ def set_floatx(value: str) -> None:
     >>> from lstmfast import backend
     >>> backend.set_floatx("float32")
     """
-    if value != "float32":
-        raise ValueError(f"value must be 'float32', in which all kernels compute. Received: value={value!r}")
+    refuse_other_settings("value", value, floatx(), "in which all kernels compute")
 
 
 def image_data_format() -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .backend import backend, epsilon, floatx, image_data_format, set_floatx
+from .backend import backend, epsilon, floatx, image_data_format, refuse_other_settings, set_floatx
 from .utils.interactive_logging import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -41,10 +41,7 @@ def set_epsilon(value: float) -> None:
     >>> from lstmfast import config
     >>> config.set_epsilon(1e-7)
     """
-    if value != epsilon():
-        raise ValueError(
-            f"value must be {epsilon()}, which is built into the kernels. Received: value={value!r}"
-        )
+    refuse_other_settings("value", value, epsilon(), "which is built into the kernels")
 
 
 def set_image_data_format(data_format: str) -> None:
@@ -60,10 +57,7 @@ def set_image_data_format(data_format: str) -> None:
     >>> from lstmfast import config
     >>> config.set_image_data_format("channels_last")
     """
-    if data_format != image_data_format():
-        raise ValueError(
-            f"data_format must be {image_data_format()!r}. Received: data_format={data_format!r}"
-        )
+    refuse_other_settings("data_format", data_format, image_data_format(), "as features are the last axis")
 
 
 def set_dtype_policy(policy: str) -> None:
@@ -79,10 +73,8 @@ def set_dtype_policy(policy: str) -> None:
     >>> from lstmfast import config
     >>> config.set_dtype_policy("float32")
     """
-    if getattr(policy, "name", policy) != floatx():
-        raise ValueError(
-            f"policy must be 'float32', in which all kernels compute. Received: policy={policy!r}"
-        )
+    name = getattr(policy, "name", policy)
+    refuse_other_settings("policy", name, floatx(), "in which all kernels compute")
 
 
 def enable_traceback_filtering() -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .frozen import FrozenModel, Operation
 from .layers.call import Call
 from .layers.core.lambda_layer import Lambda
-from .layers.frozen import FrozenGraph, FrozenLayer
+from .layers.frozen import FrozenGraph, FrozenLayer, without_mask
 from .layers.keras_call import has_traces
 from .models.composed import FrozenTrace, GivenMask, frozen_trace
 from .symbolic import KerasTensor, flatten
@@ -208,7 +208,7 @@ class _Builder:
             y, mask = (_slot(value, layer) for value in outputs)
             outputs = (self.add(FrozenLayer("give_mask", {}), layer, (y, mask)),)
         if trace.ends_masks:  # also where what goes in comes out
-            outputs = tuple(self._without_mask(y, layer) if y in inputs else y for y in outputs)
+            outputs = tuple(self.add(without_mask(), layer, (y,)) if y in inputs else y for y in outputs)
         for kind, wanted in (("carry_mask", trace.carries), ("refuse_mask", trace.refuses)):
             for x in inputs if wanted else ():
                 outputs = tuple(
@@ -216,9 +216,6 @@ class _Builder:
                     for y in outputs
                 )
         return outputs
-
-    def _without_mask(self, slot: int, layer: Layer) -> int:
-        return self.add(FrozenLayer("activation", {"activation": "linear"}, ends_mask=True), layer, (slot,))
 
     def _given_mask(self, layer: Layer, inputs: tuple[Any, ...]) -> int:
         x, mask = (_slot(value, layer) for value in inputs)

@@ -77,6 +77,12 @@ def test_arguments_are_checked(kind, arguments, message):
         getattr(program, kind)("layer", [0], [1], **arguments)
 
 
+OPTIONS = {
+    "return_sequences": True,
+    "go_backwards": False,
+    "zero_output_for_mask": False,
+    "zoneout": (0.0, 0.0),
+}
 GRU = ("gru", np.ones((3, 6), np.float32), np.ones((2, 6), np.float32), None, "tanh", "sigmoid", [])
 
 
@@ -93,36 +99,24 @@ GRU = ("gru", np.ones((3, 6), np.float32), np.ones((2, 6), np.float32), None, "t
 )
 def test_weights_of_cells_are_checked(cell, message):
     program = _core.Program(2, [0], [1])
-    options = {
-        "return_sequences": True,
-        "go_backwards": False,
-        "zero_output_for_mask": False,
-        "zoneout": (0.0, 0.0),
-    }
     with pytest.raises(ValueError, match=message):
-        program.recurrent("layer", [0], [1], cell, **options)
+        program.recurrent("layer", [0], [1], cell, **OPTIONS)
     for cells in ((cell, GRU), (GRU, cell)):
         with pytest.raises(ValueError, match=message):
-            program.bidirectional("layer", [0], [1], *cells, merge="concat", **options)
+            program.bidirectional("layer", [0], [1], *cells, merge="concat", **OPTIONS)
 
 
 def test_states_of_recurrent_operations_are_checked():
-    options = {
-        "return_sequences": True,
-        "go_backwards": False,
-        "zero_output_for_mask": False,
-        "zoneout": (0.0, 0.0),
-    }
     for inputs, outputs, message in (
         ([0, 1, 2], [3], "inputs: expected 1 or 2 slots, got 3"),
         ([0], [3, 4, 5], "outputs: expected 1 or 2 slots, got 3"),
     ):
         with pytest.raises(ValueError, match=message):
-            _core.Program(6, [0, 1, 2], [3]).recurrent("layer", inputs, outputs, GRU, **options)
+            _core.Program(6, [0, 1, 2], [3]).recurrent("layer", inputs, outputs, GRU, **OPTIONS)
     with pytest.raises(ValueError, match="outputs: expected 1 or 3 slots, got 2"):
-        _core.Program(3, [0], [1]).bidirectional("layer", [0], [1, 2], GRU, GRU, merge="sum", **options)
+        _core.Program(3, [0], [1]).bidirectional("layer", [0], [1, 2], GRU, GRU, merge="sum", **OPTIONS)
     program = _core.Program(3, [0, 1], [2])
-    program.recurrent("layer", [0, 1], [2], GRU, **options)
+    program.recurrent("layer", [0, 1], [2], GRU, **OPTIONS)
     x = np.ones((2, 4, 3), np.float32)
     assert program.run([x, np.ones((2, 2), np.float32)]).shape == (2, 4, 2)
     for state in (np.ones((2, 3), np.float32), np.ones((2, 4, 2), np.float32)):

@@ -10,7 +10,7 @@ from .. import activations
 if TYPE_CHECKING:
     from .core.lambda_layer import Lambda
 
-__all__ = ["FrozenGraph", "FrozenLayer", "frozen_activation", "refuse_to_freeze_texts"]
+__all__ = ["FrozenGraph", "FrozenLayer", "frozen_activation", "refuse_to_freeze_texts", "without_mask"]
 
 
 class FrozenLayer(NamedTuple):
@@ -23,6 +23,11 @@ class FrozenLayer(NamedTuple):
     stream_refusal: str | None = None
     following: FrozenLayer | Lambda | None = None
     ends_mask: bool = False
+
+
+def without_mask(following: FrozenLayer | None = None) -> FrozenLayer:
+    """The operation that hands its input on without its mask."""
+    return FrozenLayer("activation", {"activation": "linear"}, following=following, ends_mask=True)
 
 
 class FrozenGraph(NamedTuple):

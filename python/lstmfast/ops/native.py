@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..layers.frozen import FrozenLayer
+from ..layers.frozen import FrozenLayer, without_mask
 from ..symbolic import KerasTensor
 
 __all__ = [
@@ -149,9 +149,7 @@ def pooled(pool: str) -> Callable[..., Form]:
             return None
         arguments = {"pool": pool, "keepdims": bool(keepdims)}
         form = FrozenLayer("global_pooling", arguments, "it needs all time steps at once", ends_mask=True)
-        if pool == "max":  # which looks at no mask
-            return form
-        return FrozenLayer("activation", {"activation": "linear"}, following=form, ends_mask=True)
+        return form if pool == "max" else without_mask(form)  # the maximum looks at no mask
 
     return rule
 
