@@ -25,6 +25,7 @@ PAGE = HERE.parent / "docs" / "keras-surface.md"
 SECTIONS = [
     *("layers", "activations", "losses", "metrics", "optimizers", "optimizers.schedules", "callbacks"),
     *("initializers", "regularizers", "constraints", "utils", "saving", "models", "ops", "random"),
+    "wrappers",
 ]
 MODEL = "Model"  # the section of its methods and properties
 

@@ -118,6 +118,8 @@ _MODULE_OF = {
     "Variable": "variables",
 }
 
+_NEED_SCIKIT_LEARN = ("sklearn", "wrappers")
+
 
 def version() -> str:
     """The version of lstmfast, `__version__`.
@@ -136,7 +138,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
         globals()[name] = value
         return value
-    if name in __all__:
+    if name in __all__ or name in _NEED_SCIKIT_LEARN:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

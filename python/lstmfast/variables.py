@@ -293,6 +293,12 @@ class Variable:
     def __ge__(self, other: Any) -> Any:
         return _plain(self) >= _plain(other)
 
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        """Attributes of a pickle; joblib may have mapped their arrays from a file that nobody may write."""
+        for name, value in state[1].items():
+            mapped = isinstance(value, np.ndarray) and not value.flags.writeable
+            setattr(self, name, np.array(value) if mapped else value)
+
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
 

@@ -18,7 +18,7 @@ MODULES = sorted(
     if not module.name.endswith(("__main__", "._core"))
 )
 #: Modules whose docstrings need an extra.
-NEEDS = {"lstmfast.sklearn": "sklearn", "lstmfast.plotting": "matplotlib"}
+NEEDS = {"lstmfast.sklearn": "sklearn", "lstmfast.wrappers": "sklearn", "lstmfast.plotting": "matplotlib"}
 
 
 def module_or_skip(name):
@@ -46,7 +46,7 @@ def test_examples(name, tmp_path, monkeypatch):
 PUBLIC = [
     *("activations", "callbacks", "constraints", "datasets", "initializers", "layers", "losses", "metrics"),
     *("models", "ops", "optimizers", "optimizers.schedules", "plotting", "random", "regularizers", "saving"),
-    *("sklearn", "testing", "utils"),
+    *("sklearn", "testing", "utils", "wrappers"),
 ]
 #: The same for every class that has it: the arguments of its constructor.
 CONTRACT = {"get_config"}

@@ -127,7 +127,9 @@ def test_the_reference_has_every_public_module():
         re.findall(r"^::: (\S+)", "\n".join(p.read_text() for p in (DOCS / "reference").glob("*.md")), re.M)
     )
     modules = {f"lstmfast.{n}" for n in lf.__all__ if inspect.ismodule(getattr(lf, n))}
-    assert modules | {"lstmfast.sklearn", "lstmfast.reference", "lstmfast.runtime"} <= told
+    assert (
+        modules | {"lstmfast.sklearn", "lstmfast.wrappers", "lstmfast.reference", "lstmfast.runtime"} <= told
+    )
     for name in told:
         module, _, thing = name.rpartition(".")
         assert importlib.util.find_spec(name if name in modules else module), name

@@ -456,6 +456,19 @@ def test_copies_and_pickles(rng):
         np.testing.assert_array_equal(model(x), y)
 
 
+def test_arrays_mapped_from_a_file_are_copied(rng, tmp_path):
+    joblib = pytest.importorskip("joblib")  # GridSearchCV maps arrays of more than a megabyte
+    model = Sequential([Input((None, 3)), layers.LSTM(4), layers.Dense(2)])
+    model.compile("adam", "mse")
+    x, y = rng.standard_normal((8, 5, 3)), rng.standard_normal((8, 2))
+    model.fit(x, y, shuffle=False, verbose=0)
+    joblib.dump(model, tmp_path / "model")
+    other = joblib.load(tmp_path / "model", mmap_mode="r")
+    for m in (model, other):
+        m.fit(x, y, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(other(x), model(x))
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
 def test_copies_of_a_trained_model_train_on(rng, optimizer):
     inner = Sequential([Input((None, 3)), layers.LSTM(4, return_sequences=True)])
