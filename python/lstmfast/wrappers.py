@@ -139,11 +139,11 @@ class SKLearnClassifier(ClassifierMixin, _Wrapper):  # type: ignore[misc]
     Examples
     --------
     >>> import numpy as np
-    >>> from lstmfast import Sequential, layers
+    >>> from lstmfast import Sequential, layers, optimizers
     >>> from lstmfast.wrappers import SKLearnClassifier
     >>> def model(X, y, units):
     ...     network = Sequential([layers.LSTM(units), layers.Dense(y.shape[1], activation="softmax")])
-    ...     network.compile("adam", "categorical_crossentropy")
+    ...     network.compile(optimizers.Adam(0.02), "categorical_crossentropy")
     ...     return network
     >>> X = np.random.default_rng(0).normal(size=(40, 5, 2))
     >>> y = np.where(X[:, -1, 0] > 0, "up", "down")
@@ -200,7 +200,7 @@ class SKLearnRegressor(RegressorMixin, _Wrapper):  # type: ignore[misc]
     >>> from lstmfast import Sequential, layers
     >>> from lstmfast.wrappers import SKLearnRegressor
     >>> network = Sequential([layers.Input((5, 2)), layers.GRU(8), layers.Dense(1)])
-    >>> network.compile("adam", "mse")
+    >>> network.compile("rmsprop", "mse")
     >>> X = np.random.default_rng(0).normal(size=(40, 5, 2))
     >>> SKLearnRegressor(network).fit(X, X[:, -1, 0], epochs=150, verbose=0).score(X, X[:, -1, 0]) > 0.5
     True
