@@ -66,11 +66,12 @@ class Compiled:
         ----------
         optimizer : str, dict or Optimizer
         loss : str, dict, Loss or function, or a list or dict (by output names) of them
-            A function ``loss(y_true, y_pred)`` in NumPy gives ``(value, gradient with respect to y_pred)``:
-            see `lstmfast.losses.FunctionLoss`, also for what weights and masks do. A class of your own
+            Of several losses for one output, in a list, the sum counts. A loss may judge several outputs together,
+            see the example. A function ``loss(y_true, y_pred)`` in NumPy gives ``(value, gradient with respect to
+            y_pred)``: see `lstmfast.losses.FunctionLoss`, also for what weights and masks do. A class of your own
             derives from `lstmfast.losses.Loss`.
-        loss_weights : float, list or dict, optional
-            Each output's loss is multiplied by its own.
+        loss_weights : float, or a list or dict of them, optional
+            Each loss is multiplied by its own; a dict need not name all.
         metrics, weighted_metrics : list or dict, optional
             The weighted ones take sample weights into account. A function ``metric(y_true, y_pred)`` in NumPy
             gives a value for each sample or step, or one number: see `lstmfast.metrics.MeanMetricWrapper`.
@@ -82,7 +83,23 @@ class Compiled:
         Raises
         ------
         ValueError
-            If a name is unknown, or losses or metrics do not fit the outputs.
+            If a name is unknown. With the first data, if losses or metrics do not fit the outputs (KeyError for a loss
+            where there is no output).
+
+        Examples
+        --------
+        A loss of both outputs, beside one for each:
+
+        >>> import numpy as np
+        >>> from lstmfast import Input, Model, layers, ops
+        >>> x = Input((3,))
+        >>> model = Model(x, {"low": layers.Dense(1)(x), "high": layers.Dense(1)(x)})
+        >>> def crossing(y_true, y_pred):
+        ...     return ops.squeeze(ops.relu(y_pred["low"] - y_pred["high"]), -1)
+        >>> model.compile("adam", [crossing, {"low": "mse", "high": "mae"}])
+        >>> y = {"low": np.zeros((8, 1)), "high": np.ones((8, 1))}
+        >>> sorted(model.fit(np.ones((8, 3)), y, verbose=0).history)
+        ['high_loss', 'high_low_loss', 'loss', 'low_loss']
         """
         made = optimizers.get(optimizer)
         arguments = {
