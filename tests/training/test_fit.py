@@ -324,7 +324,7 @@ def test_several_outputs(rng):
         model.fit(data, {"a": ya}, verbose=0)
     with pytest.raises(ValueError, match="outputs are"):
         model.fit(data, {"a": ya, "b": yb, "c": ya}, verbose=0)
-    model.compile("sgd", {"a": "mse"})
+    model.compile("sgd", {"a": "mse"}, metrics=[])
     with pytest.warns(UserWarning, match=r"Gradients do not exist for variables \['b/kernel', 'b/bias'\]"):
         assert list(model.fit(data, {"a": ya}, verbose=0).history) == ["loss"]
     for wrong in (

@@ -39,7 +39,8 @@ class Compiled:
         self.stop_evaluating = False
         self.stop_predicting = False
         self.history: History | None = None
-        self._compile_arguments: dict[str, Any] = dict(_COMPILE_DEFAULTS)
+        self._compile_arguments: dict[str, Any] = dict(_COMPILE_DEFAULTS)  # those in effect
+        self._compile_config: dict[str, Any] = {}  # those of the last call
         self._objective: Objective | None = None
         self._trackers: list[Metric] | None = None
         self._train = None
@@ -60,7 +61,8 @@ class Compiled:
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
     ) -> None:
-        """Say how to train.
+        """Say how to train. As in Keras, a further call without a loss keeps the loss and its weights, one without metrics
+        of any kind keeps the metrics; all else is set anew.
 
         Parameters
         ----------
@@ -78,7 +80,7 @@ class Compiled:
         steps_per_execution : int
             Callbacks hear of one batch in so many; nothing else changes.
         run_eagerly, jit_compile, auto_scale_loss : optional
-            Accepted for Keras's sake; they change nothing.
+            Accepted for Keras's sake; they change nothing. A UserWarning if the first two are asked for together.
 
         Raises
         ------
@@ -102,6 +104,13 @@ class Compiled:
         ['high_loss', 'high_low_loss', 'loss', 'low_loss']
         """
         made = optimizers.get(optimizer)
+        jit_compile = bool(jit_compile) and jit_compile != "auto"
+        if jit_compile and run_eagerly:
+            warnings.warn(
+                "If `run_eagerly` is True, then `jit_compile` cannot also be True. Disabling `jit_compile`.",
+                stacklevel=2,
+            )
+            jit_compile = False
         arguments = {
             "loss": loss,
             "loss_weights": loss_weights,
@@ -109,11 +118,16 @@ class Compiled:
             "weighted_metrics": weighted_metrics,
             "run_eagerly": run_eagerly,
             "steps_per_execution": steps_per_execution,
-            "jit_compile": bool(jit_compile) and jit_compile != "auto",
+            "jit_compile": jit_compile,
         }
         _check_compile(arguments)
         self.optimizer = made
-        self._compile_arguments = arguments
+        in_effect, before = dict(arguments), self._compile_arguments
+        if loss is None:
+            in_effect |= {name: before[name] for name in ("loss", "loss_weights")}
+        if metrics is None and weighted_metrics is None:
+            in_effect |= {name: before[name] for name in ("metrics", "weighted_metrics")}
+        self._compile_arguments, self._compile_config = in_effect, arguments
         self.compiled = True
         self.stop_training = False
         self._reset_compiled()
@@ -272,14 +286,14 @@ class Compiled:
         set_state_tree(self, state_tree)
 
     def get_compile_config(self: Any) -> dict[str, Any] | None:
-        """Arguments of `compile` in Keras 3's form; None if the model is not compiled."""
+        """Arguments of the last `compile` in Keras 3's form; None if the model is not compiled."""
         if not self.compiled:
             return None
         from ..saving.registry import serialize_keras_object
 
         return {
             "optimizer": serialize_keras_object(self.optimizer),
-            **{key: serialize_keras_object(value) for key, value in self._compile_arguments.items()},
+            **{key: serialize_keras_object(value) for key, value in self._compile_config.items()},
         }
 
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
