@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .backend import backend, epsilon, floatx, image_data_format, refuse_other_settings, set_floatx
+from .training.limits import max_epochs, max_steps_per_epoch, set_max_epochs, set_max_steps_per_epoch
 from .utils.interactive_logging import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -21,10 +22,14 @@ __all__ = [
     "image_data_format",
     "is_interactive_logging_enabled",
     "is_traceback_filtering_enabled",
+    "max_epochs",
+    "max_steps_per_epoch",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
+    "set_max_epochs",
+    "set_max_steps_per_epoch",
 ]
 
 

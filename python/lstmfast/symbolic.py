@@ -181,11 +181,17 @@ def flatten(structure: Any) -> list[Any]:
     return [] if structure is None else [structure]
 
 
+def of_type(structure: Any, items: list[Any]) -> Any:
+    """The items as a list, a tuple, or the same named tuple."""
+    if isinstance(structure, list):
+        return items
+    return type(structure)(*items) if hasattr(structure, "_fields") else tuple(items)
+
+
 def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
     """The same structure with ``function(leaf)`` for each leaf; None stays None."""
     if isinstance(structure, (list, tuple)):
-        mapped = [map_leaves(function, item) for item in structure]
-        return mapped if isinstance(structure, list) else tuple(mapped)
+        return of_type(structure, [map_leaves(function, item) for item in structure])
     if isinstance(structure, dict):
         return {key: map_leaves(function, item) for key, item in structure.items()}
     return None if structure is None else function(structure)
@@ -208,8 +214,7 @@ def packed(structure: Any, leaves: Sequence[Any]) -> Any:
 
     def walk(part: Any) -> Any:
         if isinstance(part, (list, tuple)):
-            made = [walk(item) for item in part]
-            return made if isinstance(part, list) else tuple(made)
+            return of_type(part, [walk(item) for item in part])
         if isinstance(part, dict):
             by_key = {key: walk(part[key]) for key in sorted(part)}
             return {key: by_key[key] for key in part}

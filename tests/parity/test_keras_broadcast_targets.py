@@ -130,16 +130,3 @@ def test_losses_of_some_outputs(kind, loss):
         assert list(history) == ["loss"]
         results.append([*history["loss"], model.evaluate(X, targets, verbose=0)])
     np.testing.assert_allclose(*results, rtol=1e-5)
-
-
-def test_losses_of_several_outputs_together_are_refused():
-    x = lf.Input((3,))
-    model = lf.Model(x, [lf.layers.Dense(1)(x), lf.layers.Dense(1)(x)])
-    y = [X[:, :1]] * 2
-    for loss, weights, message in (
-        ("mse", [1, [2, 3]], r"loss_weights: expected one number for each output, got \[2, 3\]"),
-        (["mse", ["mse", "mae"]], None, "one for several outputs together, are not supported"),
-    ):
-        model.compile("sgd", loss, loss_weights=weights)
-        with pytest.raises(ValueError, match=message):
-            model.fit(X, y, verbose=0)

@@ -265,10 +265,6 @@ def test_a_loss_may_stand_in_a_list_of_one(loss):
     assert list(results[0].history) == list(results[1].history)
     for name, values in results[0].history.items():
         close(values, results[1].history[name])
-    with pytest.raises(ValueError, match="one loss for the output 'p'"):
-        model = two(lf)
-        model.compile("sgd", {"p": ["mse", "mae"], "q": "mse"})
-        model.fit(XS, YS, verbose=0)
 
 
 def test_tensors_are_added_subtracted_and_multiplied():

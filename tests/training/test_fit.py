@@ -324,12 +324,17 @@ def test_several_outputs(rng):
         model.fit(data, {"a": ya}, verbose=0)
     with pytest.raises(ValueError, match="outputs are"):
         model.fit(data, {"a": ya, "b": yb, "c": ya}, verbose=0)
-    model.compile("sgd", {"a": "mse"})
+    model.compile("sgd", {"a": "mse"}, metrics=[])
     with pytest.warns(UserWarning, match=r"Gradients do not exist for variables \['b/kernel', 'b/bias'\]"):
         assert list(model.fit(data, {"a": ya}, verbose=0).history) == ["loss"]
-    for wrong in ({"loss": {"c": "mse"}}, {"loss": ["mse"] * 3}, {"loss": "mse", "loss_weights": 2.0}):
+    for wrong in (
+        {"loss": {"c": "mse"}},
+        {"loss": ["mse"] * 3},
+        {"loss": "mse", "loss_weights": [2.0]},
+        {"loss": ["mse", "mae"], "loss_weights": {"a": "b"}},
+    ):
         model.compile("sgd", **wrong)
-        with pytest.raises(ValueError, match="loss"):
+        with pytest.raises((ValueError, KeyError), match="loss"):
             model.fit(data, [ya, yb], verbose=0)
 
 

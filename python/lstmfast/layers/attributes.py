@@ -27,6 +27,7 @@ _OWN = frozenset(
             "_trackers",
             "_train",
             "_compile_arguments",
+            "_compile_config",
             "optimizer",
         ),
         *("_trainable_variables", "_non_trainable_variables", "_extra", "_native_loops"),

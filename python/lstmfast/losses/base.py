@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import is_symbolic
+from ..symbolic import flatten, is_symbolic
 from ..utils.naming import unique_name
 from .arrays import Array, aligned, as_rows, numeric, refuse_nan
 
@@ -176,9 +176,9 @@ class Loss:
         return cls.call is not Loss.call and cls.call_and_grad is Loss.call_and_grad
 
     def _traced(
-        self, function: Callable[[Any, Any], Any], y_true: Any, pred: Array, sample_weight: Any, mask: Any
-    ) -> tuple[Any, Array]:
-        """Value and gradient of a function written with `lstmfast.ops`."""
+        self, function: Callable[[Any, Any], Any], y_true: Any, pred: Any, sample_weight: Any, mask: Any
+    ) -> tuple[Any, Any]:
+        """Value and gradient of a function written with `lstmfast.ops`; of structures of arrays the gradients are one, too."""
         from .traced import traced_loss
 
         try:
@@ -190,14 +190,18 @@ class Loss:
                 "returns the value of each sample and the gradient of their sum with respect to y_pred"
             ) from error
         if values.ndim == 0:
-            if sample_weight is not None or mask is not None:
-                raise ValueError(
-                    f"loss function {self.name!r} gives one number: sample_weight, masks and lengths need one value for "
-                    "each sample or time step"
-                )
+            self._refuse_weights(sample_weight, mask)
             return values[()], gradient(np.float32(1))
         weights = self._weights(values.shape, sample_weight, mask)
         return self._reduce(values.reshape(-1), weights, values.shape, y_true), gradient(weights)
+
+    def _refuse_weights(self, sample_weight: Any, mask: Any) -> None:
+        """Raise a ValueError if there are weights for a loss that gives one number."""
+        if sample_weight is not None or mask is not None:
+            raise ValueError(
+                f"loss function {self.name!r} gives one number: sample_weight, masks and lengths need one value for "
+                "each sample or time step"
+            )
 
     def _weighted(
         self, y_true: Any, pred: Array, values: Any, grad: Any, sample_weight: Any, mask: Any
@@ -252,7 +256,8 @@ class Loss:
         if (
             value != value
         ):  # looked for only now: a check of the targets costs more than the loss of a small batch
-            refuse_nan(y_true, "y_true")
+            for target in flatten(y_true):
+                refuse_nan(target, "y_true")
             refuse_nan(weights, "sample_weight")
         return value
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..symbolic import flatten, packed
 from ..utils.naming import object_name
 from .arrays import Array, numeric
 from .base import Loss
@@ -36,7 +37,9 @@ class FunctionLoss(Loss):
       and `lengths` on an output with time steps are refused, as nothing says which part of the number they
       concern.
 
-    With several outputs each has a loss of its own, multiplied by its entry of `loss_weights`.
+    With several outputs each has a loss of its own, multiplied by its entry of `loss_weights`, unless `compile` was given
+    the function for several together: it gets them, and the targets, in their structure then, and a gradient that it
+    returns itself has one for each of them. Sample weights must be the same for all of them.
 
     Parameters
     ----------
@@ -81,7 +84,7 @@ class FunctionLoss(Loss):
         self._by_operations = False
 
     def call_and_grad(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
-        return self._pair(self.fn(_read_only(y_true), _read_only(y_pred)), y_pred)
+        return self._pair(self.fn(read_only(y_true), read_only(y_pred)), y_pred)
 
     def _pair(self, result: Any, y_pred: Array) -> tuple[Array, Array]:
         if not isinstance(result, tuple) or len(result) != 2 or any(part is None for part in result):
@@ -107,7 +110,7 @@ class FunctionLoss(Loss):
     ) -> tuple[Any, Array]:
         pred = np.ascontiguousarray(y_pred, np.float32)
         if not self._by_operations:
-            result = self.fn(_read_only(np.asarray(y_true)), _read_only(pred))
+            result = self.fn(read_only(np.asarray(y_true)), read_only(pred))
             self._by_operations = not isinstance(result, tuple)
         if self._by_operations:
             try:
@@ -115,15 +118,15 @@ class FunctionLoss(Loss):
             except NotImplementedError:
                 self._by_operations = False
         values, grad = self._pair(result, pred)
-        if np.ndim(values) == 0 and (sample_weight is not None or mask is not None):
-            raise ValueError(
-                f"loss function {self.name!r} gives one number: sample_weight, masks and lengths need one value for "
-                "each sample or time step"
-            )
+        if np.ndim(values) == 0:
+            self._refuse_weights(sample_weight, mask)
         return self._weighted(y_true, pred, values, grad, sample_weight, mask)
 
     def _on_aligned(self, y_true: Any, y_pred: Any) -> Any:
-        return self.fn(*aligned_ranks(y_true, y_pred))
+        """`fn` of symbolic tensors, or structures of them, with ranks that differ by an axis of size 1 made the same."""
+        ranks = (aligned_ranks(*pair) for pair in zip(flatten(y_true), flatten(y_pred), strict=True))
+        ys, preds = zip(*ranks, strict=True)
+        return self.fn(packed(y_true, ys), packed(y_pred, preds))
 
     def check_targets(
         self, y_true: npt.ArrayLike, output_shape: Sequence[int | None], name: str = "y"
@@ -144,7 +147,7 @@ class FunctionLoss(Loss):
         return cls(**{**config, "fn": fn if callable(fn) else deserialize_keras_object(fn)})
 
 
-def _read_only(array: Array) -> Array:
+def read_only(array: Array) -> Array:
     """The targets may be the caller's own, the predictions are needed by the backward pass."""
     view = array.view()
     view.flags.writeable = False

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import KerasTensor
+from ..symbolic import KerasTensor, flatten, packed
 
 __all__ = ["aligned_ranks", "traced_loss"]
 
@@ -18,17 +18,22 @@ Array = npt.NDArray[Any]
 
 def traced_loss(
     function: Callable[[Any, Any], Any], y_true: Any, y_pred: Any
-) -> tuple[Array, Callable[[Any], Array]]:
+) -> tuple[Array, Callable[[Any], Any]]:
     """The values that a function of targets and predictions gives, and a function from their gradients to that of y_pred.
 
-    Both are float32 for it, as in Keras. ValueError if it does anything but operations with them.
+    Both are float32 for it, as in Keras; they may be structures of arrays, as is the gradient then. ValueError if it does
+    anything but operations with them.
     """
     from ..ops.composed import differentiated
 
-    arrays = [np.ascontiguousarray(a, np.float32).reshape(np.shape(a)) for a in (y_true, y_pred)]
+    arrays = [
+        np.ascontiguousarray(a, np.float32).reshape(np.shape(a)) for a in (*flatten(y_true), *flatten(y_pred))
+    ]
+    count = len(flatten(y_true))
+    preds = arrays[count:]
 
-    def checked(y: Any, p: Any) -> Any:
-        made = function(y, p)
+    def checked(*tensors: Any) -> Any:
+        made = function(packed(y_true, tensors[:count]), packed(y_pred, tensors[count:]))
         if isinstance(made, KerasTensor):
             return made
         if isinstance(made, (bool, int, float, np.ndarray, np.generic)):
@@ -38,12 +43,13 @@ def traced_loss(
     values, pull_back = differentiated(checked, arrays)
     shape = np.shape(values)
 
-    def gradient(dy: Any) -> Array:
-        found: Array | None = pull_back(np.asarray(dy, np.float32).reshape(shape))[1]
-        return np.zeros_like(arrays[1]) if found is None else found
+    def gradient(dy: Any) -> Any:
+        found = pull_back(np.asarray(dy, np.float32).reshape(shape))[count:]
+        whole = [np.zeros_like(p) if g is None else g for p, g in zip(preds, found, strict=True)]
+        return packed(y_pred, whole)
 
     values = np.asarray(values, np.float32)
-    while values.ndim > 1 and values.shape[-1] == 1 and values.shape != arrays[1].shape[: values.ndim]:
+    while values.ndim > 1 and values.shape[-1] == 1 and values.shape != preds[0].shape[: values.ndim]:
         values = values[..., 0]  # kept axes of what was joined
     return values, gradient
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ..symbolic import KerasTensor, flatten
 from .convert import plain
-from .structure import along_outputs, has_nested_outputs, output_keys, per_output
+from .structure import along_outputs, has_nested_outputs, output_keys
+from .terms import outputs_with_loss
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -191,11 +192,13 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
             else list(y)
         )
     else:
-        losses = per_output(model, model._compile_arguments["loss"], "loss")
-        with_loss = [k for k, loss in enumerate(losses) if loss is not None]
-        if len(with_loss) != 1 or isinstance(y, (list, tuple)):
+        # Of the outputs with a loss alone, as in Keras
+        with_loss = outputs_with_loss(model, model._compile_arguments["loss"])
+        values = list(y) if isinstance(y, (list, tuple)) else [y]
+        if len(values) != len(with_loss) or any(v is None for v in values):
             raise ValueError(f"y must be a list or dict of {len(names)} arrays, for the outputs {names}")
-        given = [y if k == with_loss[0] else None for k in range(len(names))]
+        of_output = dict(zip(with_loss, values, strict=True))
+        given = [of_output.get(k) for k in range(len(names))]
     targets: list[Array | None] = []
     for name, tensor, value in zip(names, tensors, given, strict=True):
         what = "y" if len(names) == 1 else f"y[{name!r}]"

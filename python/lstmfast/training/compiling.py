@@ -39,7 +39,8 @@ class Compiled:
         self.stop_evaluating = False
         self.stop_predicting = False
         self.history: History | None = None
-        self._compile_arguments: dict[str, Any] = dict(_COMPILE_DEFAULTS)
+        self._compile_arguments: dict[str, Any] = dict(_COMPILE_DEFAULTS)  # those in effect
+        self._compile_config: dict[str, Any] = {}  # those of the last call
         self._objective: Objective | None = None
         self._trackers: list[Metric] | None = None
         self._train = None
@@ -60,31 +61,56 @@ class Compiled:
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
     ) -> None:
-        """Say how to train.
+        """Say how to train. As in Keras, a further call without a loss keeps the loss and its weights, one without metrics
+        of any kind keeps the metrics; all else is set anew.
 
         Parameters
         ----------
         optimizer : str, dict or Optimizer
         loss : str, dict, Loss or function, or a list or dict (by output names) of them
-            A function ``loss(y_true, y_pred)`` in NumPy gives ``(value, gradient with respect to y_pred)``:
-            see `lstmfast.losses.FunctionLoss`, also for what weights and masks do. A class of your own
+            Of several losses for one output, in a list, the sum counts. A loss may judge several outputs together,
+            see the example. A function ``loss(y_true, y_pred)`` in NumPy gives ``(value, gradient with respect to
+            y_pred)``: see `lstmfast.losses.FunctionLoss`, also for what weights and masks do. A class of your own
             derives from `lstmfast.losses.Loss`.
-        loss_weights : float, list or dict, optional
-            Each output's loss is multiplied by its own.
+        loss_weights : float, or a list or dict of them, optional
+            Each loss is multiplied by its own; a dict need not name all.
         metrics, weighted_metrics : list or dict, optional
             The weighted ones take sample weights into account. A function ``metric(y_true, y_pred)`` in NumPy
             gives a value for each sample or step, or one number: see `lstmfast.metrics.MeanMetricWrapper`.
         steps_per_execution : int
             Callbacks hear of one batch in so many; nothing else changes.
         run_eagerly, jit_compile, auto_scale_loss : optional
-            Accepted for Keras's sake; they change nothing.
+            Accepted for Keras's sake; they change nothing. A UserWarning if the first two are asked for together.
 
         Raises
         ------
         ValueError
-            If a name is unknown, or losses or metrics do not fit the outputs.
+            If a name is unknown. With the first data, if losses or metrics do not fit the outputs (KeyError for a loss
+            where there is no output).
+
+        Examples
+        --------
+        A loss of both outputs, beside one for each:
+
+        >>> import numpy as np
+        >>> from lstmfast import Input, Model, layers, ops
+        >>> x = Input((3,))
+        >>> model = Model(x, {"low": layers.Dense(1)(x), "high": layers.Dense(1)(x)})
+        >>> def crossing(y_true, y_pred):
+        ...     return ops.squeeze(ops.relu(y_pred["low"] - y_pred["high"]), -1)
+        >>> model.compile("adam", [crossing, {"low": "mse", "high": "mae"}])
+        >>> y = {"low": np.zeros((8, 1)), "high": np.ones((8, 1))}
+        >>> sorted(model.fit(np.ones((8, 3)), y, verbose=0).history)
+        ['high_loss', 'high_low_loss', 'loss', 'low_loss']
         """
         made = optimizers.get(optimizer)
+        jit_compile = bool(jit_compile) and jit_compile != "auto"
+        if jit_compile and run_eagerly:
+            warnings.warn(
+                "If `run_eagerly` is True, then `jit_compile` cannot also be True. Disabling `jit_compile`.",
+                stacklevel=2,
+            )
+            jit_compile = False
         arguments = {
             "loss": loss,
             "loss_weights": loss_weights,
@@ -92,11 +118,16 @@ class Compiled:
             "weighted_metrics": weighted_metrics,
             "run_eagerly": run_eagerly,
             "steps_per_execution": steps_per_execution,
-            "jit_compile": bool(jit_compile) and jit_compile != "auto",
+            "jit_compile": jit_compile,
         }
         _check_compile(arguments)
         self.optimizer = made
-        self._compile_arguments = arguments
+        in_effect, before = dict(arguments), self._compile_arguments
+        if loss is None:
+            in_effect |= {name: before[name] for name in ("loss", "loss_weights")}
+        if metrics is None and weighted_metrics is None:
+            in_effect |= {name: before[name] for name in ("metrics", "weighted_metrics")}
+        self._compile_arguments, self._compile_config = in_effect, arguments
         self.compiled = True
         self.stop_training = False
         self._reset_compiled()
@@ -255,14 +286,14 @@ class Compiled:
         set_state_tree(self, state_tree)
 
     def get_compile_config(self: Any) -> dict[str, Any] | None:
-        """Arguments of `compile` in Keras 3's form; None if the model is not compiled."""
+        """Arguments of the last `compile` in Keras 3's form; None if the model is not compiled."""
         if not self.compiled:
             return None
         from ..saving.registry import serialize_keras_object
 
         return {
             "optimizer": serialize_keras_object(self.optimizer),
-            **{key: serialize_keras_object(value) for key, value in self._compile_arguments.items()},
+            **{key: serialize_keras_object(value) for key, value in self._compile_config.items()},
         }
 
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from ..utils.splitting import unpack_x_y_sample_weight
 from .batching import DataSet, batch_size_for, positive_int, prepare, split, with_class_weights
 from .compiling import Compiled
+from .limits import limited_epochs
 from .objective import check_loss
 from .own_steps import OwnStep, logs_of, overrides
 from .stepping import TrainStep
@@ -138,7 +139,7 @@ class Fitting(Compiled):
         self._need_compiled()
         if batch_size is not None:
             positive_int(batch_size, "batch_size")
-        epochs = _epochs(epochs, initial_epoch)
+        epochs = limited_epochs(_epochs(epochs, initial_epoch))
         limit = None if steps_per_epoch is None else positive_int(steps_per_epoch, "steps_per_epoch")
         if tbptt is not None:
             tbptt = positive_int(tbptt, "tbptt")

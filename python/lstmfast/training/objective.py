@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import losses, metrics
+from .. import metrics
 from ..layers.properties import layers_inside
-from .structure import has_nested_outputs, loss_label, metric_prefix, output_keys, per_output
+from .structure import has_nested_outputs, metric_prefix, output_keys, per_output
+from .terms import Term, terms_of
 
 if TYPE_CHECKING:
     from ..models.executor import Run
@@ -27,15 +28,11 @@ Array = npt.NDArray[Any]
 @dataclass(slots=True)
 class _Output:
     name: str
-    label: str  # before "_loss" in logs
     prefix: str  # of the names of metrics in logs
     slot: int
-    loss: losses.Loss | None
-    weight: float
-    fused_step: int | None
+    fused_step: int | None  # an activation that its only loss takes over
     metrics: list[Any]
     weighted_metrics: list[Any]
-    total: float = 0.0  # of the loss over samples, for the log of several outputs
     windows: list[tuple[Any, ...]] = field(default_factory=list)  # of a batch, until `finish_windows`
 
     def update_metrics(self, y: Array, pred: Array, weight: Any, mask: Any) -> None:
@@ -68,6 +65,7 @@ class Objective:
     arguments: dict[str, Any]
     y_shapes: list[tuple[int, ...] | None]
     outputs: list[_Output] = field(init=False)
+    terms: list[Term] = field(init=False)
 
     def __post_init__(self) -> None:
         from .own_steps import overrides
@@ -77,36 +75,38 @@ class Objective:
         self._fuses = self._updates_metrics and not overrides(self.model, "compute_loss")
         names = output_keys(self.model)
         shapes = [t.shape for t in executor.graph.outputs]
-        chosen = per_output(self.model, self.arguments["loss"], "loss")
-        weights = _loss_weights(self.model, self.arguments["loss_weights"], names)
         plain = _metrics_per_output(self.model, self.arguments["metrics"], names, "metrics")
         weighted = _metrics_per_output(
             self.model, self.arguments["weighted_metrics"], names, "weighted_metrics"
         )
+        self.terms = terms_of(
+            self.model, self.arguments["loss"], self.arguments["loss_weights"], self.y_shapes
+        )
         self.outputs = []
         for k, (name, slot) in enumerate(zip(names, executor.output_slots, strict=True)):
-            y_shape = self.y_shapes[k]
-            loss = losses.resolve(_only(chosen[k], name), y_shape, shapes[k])
-            fused = None
-            if self._fuses and loss is not None and getattr(loss, "fused_activation", None) is not None:
-                fused = executor.fusable(k, loss.fused_activation)  # type: ignore[arg-type]
-            resolved = [
-                [metrics.resolve(m, y_shape or (), shapes[k]) for m in group[k]]
+            of_output, of_weighted = (
+                [metrics.resolve(m, self.y_shapes[k] or (), shapes[k]) for m in group[k]]
                 for group in (plain, weighted)
-            ]
-            label = name if loss is None else loss_label(self.model, k, loss)
-            prefix = f"{before}_" if len(names) > 1 and (before := metric_prefix(self.model, k)) else ""
-            self.outputs.append(
-                _Output(name, label, prefix, slot, loss, weights[k], fused, resolved[0], resolved[1])
             )
+            prefix = f"{before}_" if len(names) > 1 and (before := metric_prefix(self.model, k)) else ""
+            self.outputs.append(_Output(name, prefix, slot, self._fused_step(k), of_output, of_weighted))
         self.deferred = frozenset(o.fused_step for o in self.outputs if o.fused_step is not None)
-        self.has_loss = any(o.loss is not None for o in self.outputs)
-        self._several = sum(o.loss is not None for o in self.outputs) > 1
+        self.has_loss = bool(self.terms)
+        self._several = len(self.terms) > 1
         self.named_metrics = self._named_metrics()
+        self._measured = self._updates_metrics and bool(self.named_metrics)
         self.loss_total = 0.0
         self.samples = 0.0
         #: What part of its samples' steps a batch holds: below 1 for windows of truncated back-propagation.
         self.share = 1.0
+
+    def _fused_step(self, number: int) -> int | None:
+        """The step of an output's activation, if one loss alone judges the output and can take the activation over."""
+        judging = [term for term in self.terms if number in term.numbers]
+        if not self._fuses or len(judging) != 1 or judging[0].output is None:
+            return None
+        activation = judging[0].loss.fused_activation
+        return None if activation is None else self.model.executor.fusable(number, activation)
 
     def _named_metrics(self) -> list[tuple[str, Any]]:
         """(name in logs, metric), with Keras's rules where names meet."""
@@ -132,19 +132,7 @@ class Objective:
 
         if not self._several:
             return []
-        return [
-            LossTracker(model, f"{output.label}_loss", self.outputs.index(output))
-            for output in self._losses_in_order()
-        ]
-
-    def _losses_in_order(self) -> list[_Output]:
-        """Outputs that have a loss, as Keras lists them: a dict of losses for a dict of outputs keeps its own order."""
-        judged = [output for output in self.outputs if output.loss is not None]
-        given = self.arguments["loss"]
-        if isinstance(given, dict) and isinstance(self.model._output_structure, dict):
-            order = {str(key): place for place, key in enumerate(given)}
-            judged.sort(key=lambda output: order.get(output.name, len(order)))
-        return judged
+        return [LossTracker(model, f"{term.label}_loss", k) for k, term in enumerate(self.terms)]
 
     # --- a batch
 
@@ -153,41 +141,62 @@ class Objective:
     ) -> tuple[float, list[Array | None]]:
         """Loss with the run's penalties, and gradients of the outputs; metrics take the batch in."""
         total = run.penalty
-        dys: list[Any] = []
-        samples = 0
-        for output, y, weight in zip(self.outputs, ys, weights, strict=True):
-            dy: Any = None
-            samples = samples or len(run.values[output.slot])
-            if y is None:
-                if output.loss is not None:
-                    raise ValueError(f"{self._what(output)} is missing: the output has a loss")
+        preds = [run.values[output.slot] for output in self.outputs]
+        masks = [_mask_of(run, output.slot, p) for output, p in zip(self.outputs, preds, strict=True)]
+        dys: list[Any] = [None] * len(preds)
+        for term in self.terms:
+            k = term.output
+            if k is None:
+                value, found = self._together(term, run, ys, preds, weights)
             else:
-                pred = run.values[output.slot]
-                mask = _mask_of(run, output.slot, pred)
-                loss = output.loss
-                if loss is not None:
-                    if output.fused_step is not None:
-                        fused: Any = loss
-                        value, dy, pred = fused.value_grad_and_pred(y, pred, weight, mask)
-                    elif gradients:
-                        value, dy = loss.value_and_grad(y, pred, weight, mask)
-                    else:
-                        value = loss(y, pred, weight, mask)
-                    value = float(value.sum() if isinstance(value, np.ndarray) else value)
-                    if self._several:
-                        output.total += value * len(pred) * self.share
-                    if output.weight != 1.0:
-                        value *= output.weight
-                        dy = dy * np.float32(output.weight) if gradients else None
-                    total += value
-                if self._updates_metrics and (output.metrics or output.weighted_metrics):
-                    if self.share == 1.0:
-                        output.update_metrics(y, pred, weight, mask)
-                    else:
-                        output.windows.append((y, pred, weight, mask))
-            dys.append(dy if gradients else None)
-        self._batch = samples * self.share
+                y = ys[k]
+                if y is None:
+                    raise ValueError(f"{self._what(k)} is missing: the output has a loss")
+                loss: Any = term.loss
+                if self.outputs[k].fused_step is not None:
+                    value, dy, preds[k] = loss.value_grad_and_pred(y, preds[k], weights[k], masks[k])
+                elif gradients:
+                    value, dy = loss.value_and_grad(y, preds[k], weights[k], masks[k])
+                else:
+                    value, dy = loss(y, preds[k], weights[k], masks[k]), None
+                found = [dy]
+            value = float(value.sum() if isinstance(value, np.ndarray) else value)
+            if self._several:
+                term.total += value * len(preds[term.numbers[0]]) * self.share
+            weight = term.weight
+            total += value if weight == 1.0 else value * weight
+            if gradients:
+                for k, dy in zip(term.numbers, found, strict=True):
+                    if weight != 1.0:
+                        dy = dy * np.float32(weight)
+                    dys[k] = dy if dys[k] is None else dys[k] + dy
+        if self._measured:
+            self._measure(ys, preds, weights, masks)
+        self._batch = len(preds[0]) * self.share
         return total, dys
+
+    def _together(
+        self, term: Term, run: Run, ys: list[Any], preds: list[Any], weights: list[Any]
+    ) -> tuple[Any, list[Any]]:
+        """A loss of several outputs. Their masks do not reach it, as in Keras; lengths would be a mistake."""
+        for k in term.numbers:
+            if ys[k] is None:
+                raise ValueError(f"{self._what(k)} is missing: the output has a loss")
+            if run.lengths[self.outputs[k].slot] is not None and preds[k].ndim >= 3:
+                raise ValueError(
+                    f"lengths: loss {term.loss.name!r} of several outputs together cannot leave out steps"
+                )
+        return term.together(ys, preds, weights)
+
+    def _measure(self, ys: list[Any], preds: list[Any], weights: list[Any], masks: list[Any]) -> None:
+        """Metrics take the batch in, or keep it until its other windows are there."""
+        for output, *batch in zip(self.outputs, ys, preds, weights, masks, strict=True):
+            if batch[0] is None or not (output.metrics or output.weighted_metrics):
+                continue
+            if self.share == 1.0:
+                output.update_metrics(*batch)
+            else:
+                output.windows.append(tuple(batch))
 
     def add(self, loss: float) -> None:
         """Take the loss of the batch that `compute` saw last, penalties included, into the mean."""
@@ -214,8 +223,9 @@ class Objective:
     def reset(self) -> None:
         """Forget all batches."""
         self.loss_total, self.samples, self.share = 0.0, 0.0, 1.0
+        for term in self.terms:
+            term.total = 0.0
         for output in self.outputs:
-            output.total = 0.0
             output.windows.clear()
         for _, metric in self.named_metrics:
             metric.reset_state()
@@ -225,9 +235,8 @@ class Objective:
         n = self.samples or 1
         values: dict[str, Any] = {"loss": self.loss_total / n}
         if self._several:
-            for output in self.outputs:
-                if output.loss is not None:
-                    values[f"{output.label}_loss"] = output.total / n
+            for term in self.terms:
+                values[f"{term.label}_loss"] = term.total / n
         for name, metric in self.named_metrics:
             result = metric.result()
             values[name] = float(result) if np.ndim(result) == 0 else np.asarray(result)
@@ -240,25 +249,25 @@ class Objective:
         those of several outputs, whose names Keras changes.
         """
         order = ["loss"]
-        order += [metric.name for _, metric in self.named_metrics if metric.name in logs]
+        order += [metric.name for _, metric in self.named_metrics]
         if self._several:
-            order += [f"{output.label}_loss" for output in self._losses_in_order()]
-        values = [logs[name] for name in dict.fromkeys([*order, *sorted(logs)])]
+            order += [f"{term.label}_loss" for term in self.terms]
+        rest = [name for name in sorted(logs) if name not in order]
+        values = [logs[name] for name in [*order, *rest] if name in logs]
         return values[0] if len(values) == 1 else values
 
-    def _what(self, output: _Output) -> str:
+    def _what(self, number: int) -> str:
         """How errors call an output's targets."""
-        return f"y[{output.name!r}]" if len(self.outputs) > 1 else "y"
+        return f"y[{self.outputs[number].name!r}]" if len(self.outputs) > 1 else "y"
 
     def check_targets(self, ys: list[Any], output_shapes: list[Any]) -> None:
         """Raise a ValueError or TypeError if targets of a data set will not do."""
-        for output, y, shape in zip(self.outputs, ys, output_shapes, strict=True):
-            if output.loss is None:
-                continue
-            what = self._what(output)
-            if y is None:
-                raise ValueError(f"{what} is missing: the output has a loss")
-            output.loss.check_targets(y, shape, what)
+        for term in self.terms:
+            for k in term.numbers:
+                if ys[k] is None:
+                    raise ValueError(f"{self._what(k)} is missing: the output has a loss")
+            if term.output is not None:
+                term.loss.check_targets(ys[term.output], output_shapes[term.output], self._what(term.output))
 
 
 def check_loss(model: Any, objective: Objective, run: Run | None = None) -> None:
@@ -286,38 +295,6 @@ def _mask_of(run: Run, slot: int, pred: Array) -> Array | None:
         within = np.arange(pred.shape[1]) < lengths[:, None]
         mask = within if mask is None else mask & within
     return mask  # type: ignore[no-any-return]
-
-
-def _only(loss: Any, output: str) -> Any:
-    """An output's loss, which may stand in a list of one."""
-    if not isinstance(loss, (list, tuple)):
-        return loss
-    if len(loss) != 1:
-        raise ValueError(
-            f"loss: expected one loss for the output {output!r}, got {len(loss)}: {loss}. Several losses for an output, or "
-            "one for several outputs together, are not supported: add them in `call` by `add_loss`, or write one function"
-        )
-    return loss[0]
-
-
-def _loss_weights(model: Model, given: Any, names: list[str]) -> list[float]:
-    if given is None:
-        return [1.0] * len(names)
-    if not isinstance(given, (list, tuple, dict, float, int)):
-        raise ValueError(
-            "Expected `loss_weights` argument to be a float (single output case) or a list, tuple, or dict "
-            "(multiple "
-            f"output case). Received instead: loss_weights={given} of type {type(given)}"
-        )
-    if isinstance(given, (int, float)) and len(names) > 1:
-        raise ValueError(
-            f"`loss_weights` must match the number of losses, got {len(names)} losses and 1 weight."
-        )
-    weights = per_output(model, given, "loss_weights")
-    wrong = next((w for w in weights if not (w is None or isinstance(w, (int, float, np.number)))), None)
-    if wrong is not None:
-        raise ValueError(f"loss_weights: expected one number for each output, got {wrong!r}")
-    return [1.0 if w is None else float(w) for w in weights]
 
 
 def _metrics_per_output(model: Model, given: Any, names: list[str], what: str) -> list[list[Any]]:

@@ -35,7 +35,15 @@ __all__ = [
 #: How far a loss of the model's own `compute_loss` may be from that of `compile`, whose gradient it gets.
 _SAME_LOSS = 1e-4
 _OF_COMPILE = frozenset(
-    {"_compile_arguments", "_own_metrics", "_objective", "_trackers", "_train", "optimizer"}
+    {
+        "_compile_arguments",
+        "_compile_config",
+        "_own_metrics",
+        "_objective",
+        "_trackers",
+        "_train",
+        "optimizer",
+    }
 )
 
 

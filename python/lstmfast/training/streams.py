@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import random
 from .batching import DataSet, prepare, with_class_weights
 from .convert import is_array_like
+from .limits import limited_steps
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -57,7 +58,7 @@ class Batches:
     """
 
     def __init__(self, available: int | None, limit: int | None) -> None:
-        self.available, self.limit = available, limit
+        self.available, self.limit = available, limited_steps(limit)
         self._rest: Any = None
 
     @property
@@ -178,6 +179,7 @@ class StreamBatches(Batches):
         available = None
         if self._sequence is not None:
             available = _count(x)
+            limit = limited_steps(limit)
             if available is None and limit is None:
                 raise ValueError(f"{what} is needed: the data set has no end (num_batches is None)")
         elif hasattr(x, "__len__"):

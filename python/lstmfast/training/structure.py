@@ -15,7 +15,6 @@ __all__ = [
     "along_outputs",
     "has_nested_outputs",
     "is_nested",
-    "loss_label",
     "metric_prefix",
     "output_keys",
     "per_output",
@@ -89,20 +88,10 @@ def per_output(model: Model, given: Any, what: str) -> list[Any]:
         If names or numbers do not match the outputs.
     """
     names = output_keys(model)
-    structure = model._output_structure
     if isinstance(given, dict) and "class_name" not in given:
-        if what == "loss" and isinstance(
-            structure, dict
-        ):  # as Keras, which looks for no output without a loss
-            given = {name: loss for name, loss in given.items() if loss is not None or name in structure}
         if has_nested_outputs(model) and not set(given) <= set(names):
             return along_outputs(model, given, what)
         unknown = [name for name in given if name not in names]
-        if unknown and what == "loss" and isinstance(model._output_structure, dict):
-            raise KeyError(
-                f"There are keys {unknown} in the `loss` argument, can't be found in either the model's outputs {names} or "
-                "the targets"
-            )
         if unknown:
             raise ValueError(
                 f"Invalid `{what}`: Expected keys {names} in {what} dict, but found {what}.keys()={list(given)}"
@@ -111,35 +100,10 @@ def per_output(model: Model, given: Any, what: str) -> list[Any]:
     if isinstance(given, (list, tuple)):
         if has_nested_outputs(model):
             return along_outputs(model, given, what)
-        if what == "loss" and len(given) < len(names) and type(given) is type(structure):
-            given = [
-                *given,
-                *(None for _ in range(len(names) - len(given))),
-            ]  # of the first outputs, as in Keras
         if len(given) != len(names):
             raise ValueError(f"{what} has {len(given)} entries, the model has {len(names)} outputs {names}")
         return list(given)
     return [given] * len(names)
-
-
-def _paths(structure: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Keys and numbers that lead to each output."""
-    if isinstance(structure, KerasTensor):
-        return [before]
-    if isinstance(structure, dict):
-        return [path for key in sorted(structure) for path in _paths(structure[key], (*before, key))]
-    return [path for k, part in enumerate(structure) for path in _paths(part, (*before, k))]
-
-
-def loss_label(model: Model, number: int, loss: Any) -> str:
-    """What Keras puts before ``_loss`` for an output: the way to it, ended by its key or its layer's name.
-
-    Outputs that a model's own `call` gives in a list have no names: there it is the name of the loss.
-    """
-    path = _paths(model._output_structure)[number]
-    unnamed = loss.name if model._traced else model.output_names[number]
-    last = path[-1] if path and isinstance(path[-1], str) else unnamed
-    return "/".join([*map(str, path[:-1]), last])
 
 
 def metric_prefix(model: Model, number: int) -> str:

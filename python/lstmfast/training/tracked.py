@@ -18,14 +18,14 @@ Array = npt.NDArray[Any]
 
 
 class LossTracker(Mean):
-    """The mean loss over the batches since `reset_metrics`; over one output's loss where `number` is given.
+    """The mean loss over the batches since `reset_metrics`; over one term of it where `number` is given.
 
     Parameters
     ----------
     model : Model
     name : str
     number : int, optional
-        Of the output.
+        Of the term.
     """
 
     def __init__(self, model: Any, name: str = "loss", number: int | None = None) -> None:
@@ -37,7 +37,7 @@ class LossTracker(Mean):
         objective = self._model._objective
         if self._number is None or objective is None:
             return objective, "loss_total"
-        return objective.outputs[self._number], "total"
+        return objective.terms[self._number], "total"
 
     @property
     def total(self) -> float:
@@ -130,13 +130,17 @@ def batch_loss(model: Any, y: Any, y_pred: Any, sample_weight: Any) -> float:
     """See `Model.compute_loss`."""
     ys, preds = _leaves(model, y), _leaves(model, y_pred)
     weights = _weights(model, sample_weight, len(preds))
-    total = 0.0
-    for output, target, pred, weight in zip(
-        objective_for(model, ys).outputs, ys, preds, weights, strict=True
-    ):
-        if output.loss is not None and target is not None:
-            total += output.weight * float(np.sum(output.loss(target, pred, weight)))
-    return total + float(sum(model.losses))
+    total = float(sum(model.losses))
+    for term in objective_for(model, ys).terms:
+        if any(ys[k] is None for k in term.numbers):
+            continue
+        k = term.output
+        if k is None:
+            value: Any = term.together(ys, preds, weights)[0]
+        else:
+            value = term.loss(ys[k], preds[k], weights[k])
+        total += term.weight * float(np.sum(value))
+    return total
 
 
 def _leaves(model: Any, given: Any) -> list[Any]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..symbolic import map_leaves
 from ..utils.splitting import unpack_x_y_sample_weight
 from .batching import DataSet, batch_size_for, positive_int, prepare
+from .convert import plain
 from .fitting import Fitting, refuse_beside_batches
 from .objective import Objective, check_loss
 from .own_steps import OwnStep, judge, logs_of, overrides, predict_by, tell_metrics
@@ -219,9 +220,21 @@ class Trainer(Fitting):
             def packed(arrays: list[Any]) -> Any:
                 return map_leaves(lambda k: arrays[k], structure) if own else self.pack_outputs(arrays)
 
+            every, number = self.steps_per_execution, -1
+            held: list[list[Array]] = []  # of the batches of which callbacks hear as of one
+
+            def end(last: int) -> None:
+                whole = (
+                    held[0]
+                    if len(held) == 1
+                    else [np.concatenate(parts) for parts in zip(*held, strict=True)]
+                )
+                hooks.on_predict_batch_end(last, {"outputs": packed(whole)})
+                held.clear()
+
             hooks.on_predict_begin()
             for number, batch in enumerate(batches.epoch()):
-                if begins:
+                if begins and number % every == 0:
                     hooks.on_predict_batch_begin(number)
                 if own:
                     arrays, structure = predict_by(self, batch)
@@ -230,15 +243,21 @@ class Trainer(Fitting):
                     arrays = [run.values[slot] for slot in executor.output_slots]
                 gathered.add(arrays)
                 if ends:
-                    hooks.on_predict_batch_end(number, {"outputs": packed(arrays)})
+                    held.append(arrays if every == 1 else [np.array(a) for a in arrays])
+                    if (number + 1) % every == 0:
+                        end(number)
                 if self.stop_predicting:
                     break
+            if held:  # as in Keras, the number that the last one would have had
+                end(number - number % every + every - 1)
             hooks.on_predict_end()
         return packed(gathered.whole())
 
     def predict_on_batch(self: Any, x: Any, lengths: Any = None, resets: Any = None) -> Any:
-        """Outputs for one batch."""
-        return self(x, lengths=lengths, resets=resets)
+        """Outputs for one batch, as `predict` computes them: layers that were called with ``training=True`` do not train."""
+        if overrides(self, "predict_step") and lengths is None and resets is None:
+            return self.predict_step((plain(x),))
+        return self(x, training=False, lengths=lengths, resets=resets)
 
     def _callback_list(
         self: Any, callbacks: Any, verbose: Any, epochs: int, steps: int | None, history: bool = False
