@@ -21,7 +21,4 @@ inline Activation activation_named(const std::string& name, const char* argument
   throw pybind11::value_error(std::string(argument) + ": no native activation is called '" + name + "'");
 }
 
-// Whether its slope follows from its output alone: what a cell's backward pass needs.
-inline bool slope_from_output(Activation a) { return a != Activation::kGelu && a != Activation::kGeluTanh && a != Activation::kSilu; }
-
 }  // namespace lstmfast

@@ -60,7 +60,7 @@ FloatArray bound_activation_backward(const std::string& name, const OptionalFloa
   if (y) check_same_shape(*y, "y", dy, "dy");
   const bool softmax = name == "softmax";
   const Activation activation = softmax ? Activation::kLinear : activation_named(name, "name");
-  const bool needs_x = !slope_from_output(activation);
+  const bool needs_x = slope_needs_input(activation);
   if (needs_x && !x) throw py::value_error("x: the backward pass of '" + name + "' needs the input, got None");
   if (!needs_x && !y) throw py::value_error("y: the backward pass of '" + name + "' needs the output, got None");
   FloatArray dx = array_like(dy);

@@ -13,6 +13,7 @@
 #include "bindings/gil.h"
 #include "bindings/zoneout_args.h"
 #include "dispatch/select.h"
+#include "layers/elementwise.h"
 #include "recurrent/sequence.h"
 
 namespace lstmfast {
@@ -146,9 +147,6 @@ py::tuple backward(const BoundRecurrentWeights& bound, BoundTape& kept, const Op
                    std::vector<FloatArray> dextra) {
   const RecurrentWeights& w = bound.weights;
   if (!kept.tape) throw py::value_error("tape: has been used already; a tape serves one backward pass");
-  // The tape holds what the activations gave, not what they were given.
-  if (!slope_from_output(w.activation) || !slope_from_output(w.recurrent_activation))
-    throw py::value_error("weights: gelu, gelu_tanh and silu have no backward pass here, as their slopes do not follow from the output");
   const Sequence& s = kept.tape->sequence;
   const py::ssize_t columns = static_cast<py::ssize_t>(w.cell.gates) * w.units;
   const std::size_t n_states = static_cast<std::size_t>(w.cell.states);
@@ -225,6 +223,12 @@ py::object tape_gates(const BoundRecurrentWeights& bound, const BoundTape& kept)
         for (int v = 0; v < vectors; ++v) g_out[(v * steps + place) * w.units + u] = tape.gates.data()[in_panel * width + v * lanes + lane];
       }
     }
+  for (int v = 0; v < w.cell.gates && !w.cell.layer_norm; ++v) {  // of some activations what they were given is kept
+    const bool of_gate = (w.cell.sigmoids >> ((w.cell.input_first + v) % w.cell.gates)) & 1;
+    const Activation activation = of_gate ? w.recurrent_activation : w.activation;
+    float* plane = g_out + v * steps * w.units;
+    if (slope_needs_input(activation)) activation_forward(w.kernels, activation, steps * w.units, plane, plane);
+  }
   return py::make_tuple(gates, state);
 }
 

@@ -51,7 +51,7 @@ void test_activation_backward(const std::string& isa, const std::string& name, c
   check_shape(dy, "dy", {-1});
   check_shape(dx, "dx", {dy.shape(0)});
   const Activation activation = activation_named(name, "name");
-  if (slope_from_output(activation) ? !y : !x) throw py::value_error("x, y: the one that the slope needs is None");
+  if (slope_needs_input(activation) ? !x : !y) throw py::value_error("x, y: the one that the slope needs is None");
   if (x) check_shape(*x, "x", {dy.shape(0)});
   if (y) check_shape(*y, "y", {dy.shape(0)});
   activation_backward(kernels_for(isa), activation, dy.size(), x ? x->data() : nullptr, y ? y->data() : nullptr, dy.data(),

@@ -40,8 +40,6 @@ LSTMFAST_INLINE F32 activation(F32 x) {
   return x;
 }
 
-constexpr bool slope_needs_input(Activation a) { return a == Activation::kGelu || a == Activation::kGeluTanh || a == Activation::kSilu; }
-
 // d activation / d x from its OUTPUT y; at a corner, the slope on the left of it.
 template <Activation A>
 LSTMFAST_INLINE F32 slope_from_output(F32 y) {
@@ -83,6 +81,13 @@ LSTMFAST_INLINE F32 slope_from_input(F32 x) {
   }
 }
 
+// From what a forward pass keeps: the input where the slope needs that, else the output.
+template <Activation A>
+LSTMFAST_INLINE F32 slope_from_kept(F32 kept) {
+  if constexpr (slope_needs_input(A)) return slope_from_input<A>(kept);
+  else return slope_from_output<A>(kept);
+}
+
 template <Activation A>
 void activation_forward_loop(std::int64_t n, const float* x, float* y) {
   for_vectors(n, [=](std::int64_t i, int m) { store_some(y + i, activation<A>(load_some(x + i, m)), m); });
@@ -90,12 +95,9 @@ void activation_forward_loop(std::int64_t n, const float* x, float* y) {
 
 template <Activation A>
 void activation_backward_loop(std::int64_t n, const float* x, const float* y, const float* dy, float* dx) {
-  for_vectors(n, [=](std::int64_t i, int m) {
-    F32 slope;
-    if constexpr (slope_needs_input(A)) slope = slope_from_input<A>(load_some(x + i, m));
-    else slope = slope_from_output<A>(load_some(y + i, m));
-    store_some(dx + i, mul(load_some(dy + i, m), slope), m);
-  });
+  const float* kept = slope_needs_input(A) ? x : y;
+  for_vectors(n,
+              [=](std::int64_t i, int m) { store_some(dx + i, mul(load_some(dy + i, m), slope_from_kept<A>(load_some(kept + i, m))), m); });
 }
 
 // Calls f.template operator()<A>() for the activation A that is known at run time.
@@ -120,8 +122,8 @@ void activation_backward(Activation a, std::int64_t n, const float* x, const flo
 [[gnu::noinline]] F32 activate(Activation a, F32 x) {
   return with_activation(a, [=]<Activation A>() { return activation<A>(x); });
 }
-[[gnu::noinline]] F32 activation_slope(Activation a, F32 y) {
-  return with_activation(a, [=]<Activation A>() { return slope_from_output<A>(y); });
+[[gnu::noinline]] F32 activation_slope(Activation a, F32 kept) {
+  return with_activation(a, [=]<Activation A>() { return slope_from_kept<A>(kept); });
 }
 
 // Rows of probabilities. y may be x; a row with NaN, +inf or nothing above -inf is NaN throughout.

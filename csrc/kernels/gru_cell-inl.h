@@ -40,13 +40,14 @@ inline void gru_forward_with(const CellForwardArgs& a) {
     const int unit = a.unit + p * kLanes;
     for (int row = 0; row < a.rows; ++row) {
       float* gates = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[row]) * (4 * kLanes);
-      const F32 z = act.gate(load(gates + kLanes));
-      const F32 r = act.gate(load(gates + 2 * kLanes));
-      const F32 n = act.state(fma(r, load(gates + 3 * kLanes), load(gates)));
+      const F32 x_z = load(gates + kLanes), x_r = load(gates + 2 * kLanes);
+      const F32 z = act.gate(x_z), r = act.gate(x_r);
+      const F32 x_n = fma(r, load(gates + 3 * kLanes), load(gates));
+      const F32 n = act.state(x_n);
       if (a.keep_gates) {
-        store(gates, n);
-        store(gates + kLanes, z);
-        store(gates + 2 * kLanes, r);
+        store(gates, act.keep_state(x_n, n));
+        store(gates + kLanes, act.keep_gate(x_z, z));
+        store(gates + 2 * kLanes, act.keep_gate(x_r, r));
       }
       mix_state(a, p, row, unit, z, n);
     }
@@ -67,12 +68,13 @@ inline void gru_backward_with(const CellBackwardArgs& a) {
     const int unit = a.unit + p * kLanes;
     for (int row = 0; row < a.rows; ++row) {
       float* gates = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[row]) * (4 * kLanes);
-      const F32 n = load(gates), z = load(gates + kLanes), r = load(gates + 2 * kLanes), h_part = load(gates + 3 * kLanes);
+      const F32 kept_n = load(gates), kept_z = load(gates + kLanes), kept_r = load(gates + 2 * kLanes), h_part = load(gates + 3 * kLanes);
+      const F32 n = act.state_again(kept_n), z = act.gate_again(kept_z), r = act.gate_again(kept_r);
       const F32 dh = load_hidden_gradient(a, row, unit);
-      const F32 dn = mul(mul(dh, sub(one, z)), act.state_slope(n));
+      const F32 dn = mul(mul(dh, sub(one, z)), act.state_slope(kept_n));
       store(gates, dn);
-      store(gates + kLanes, mul(mul(dh, sub(load(unit_state_before(a, p, row, unit)), n)), act.gate_slope(z)));
-      store(gates + 2 * kLanes, mul(mul(dn, h_part), act.gate_slope(r)));
+      store(gates + kLanes, mul(mul(dh, sub(load(unit_state_before(a, p, row, unit)), n)), act.gate_slope(kept_z)));
+      store(gates + 2 * kLanes, mul(mul(dn, h_part), act.gate_slope(kept_r)));
       store(gates + 3 * kLanes, mul(dn, r));
       pass_by(a, row, unit, dh, z);
     }
@@ -94,9 +96,9 @@ inline void gru_reset_forward_with(const CellForwardArgs& a) {
     const int unit = a.unit + p * kLanes;
     for (int row = 0; row < a.rows; ++row) {
       float* gates = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[row]) * (3 * kLanes);
-      const F32 r = act.gate(load(gates + 2 * kLanes));
-      store(gates + kLanes, act.gate(load(gates + kLanes)));
-      store(gates + 2 * kLanes, r);
+      const F32 x_z = load(gates + kLanes), x_r = load(gates + 2 * kLanes), r = act.gate(x_r);
+      store(gates + kLanes, act.keep_gate(x_z, act.gate(x_z)));
+      store(gates + 2 * kLanes, act.keep_gate(x_r, r));
       store(a.h_out[row] + unit, mul(r, load(a.h_in[row] + unit)));
     }
   }
@@ -113,9 +115,9 @@ void gru_reset_before_forward(const CellForwardArgs& a) {
   for (int p = 0; p < a.panels; ++p)
     for (int row = 0; row < a.rows; ++row) {
       float* gates = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[row]) * (3 * kLanes);
-      const F32 n = act.state(load(gates));
-      if (a.keep_gates) store(gates, n);
-      mix_state(a, p, row, a.unit + p * kLanes, load(gates + kLanes), n);
+      const F32 x_n = load(gates), n = act.state(x_n);
+      if (a.keep_gates) store(gates, act.keep_state(x_n, n));
+      mix_state(a, p, row, a.unit + p * kLanes, act.gate_again(load(gates + kLanes)), n);
     }
 }
 
@@ -126,10 +128,10 @@ void gru_reset_before_backward(const CellBackwardArgs& a) {
     const int unit = a.unit + p * kLanes;
     for (int row = 0; row < a.rows; ++row) {
       float* gates = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[row]) * (3 * kLanes);
-      const F32 n = load(gates), z = load(gates + kLanes);
+      const F32 kept_n = load(gates), kept_z = load(gates + kLanes), n = act.state_again(kept_n), z = act.gate_again(kept_z);
       const F32 dh = load_hidden_gradient(a, row, unit);
-      store(gates, mul(mul(dh, sub(set1(1.0f), z)), act.state_slope(n)));
-      store(gates + kLanes, mul(mul(dh, sub(load(unit_state_before(a, p, row, unit)), n)), act.gate_slope(z)));
+      store(gates, mul(mul(dh, sub(set1(1.0f), z)), act.state_slope(kept_n)));
+      store(gates + kLanes, mul(mul(dh, sub(load(unit_state_before(a, p, row, unit)), n)), act.gate_slope(kept_z)));
       pass_by(a, row, unit, dh, z);
     }
   }
@@ -143,9 +145,9 @@ void gru_reset_backward(const CellBackwardArgs& a) {
     for (int row = 0; row < a.rows; ++row) {
       float* gates = a.gates + p * a.gates_panel_stride + static_cast<std::int64_t>(a.gates_row[row]) * (3 * kLanes);
       float* dh = a.dh + a.batch_row[row] * a.dh_ld + unit;
-      const F32 r = load(gates + 2 * kLanes);
+      const F32 kept_r = load(gates + 2 * kLanes), r = act.gate_again(kept_r);
       const F32 d = load_n(a.dreset + row * a.reset_ld + unit, unit_lanes(a.units, unit));  // nobody wrote the padding
-      store(gates + 2 * kLanes, mul(mul(d, load(a.h_in[row] + unit)), act.gate_slope(r)));
+      store(gates + 2 * kLanes, mul(mul(d, load(a.h_in[row] + unit)), act.gate_slope(kept_r)));
       F32 through = mul(d, r);
       if (a.mask) through = mul(through, load(a.mask + a.batch_row[row] * a.mask_stride + unit));
       store(dh, add(load(dh), through));

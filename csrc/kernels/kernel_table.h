@@ -73,12 +73,17 @@ enum class Activation : int {
   kCount
 };
 
+// Whether its slope does not follow from its output, as it is not monotonic. (`static`: see docs/decisions/0002.)
+static constexpr bool slope_needs_input(Activation a) {
+  return a == Activation::kGelu || a == Activation::kGeluTanh || a == Activation::kSilu;
+}
+
 // One time step of a cell for some rows and panels of units: pre-activations z to new states.
 struct CellForwardArgs {
   int rows;
   int panels;
   Activation activation, recurrent_activation;
-  float* gates;  // z in; with keep_gates the activated gates out. [panel][row index][NV*VL]
+  float* gates;  // z in; with keep_gates what the slopes follow from out: activated gates, or z. [panel][row index][NV*VL]
   std::int64_t gates_panel_stride;
   const std::int32_t* gates_row;  // [rows] index of each row in gates
   bool keep_gates;
@@ -112,7 +117,7 @@ struct CellForwardArgs {
   float* kept;  // scratch where zone_c is given, [panel][VL]
 };
 
-// The same step backwards. dG replaces the activated gates in place.
+// The same step backwards. dG replaces in place what the forward step kept of the gates.
 struct CellBackwardArgs {
   int rows;
   int panels;

@@ -9,10 +9,15 @@
 namespace lstmfast::LSTMFAST_ISA {
 namespace {
 
+// Of a gate the forward pass keeps what the slope follows from: `keep_gate(z, gate(z))`, from which `gate_again` makes its value.
 struct DefaultActivations {
   LSTMFAST_INLINE explicit DefaultActivations(Activation, Activation) {}
   LSTMFAST_INLINE F32 gate(F32 half) const { return sigmoid_of_half(half); }
   LSTMFAST_INLINE F32 state(F32 x) const { return tanh(x); }
+  LSTMFAST_INLINE F32 keep_gate(F32, F32 y) const { return y; }
+  LSTMFAST_INLINE F32 keep_state(F32, F32 y) const { return y; }
+  LSTMFAST_INLINE F32 gate_again(F32 kept) const { return kept; }
+  LSTMFAST_INLINE F32 state_again(F32 kept) const { return kept; }
   LSTMFAST_INLINE F32 gate_slope(F32 y) const { return mul(y, sub(set1(1.0f), y)); }
   LSTMFAST_INLINE F32 state_slope(F32 y) const { return fma(neg(y), y, set1(1.0f)); }
 };
@@ -22,8 +27,12 @@ struct AnyActivations {
   LSTMFAST_INLINE explicit AnyActivations(Activation state, Activation gate) : state_(state), gate_(gate) {}
   LSTMFAST_INLINE F32 gate(F32 x) const { return activate(gate_, x); }
   LSTMFAST_INLINE F32 state(F32 x) const { return activate(state_, x); }
-  LSTMFAST_INLINE F32 gate_slope(F32 y) const { return activation_slope(gate_, y); }
-  LSTMFAST_INLINE F32 state_slope(F32 y) const { return activation_slope(state_, y); }
+  LSTMFAST_INLINE F32 keep_gate(F32 x, F32 y) const { return slope_needs_input(gate_) ? x : y; }
+  LSTMFAST_INLINE F32 keep_state(F32 x, F32 y) const { return slope_needs_input(state_) ? x : y; }
+  LSTMFAST_INLINE F32 gate_again(F32 kept) const { return slope_needs_input(gate_) ? activate(gate_, kept) : kept; }
+  LSTMFAST_INLINE F32 state_again(F32 kept) const { return slope_needs_input(state_) ? activate(state_, kept) : kept; }
+  LSTMFAST_INLINE F32 gate_slope(F32 kept) const { return activation_slope(gate_, kept); }
+  LSTMFAST_INLINE F32 state_slope(F32 kept) const { return activation_slope(state_, kept); }
 };
 
 LSTMFAST_INLINE int unit_lanes(int units, int unit) { return units - unit < kLanes ? units - unit : kLanes; }
@@ -85,23 +94,24 @@ inline void lstm_forward_with(const CellForwardArgs& a) {
                                                : a.c_initial + a.batch_row[r] * a.c_initial_ld + unit;
       const F32 before = load(c_prev);
       F32 z_i = load(z), z_f = load(z + kLanes), z_o = load(z + 3 * kLanes);
+      const F32 z_g = load(z + 2 * kLanes);
       if constexpr (kPeephole) {
         z_i = fma(load(a.peephole + 3 * unit), before, z_i);
         z_f = fma(load(a.peephole + 3 * unit + kLanes), before, z_f);
       }
       const F32 i = act.gate(z_i);
       const F32 f = act.gate(z_f);
-      const F32 g = act.state(load(z + 2 * kLanes));
+      const F32 g = act.state(z_g);
       const F32 c = fma(f, before, mul(i, g));
       if constexpr (kPeephole) z_o = fma(load(a.peephole + 3 * unit + 2 * kLanes), c, z_o);
       const F32 o = act.gate(z_o);
       const F32 c_out = a.zone_c ? zoned(load(a.zone_c + r * a.zone_ld + unit), before, c) : c;
       store(a.c_out + p * a.c_out_panel_stride + static_cast<std::int64_t>(a.c_out_row[r]) * kLanes, c_out);
       if (a.keep_gates) {
-        store(z, i);
-        store(z + kLanes, f);
-        store(z + 2 * kLanes, g);
-        store(z + 3 * kLanes, o);
+        store(z, act.keep_gate(z_i, i));
+        store(z + kLanes, act.keep_gate(z_f, f));
+        store(z + 2 * kLanes, act.keep_state(z_g, g));
+        store(z + 3 * kLanes, act.keep_gate(z_o, o));
       }
       store_hidden(a, r, unit, zoned_hidden(a, r, unit, mul(o, act.state(c))));
     }
@@ -127,26 +137,27 @@ inline void lstm_backward_with(const CellBackwardArgs& a) {
       const float* c_prev = a.c_prev_row[r] >= 0 ? a.c + p * a.c_panel_stride + static_cast<std::int64_t>(a.c_prev_row[r]) * kLanes
                                                  : a.c_initial + a.batch_row[r] * a.c_initial_ld + unit;
       float* dc_row = a.dc + a.batch_row[r] * a.dc_ld + unit;
-      const F32 i = load(gates), f = load(gates + kLanes), g = load(gates + 2 * kLanes), o = load(gates + 3 * kLanes);
+      const F32 kept_i = load(gates), kept_f = load(gates + kLanes), kept_g = load(gates + 2 * kLanes), kept_o = load(gates + 3 * kLanes);
+      const F32 i = act.gate_again(kept_i), f = act.gate_again(kept_f), g = act.state_again(kept_g), o = act.gate_again(kept_o);
       const F32 dh = load_hidden_gradient(a, r, unit);
       const F32 before = load(c_prev);
       // With zoneout h was made of c before it was mixed with the one before.
       const F32 c =
           a.zone_c ? fma(f, before, mul(i, g)) : load(a.c + p * a.c_panel_stride + static_cast<std::int64_t>(a.c_row[r]) * kLanes);
       const F32 tanh_c = act.state(c);
-      const F32 dz_o = mul(mul(dh, tanh_c), act.gate_slope(o));
+      const F32 dz_o = mul(mul(dh, tanh_c), act.gate_slope(kept_o));
       F32 dc_out = load(dc_row), passing = zero();
       if (a.zone_c) {
         dc_out = zoned_cell_gradient(a, r, unit, dc_out, passing);
         if constexpr (kPeephole) store(a.c_made + p * a.c_made_panel_stride + static_cast<std::int64_t>(a.gates_row[r]) * kLanes, c);
       }
-      F32 dc = fma(mul(dh, o), act.state_slope(tanh_c), dc_out);
+      F32 dc = fma(mul(dh, o), act.state_slope(act.keep_state(c, tanh_c)), dc_out);
       if constexpr (kPeephole) dc = fma(dz_o, load(a.peephole + 3 * unit + 2 * kLanes), dc);
-      const F32 dz_i = mul(mul(dc, g), act.gate_slope(i));
-      const F32 dz_f = mul(mul(dc, before), act.gate_slope(f));
+      const F32 dz_i = mul(mul(dc, g), act.gate_slope(kept_i));
+      const F32 dz_f = mul(mul(dc, before), act.gate_slope(kept_f));
       store(gates, dz_i);
       store(gates + kLanes, dz_f);
-      store(gates + 2 * kLanes, mul(mul(dc, i), act.state_slope(g)));
+      store(gates + 2 * kLanes, mul(mul(dc, i), act.state_slope(kept_g)));
       store(gates + 3 * kLanes, dz_o);
       F32 through = a.zone_c ? fma(dc, f, passing) : mul(dc, f);
       if constexpr (kPeephole) through = fma(dz_i, load(a.peephole + 3 * unit), fma(dz_f, load(a.peephole + 3 * unit + kLanes), through));

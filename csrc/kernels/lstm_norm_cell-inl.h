@@ -190,19 +190,20 @@ inline void lstm_norm_backward_with(const CellBackwardArgs& a) {
       const int unit = p * kLanes, n = unit_lanes(a.units, unit);
       const float* weights = a.norm + kNormWeights * unit;
       float* kept = a.kept + kNormKept * unit;
-      const F32 o = act.gate(gate_sum(a, row, p, 3));
+      const F32 z_o = gate_sum(a, row, p, 3), o = act.gate(z_o);
       const F32 c = of_c.normal(load(c_row + p * c_stride), n);
-      const F32 y = act.state(fma(load(weights + 12 * kLanes), c, load(weights + 13 * kLanes)));
+      const F32 z_y = fma(load(weights + 12 * kLanes), c, load(weights + 13 * kLanes)), y = act.state(z_y);
       const F32 dh = only(load_hidden_gradient(a, r, unit), n);
-      const F32 dy = mul(mul(dh, o), act.state_slope(y));
+      const F32 dy = mul(mul(dh, o), act.state_slope(act.keep_state(z_y, y)));
       const F32 e = mul(dy, load(weights + 12 * kLanes));
       for_c.more(p, e, c);
       add_to(gradient + (kNormWeights * unit + 12 * kLanes), mul(dy, c));
       add_to(gradient + (kNormWeights * unit + 13 * kLanes), dy);
-      store(kept, act.gate(gate_sum(a, row, p, 0)));
-      store(kept + kLanes, act.gate(gate_sum(a, row, p, 1)));
-      store(kept + 2 * kLanes, act.state(gate_sum(a, row, p, 2)));
-      store(kept + 3 * kLanes, mul(mul(dh, y), act.gate_slope(o)));
+      const F32 z_i = gate_sum(a, row, p, 0), z_f = gate_sum(a, row, p, 1), z_g = gate_sum(a, row, p, 2);
+      store(kept, act.keep_gate(z_i, act.gate(z_i)));
+      store(kept + kLanes, act.keep_gate(z_f, act.gate(z_f)));
+      store(kept + 2 * kLanes, act.keep_state(z_g, act.state(z_g)));
+      store(kept + 3 * kLanes, mul(mul(dh, y), act.gate_slope(act.keep_gate(z_o, o))));
       store(kept + 4 * kLanes, e);
       store(kept + 5 * kLanes, c);
     }
@@ -212,13 +213,14 @@ inline void lstm_norm_backward_with(const CellBackwardArgs& a) {
       const int unit = p * kLanes, n = unit_lanes(a.units, unit);
       const float* z = row + p * a.gates_panel_stride;
       float* kept = a.kept + kNormKept * unit;
-      const F32 i = load(kept), f = load(kept + kLanes), g = load(kept + 2 * kLanes);
+      const F32 kept_i = load(kept), kept_f = load(kept + kLanes), kept_g = load(kept + 2 * kLanes);
+      const F32 i = act.gate_again(kept_i), f = act.gate_again(kept_f), g = act.state_again(kept_g);
       F32 dc_out = load(dc_row + unit), passing = zero();
       if constexpr (kZoneout)
         if (a.zone_c) dc_out = zoned_cell_gradient(a, r, unit, dc_out, passing);
       const F32 dc = only(add(dc_out, to_c.of(load(kept + 4 * kLanes), load(kept + 5 * kLanes), n)), n);
-      const F32 dz[4] = {mul(mul(dc, g), act.gate_slope(i)), mul(mul(dc, load(before + p * before_stride)), act.gate_slope(f)),
-                         mul(mul(dc, i), act.state_slope(g)), load(kept + 3 * kLanes)};
+      const F32 dz[4] = {mul(mul(dc, g), act.gate_slope(kept_i)), mul(mul(dc, load(before + p * before_stride)), act.gate_slope(kept_f)),
+                         mul(mul(dc, i), act.state_slope(kept_g)), load(kept + 3 * kLanes)};
       store(dc_row + unit, kZoneout ? fma(dc, f, passing) : mul(dc, f));
       for (int v = 0; v < 4; ++v) {
         const float* gains = a.plain_norm + kNormWeights * unit + v * kLanes;

@@ -12,9 +12,10 @@
 namespace lstmfast {
 
 // Each pair (a valid step of a row) has `gate_vectors` vectors a panel in the gates buffer: sums first, activated gates
-// next, gate gradients last. The products of x and of h land on adjacent ones of them, so that both transposed products
-// read contiguous depth: LSTM, i f c o, all four from both; with layer normalization, x's four, then h's; GRU, [x part of
-// h~, z, r, h part of h~]: x's three are the first, h's three the last; GRU with the reset gate before the product, [h~, z, r].
+// next (the sums still, where slopes follow only from them), gate gradients last. The products of x and of h land on adjacent
+// ones of them, so that both transposed products read contiguous depth: LSTM, i f c o, all four from both; with layer
+// normalization, x's four, then h's; GRU, [x part of h~, z, r, h part of h~]: x's three are the first, h's three the last; GRU
+// with the reset gate before the product, [h~, z, r].
 struct CellSpec {
   const char* name;
   int gates;              // G: the kernel has G*H columns, in Keras's gate order

@@ -20,9 +20,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 ABSENT = {
     "callbacks.OrbaxCheckpoint": "writes through JAX's Orbax",
     "callbacks.RemoteMonitor": "sends metrics over HTTP",
-    "initializers.STFT": "kernels of spectrogram layers, which are not here",
-    "initializers.STFTInitializer": "the same",
-    "initializers.stft": "the same",
     "utils.Config": "of Keras's own configuration",
     "utils.FeatureSpace": "preprocessing of tables",
     "utils.array_to_img": "images",

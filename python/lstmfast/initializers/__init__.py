@@ -32,8 +32,10 @@ from .draws import (
     VarianceScaling,
     compute_fans,
 )
+from .stft import STFT
 
 __all__ = [
+    "STFT",
     "Constant",
     "GlorotNormal",
     "GlorotUniform",
@@ -67,6 +69,7 @@ __all__ = [
     "random_normal",
     "random_uniform",
     "serialize",
+    "stft",
     "truncated_normal",
     "variance_scaling",
     "zeros",
@@ -74,14 +77,14 @@ __all__ = [
 
 zeros, ones, constant, identity = Zeros, Ones, Constant, Identity
 random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
-variance_scaling, orthogonal = VarianceScaling, Orthogonal
-IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
+variance_scaling, orthogonal, stft = VarianceScaling, Orthogonal, STFT
+IdentityInitializer, OrthogonalInitializer, STFTInitializer = Identity, Orthogonal, STFT
 glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
 he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunUniform, LecunNormal
 
 _ALL = (
     Constant, Identity, Ones, Zeros, GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal,
-    LecunUniform, Orthogonal, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling,
+    LecunUniform, Orthogonal, RandomNormal, RandomUniform, STFT, TruncatedNormal, VarianceScaling,
 )  # fmt: skip
 _CLASSES: dict[str, type[Initializer]] = {cls.__name__: cls for cls in _ALL}
 _CLASSES.update({to_snake_case(cls.__name__): cls for cls in _ALL})
@@ -92,6 +95,7 @@ _CLASSES.update(
     zero=Zeros,
     IdentityInitializer=Identity,
     OrthogonalInitializer=Orthogonal,
+    STFTInitializer=STFT,
 )
 
 

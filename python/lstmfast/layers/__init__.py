@@ -60,6 +60,7 @@ from .preprocessing.hashing import HashedCrossing, Hashing
 from .preprocessing.lookups import IntegerLookup, StringLookup
 from .preprocessing.pipeline import Pipeline
 from .preprocessing.scaling import Normalization, Rescaling
+from .preprocessing.spectrograms import MelSpectrogram, STFTSpectrogram
 from .preprocessing.text_vectorization import TextVectorization
 from .regularization.dropout import Dropout, SpatialDropout1D
 from .regularization.noise import ActivityRegularization, AlphaDropout, GaussianDropout, GaussianNoise
@@ -135,6 +136,7 @@ __all__ = [
     "MaxPool1D",
     "MaxPooling1D",
     "Maximum",
+    "MelSpectrogram",
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
@@ -148,6 +150,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "ReversibleEmbedding",
+    "STFTSpectrogram",
     "SeparableConv1D",
     "SeparableConvolution1D",
     "SimpleRNN",

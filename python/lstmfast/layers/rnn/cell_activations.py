@@ -10,7 +10,7 @@ from ... import activations
 if TYPE_CHECKING:
     from .recurrent import RecurrentLayer
 
-__all__ = ["build_activations", "check_activations", "native_activations", "native_slopes"]
+__all__ = ["build_activations", "check_activations", "native_activations"]
 
 #: What `composed_step` writes with operations, by `cell_name`.
 _CELLS = ("lstm", "gru", "gru_reset_before", "simple_rnn")
@@ -22,20 +22,13 @@ def native_activations(layer: RecurrentLayer) -> tuple[str | None, str | None]:
     return None if one == "softmax" else one, None if two == "softmax" else two
 
 
-def native_slopes(layer: RecurrentLayer) -> bool:
-    """Whether the kernels of cells go back through a layer's activations: they keep the gates, not what made them, and
-    so need slopes that follow from the output."""
-    return not any(map(activations.needs_input, (layer.activation, layer.recurrent_activation)))
-
-
-def check_activations(layer: RecurrentLayer, backward: bool = False) -> None:
-    """Refuse what only kernels do, together with an activation that they do not have or, `backward`, whose slope they
-    do not have."""
+def check_activations(layer: RecurrentLayer) -> None:
+    """Refuse what only kernels do, together with an activation that they do not have."""
     given = {"activation": layer.activation, "recurrent_activation": layer.recurrent_activation}
     foreign = [
         (argument, function)
         for (argument, function), name in zip(given.items(), native_activations(layer), strict=True)
-        if name is None or (backward and activations.needs_input(function))
+        if name is None
     ]
     only_native = {
         "zoneout": any(layer._zoneout),
@@ -47,7 +40,7 @@ def check_activations(layer: RecurrentLayer, backward: bool = False) -> None:
         argument, function = foreign[0]
         raise ValueError(
             f"{argument}={getattr(function, '__name__', function)!r} is not supported inside a recurrent layer with "
-            f"{wrong[0]}{' in training' if backward else ''}"
+            f"{wrong[0]}"
         )
 
 

@@ -24,7 +24,7 @@ class GRU(RecurrentLayer):
         Size of the state and of the output.
     activation, recurrent_activation : str, callable or layer
         ``a`` and ``g`` above; ``"tanh"`` and ``"sigmoid"``. With one that no kernel has, as ``"mish"`` or ``LeakyReLU()``,
-        the steps run in Python and cannot be frozen; with "gelu" and "silu" they do so in training.
+        the steps run in Python and cannot be frozen.
     use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
     recurrent_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, recurrent_constraint,
     bias_constraint, dropout, recurrent_dropout, seed, return_sequences, return_state, go_backwards, stateful,

@@ -29,7 +29,7 @@ class LSTM(RecurrentLayer):
         Size of the states and of the output.
     activation, recurrent_activation : str, callable or layer
         ``a`` and ``g`` above; ``"tanh"`` and ``"sigmoid"``. With one that no kernel has, as ``"mish"`` or ``LeakyReLU()``,
-        the steps run in Python and cannot be frozen; with "gelu" and "silu" they do so in training.
+        the steps run in Python and cannot be frozen.
     use_bias : bool
     kernel_initializer, recurrent_initializer, bias_initializer : str, dict or callable
     unit_forget_bias : bool

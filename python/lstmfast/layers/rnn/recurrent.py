@@ -22,7 +22,7 @@ from ..call import Call
 from ..frozen import FrozenLayer
 from ..input_spec import InputSpec
 from ..regularization.dropout import dropout_mask
-from .cell_activations import build_activations, check_activations, native_activations, native_slopes
+from .cell_activations import build_activations, check_activations, native_activations
 from .checkpointing import segmented_backward, segmented_forward
 from .sequence_layer import SequenceLayer
 
@@ -85,7 +85,7 @@ class RecurrentLayer(SequenceLayer):
         self.units = int(units)
         self.activation = activations.get(activation)
         self.recurrent_activation = activations.get(recurrent_activation)
-        self._activation_names, self._native_slopes = native_activations(self), native_slopes(self)
+        self._activation_names = native_activations(self)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)
@@ -210,8 +210,7 @@ class RecurrentLayer(SequenceLayer):
                 x_mask, gate_mask = None, x_mask
             elif x_mask is not None:
                 x = x * x_mask[:, None]
-        if None in self._activation_names or (call.save and not self._native_slopes):
-            check_activations(self, backward=call.save)
+        if None in self._activation_names:
             from .composed_step import forward_composed  # of operations, which are not loaded for nothing
 
             y, states, tape = forward_composed(self, x, call, carried, gate_mask, recurrent_mask)
