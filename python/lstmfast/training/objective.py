@@ -272,8 +272,12 @@ class Objective:
 
 def check_loss(model: Any, objective: Objective, run: Run | None = None) -> None:
     """Raise a ValueError if there is nothing to train for: no loss, no regularizer, and no layer that could add to the loss;
-    or, in a `run`, none that did.
+    or, in a `run`, none that did. A `compute_loss` of the model's own is something.
     """
+    from .own_steps import overrides
+
+    if overrides(model, "compute_loss"):
+        return
     if objective.has_loss or any(v.regularizer is not None for v in model.trainable_variables):
         return
     layers = [model, *layers_inside(model)]
