@@ -241,3 +241,52 @@ def test_what_is_no_part_of_a_graph_is_said():
     model.compile("sgd", "mse")
     with pytest.raises((NotImplementedError, TypeError)):
         model.fit(X, Y, verbose=0)
+
+
+def of_pairs(K):
+    class Own(K.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            near, far = y["near"], y["far"][0]
+            errors = K.ops.mean(K.ops.abs(near - y_pred) - 0.1 * K.ops.square(far - y_pred), axis=-1)
+            return K.ops.mean(errors if sample_weight is None else errors * sample_weight["near"])
+
+    return Own
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_targets_in_a_structure_of_their_own(weighted):
+    y = {"near": Y, "far": [1 - Y, Y]}
+    compare(of_pairs, "one", y, fit={"sample_weight": WEIGHTS} if weighted else {}, evaluate=not weighted)
+
+
+def test_targets_of_steps_of_ones_own():
+    seen = []
+
+    def own(K):
+        class Own(K.Model):
+            def train_step(self, data):
+                x, (a, b) = data
+                seen.append((np.array(x), np.array(a), np.array(b)))
+                return {"total": float(np.sum(seen[-1][1]) + np.sum(seen[-1][2]))}
+
+        return Own
+
+    histories = []
+    for K in (lf, keras):
+        model = model_of(K, own)
+        model.compile("sgd")
+        classes = np.arange(8)
+        histories.append(model.fit(X, (Y, classes), batch_size=3, shuffle=False, verbose=0).history["total"])
+    np.testing.assert_allclose(*histories, rtol=1e-6)
+    half = len(seen) // 2
+    for ours, theirs in zip(seen[:half], seen[half:], strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+    model = model_of(lf, own)
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="y must have one entry for each of the 8 samples"):
+        model.fit(X, (Y, Y[:3]), verbose=0)
+    with pytest.raises(ValueError, match="y must have one entry"):  # a default step has no use for them
+        plain = model_of(lf, lambda K: K.Model)
+        plain.compile("sgd", "mse")
+        plain.fit(X, (Y, Y), verbose=0)

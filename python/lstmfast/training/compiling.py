@@ -337,7 +337,7 @@ class Compiled:
             objective = Objective(
                 self, self._compile_arguments, [None if y is None else y.shape for y in data.ys]
             )
-        if not one_batch or self._objective is None:
+        if data.forms is None and (not one_batch or self._objective is None):
             objective.check_targets(data.ys, self._output_shapes(data))
         self._objective = objective
         return objective

@@ -17,6 +17,7 @@ from .terms import Term, terms_of
 if TYPE_CHECKING:
     from ..models.executor import Run
     from ..models.model import Model
+    from .batching import DataSet
 
 __all__ = ["NO_LOSS", "Objective", "check_loss"]
 
@@ -136,15 +137,17 @@ class Objective:
 
     # --- a batch
 
-    def compute(
-        self, run: Run, ys: list[Any], weights: list[Any], gradients: bool
-    ) -> tuple[float, list[Array | None]]:
-        """Loss with the run's penalties, and gradients of the outputs; metrics take the batch in."""
+    def compute(self, run: Run, batch: DataSet, gradients: bool) -> tuple[float, list[Array | None]]:
+        """Loss with the run's penalties, and gradients of the outputs; metrics take the batch in.
+
+        Targets in a structure of their own have only the loss that the model's own `compute_loss` makes of them.
+        """
+        ys, weights = batch.ys, batch.weights
         total = run.penalty
         preds = [run.values[output.slot] for output in self.outputs]
         masks = [_mask_of(run, output.slot, p) for output, p in zip(self.outputs, preds, strict=True)]
         dys: list[Any] = [None] * len(preds)
-        for term in self.terms:
+        for term in self.terms if batch.forms is None else ():
             k = term.output
             if k is None:
                 value, found = self._together(term, run, ys, preds, weights)

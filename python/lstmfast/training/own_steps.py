@@ -116,8 +116,11 @@ def _packed(structure: Any, arrays: list[Any]) -> Any:
 
 
 def parts_of(model: Any, batch: DataSet) -> tuple[Any, Any, Any]:
-    """x, y and sample_weight of a batch in the structures of the model's inputs and outputs."""
+    """x, y and sample_weight of a batch in the structures of the model's inputs and outputs, or in their own."""
     x = _packed(model._input_structure, batch.xs)
+    if batch.forms is not None:
+        y, weight = (map_leaves(batch.free.__getitem__, form) for form in batch.forms)
+        return x, y, weight
     y, weight = (
         None if all(a is None for a in arrays) else _packed(model._output_structure, arrays)
         for arrays in (batch.ys, batch.weights)

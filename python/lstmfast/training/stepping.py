@@ -111,7 +111,7 @@ class TrainStep:
         try:
             if not objective.has_loss:
                 check_loss(self.model, objective, run)
-            loss, dys = objective.compute(run, batch.ys, batch.weights, gradients=True)
+            loss, dys = objective.compute(run, batch, gradients=True)
             found = None if self._own_loss is None else self._own_loss(batch, run)
             if found is not None:
                 loss, dys, shares = found
