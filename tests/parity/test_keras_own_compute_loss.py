@@ -290,3 +290,44 @@ def test_targets_of_steps_of_ones_own():
         plain = model_of(lf, lambda K: K.Model)
         plain.compile("sgd", "mse")
         plain.fit(X, (Y, Y), verbose=0)
+
+
+@pytest.mark.parametrize("where", ["attribute", "closure", "variable"])
+def test_what_changes_between_batches_counts(where):
+    """The weight of a term that a callback raises."""
+    found = []
+    for K in (lf, keras):
+        outer = {"part": 0.0}
+
+        def own(K, outer=outer):
+            class Own(K.Model):
+                def __init__(self, *args, **kwargs):
+                    super().__init__(*args, **kwargs)
+                    self.part = 0.0
+                    self.variable = self.add_weight(
+                        shape=(), initializer="zeros", trainable=False, name="part"
+                    )
+
+                def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                    part = {"attribute": self.part, "closure": outer["part"], "variable": self.variable}[
+                        where
+                    ]
+                    return super().compute_loss(x, y, y_pred, sample_weight, training) + part * K.ops.mean(
+                        y_pred
+                    )
+
+            return Own
+
+        class Raise(K.callbacks.Callback):
+            def on_train_batch_begin(self, batch, logs=None, outer=outer):
+                outer["part"] += 0.3
+                self.model.part += 0.3
+                self.model.variable.assign(self.model.variable + 0.3)
+
+        model = model_of(K, own)
+        model.compile(K.optimizers.SGD(0.2), "mse")
+        callbacks = [Raise()]
+        model.fit(X, Y, batch_size=4, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
+        found.append(model.get_weights())
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())

@@ -5,6 +5,7 @@ a layer's `call` does."""
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..layers.base import Layer
 from ..layers.call import Call
+from ..layers.keras_call import TRACES
 from ..symbolic import KerasTensor
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from .batching import DataSet
 
 __all__ = ["OwnLoss", "compute_own"]
+
+#: So far the value of the graph may be from that of the arrays, relative to it: sums in another order.
+_ROUNDING = 1e-5
 
 
 def compute_own(model: Any, parts: tuple[Any, Any, Any, Any], training: bool) -> Any:
@@ -31,22 +36,15 @@ def compute_own(model: Any, parts: tuple[Any, Any, Any, Any], training: bool) ->
 
 
 class _Traceable(Layer):
-    """`compute_loss` as a layer of x, y, y_pred, sample_weight and what regularizers add.
-
-    Attributes
-    ----------
-    updates : bool
-        It updates metrics that the model holds.
-    """
+    """`compute_loss` as a layer of x, y, y_pred, sample_weight and what regularizers add."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(name="compute_loss")
         self.model, self.built = model, True
-        self.updates: list[bool] = []
 
     def call(self, inputs: Any, **_: Any) -> Any:
         model = self.model
-        with _deaf(model, self.updates):
+        with _deaf(model):
             vars(model)["_traced_losses"] = inputs["losses"]
             try:
                 value = compute_own(
@@ -60,17 +58,13 @@ class _Traceable(Layer):
 
 
 @contextmanager
-def _deaf(model: Any, heard: list[bool]) -> Iterator[None]:
-    """Keep symbolic values from the metrics that the model holds; `heard` tells whether there were any."""
+def _deaf(model: Any) -> Iterator[None]:
+    """Keep symbolic values from the metrics that the model holds."""
     from .own_steps import own_metrics
 
     held = own_metrics(model)
-
-    def update_state(*_: Any, **__: Any) -> None:
-        heard[:] = [True]
-
     for metric in held:
-        vars(metric)["update_state"] = update_state
+        vars(metric)["update_state"] = lambda *_, **__: None
     try:
         yield
     finally:
@@ -81,6 +75,10 @@ def _deaf(model: Any, heard: list[bool]) -> Iterator[None]:
 class OwnLoss:
     """Value and gradients of the model's own `compute_loss`, where it uses `lstmfast.ops` and layers alone.
 
+    It is called with arrays for each batch, which updates its metrics and gives the value. The gradient is that of a graph
+    which is kept for batches of one signature, as long as it gives the same value: what `compute_loss` reads elsewhere may
+    change, as the weight of a term that a callback sets.
+
     Parameters
     ----------
     model : Model
@@ -90,7 +88,7 @@ class OwnLoss:
     Attributes
     ----------
     reason : str
-        Why it has no gradient, where a call gave None.
+        Why it has no gradient, where a call gave none.
     """
 
     def __init__(self, model: Any, regularized: list[Any]) -> None:
@@ -98,16 +96,36 @@ class OwnLoss:
         self.regularized = regularized
         self.reason = ""
 
-    def __call__(self, batch: DataSet, run: Run) -> tuple[float, list[Any], list[Any]] | None:
-        """The loss, the gradients of the model's outputs, and the parts that the regularizers' values have in the loss; None
-        if it cannot be traced. Weights that it uses itself have their gradients then.
+    def __call__(self, batch: DataSet, run: Run) -> tuple[float, tuple[list[Any], list[Any]] | None]:
+        """The loss, and with it the gradients of the model's outputs and the parts that the regularizers' values have in
+        the loss; None for these if it cannot be traced. Weights that it uses itself have their gradients then.
 
         Raises
         ------
         NotImplementedError
             If it leaves out or multiplies what activity regularizers add.
         """
-        from ..models.composed import TracedCall, forward_traced
+        from .own_steps import judge
+
+        value = judge(self.layer.model, batch, run, training=True)
+        traced = self._forward(batch, run)
+        if traced is not None and not _same(traced[0], value):
+            TRACES.pop(self.layer, None)
+            traced = self._forward(batch, run)
+        if traced is None:
+            return value, None
+        found, _ = traced[1].backward(np.ones((), np.float32))
+        shares = [0.0 if g is None else float(g) for g in found["losses"]]
+        if run.penalty and shares.pop(0) != 1.0:
+            raise NotImplementedError(
+                f"`compute_loss` of {type(self.layer.model).__name__} must add `self.losses` as they are: the model has "
+                "activity regularizers or layers that add losses"
+            )
+        return value, (_leaves(found["y_pred"]), shares)
+
+    def _forward(self, batch: DataSet, run: Run) -> tuple[float, Any] | None:
+        """The value by the graph, and what goes back through it."""
+        from ..models.composed import forward_traced
         from .own_steps import parts_of, predicted
 
         model = self.layer.model
@@ -126,16 +144,12 @@ class OwnLoss:
         if not traced:
             self.reason = value
             return None
-        saved: Any = call.saved
-        assert isinstance(saved, TracedCall)
-        found, _ = saved.backward(np.ones((), np.float32))
-        shares = [0.0 if g is None else float(g) for g in found["losses"]]
-        if penalties and shares.pop(0) != 1.0:
-            raise NotImplementedError(
-                f"`compute_loss` of {type(model).__name__} must add `self.losses` as they are: the model has activity "
-                "regularizers or layers that add losses"
-            )
-        return float(value), _leaves(found["y_pred"]), shares
+        return float(value), call.saved
+
+
+def _same(a: float, b: float) -> bool:
+    """Whether they differ by rounding alone."""
+    return abs(a - b) <= _ROUNDING * max(abs(a), abs(b)) or not (math.isfinite(a) and math.isfinite(b))
 
 
 def _leaves(gradients: Any) -> list[Any]:

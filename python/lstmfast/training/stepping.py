@@ -13,7 +13,7 @@ import numpy as np
 from .batching import DataSet
 from .objective import Objective, check_loss
 from .own_loss import OwnLoss
-from .own_steps import check_same_loss, judge, overrides, tell_metrics
+from .own_steps import check_same_loss, overrides, tell_metrics
 
 if TYPE_CHECKING:
     from ..models.executor import GradientPlan, Run
@@ -112,9 +112,10 @@ class TrainStep:
             if not objective.has_loss:
                 check_loss(self.model, objective, run)
             loss, dys = objective.compute(run, batch, gradients=True)
-            found = None if self._own_loss is None else self._own_loss(batch, run)
+            own = self._own_loss
+            value, found = (0.0, None) if own is None else own(batch, run)
             if found is not None:
-                loss, dys, shares = found
+                loss, (dys, shares) = value, found
             if self._watched and not math.isfinite(loss):
                 self._watched = False
                 self._warn(batch, loss)
@@ -129,8 +130,9 @@ class TrainStep:
             if self._first:
                 self._first = False
                 self._warn_of_missing()
-            if self._own_loss is not None:
-                loss = self._judged(batch, run, loss, found is not None)
+            if own is not None and found is None:
+                check_same_loss(self.model, value, loss, own.reason)
+                loss = value
             objective.add(loss)
             if self._tells:
                 tell_metrics(self.model, batch, run)
@@ -158,17 +160,6 @@ class TrainStep:
             raise
         for variable in self.others:
             variable._grad_live = False
-
-    def _judged(self, batch: DataSet, run: Run, loss: float, known: bool) -> float:
-        """What the model's own `compute_loss` gives, called with arrays where its gradient is not `known` or it updates
-        metrics."""
-        own: Any = self._own_loss
-        if known and not own.layer.updates:
-            return loss
-        value = judge(self.model, batch, run, training=True)
-        if not known:
-            check_same_loss(self.model, value, loss, own.reason)
-        return value
 
     def _asked(self, hook: Hook, loss: float) -> bool:
         """Let callbacks change the gradients; False if the step is to be left out."""
