@@ -105,7 +105,7 @@ NOTES = {
     "Model.add_loss": "inside `call`: numbers, and what `lstmfast.ops` makes of its input and weights",
     "Model.call": "of layers and arithmetic: what it does with symbolic inputs is the graph",
     "Model.export": "raises a ValueError that says what there is instead: `freeze`, or `save` as `.keras`",
-    "Model.compute_loss": "written anew it may watch the loss, not change it in training: there is no automatic differentiation",
+    "Model.compute_loss": "written anew it trains if it uses `lstmfast.ops` and layers alone; else it may only watch the loss",
 }
 #: Names that exist only to say that the thing does not.
 REFUSALS = {"Model.export"}

@@ -171,3 +171,41 @@ def test_windows_are_counted_in_whole_steps(name, value):
     arguments = {"sequence_length": 2, name: value}
     with pytest.raises(ValueError, match=f"{name}: expected an integer, got {value!r}"):
         timeseries_dataset_from_array(np.arange(9.0), None, **arguments)
+
+
+def test_split_of_structures_and_samples():
+    x, y = np.arange(10).reshape(5, 2), np.arange(5)
+    left, right = split_dataset({"a": (x, y), "b": [y]}, left_size=3)
+    np.testing.assert_array_equal(left["a"][0], x[:3])
+    np.testing.assert_array_equal(right["b"][0], y[3:])
+    assert isinstance(left["a"], tuple) and isinstance(left["b"], list)
+
+    class Samples:
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, number):
+            return {"x": x[number], "y": y[number]}
+
+    left, right = split_dataset(Samples(), right_size=0.4)
+    np.testing.assert_array_equal(left["x"], x[:3])
+    np.testing.assert_array_equal(right["y"], y[3:])
+    left, _ = split_dataset(Samples(), left_size=4, shuffle=True, seed=1)
+    np.testing.assert_array_equal(left["x"][:, 0], 2 * left["y"])
+    for wrong in ("text", 5, [x, "a"], (n for n in "ab")):
+        with pytest.raises(TypeError, match="The `dataset` argument must be"):
+            split_dataset(wrong, left_size=1)
+    for wrong in ((), {}):
+        with pytest.raises(ValueError, match="at least one array"):
+            split_dataset(wrong, left_size=1)
+
+
+def test_split_of_tensors_and_torch_data_sets():
+    torch = pytest.importorskip("torch")
+    x, y = torch.arange(10).reshape(5, 2), torch.arange(5)
+    for dataset in ((x, y), torch.utils.data.TensorDataset(x, y)):
+        left, right = split_dataset(dataset, left_size=3)
+        for parts, rows in ((left, slice(None, 3)), (right, slice(3, None))):
+            assert isinstance(parts, tuple) and all(isinstance(a, np.ndarray) for a in parts)
+            np.testing.assert_array_equal(parts[0], x.numpy()[rows])
+            np.testing.assert_array_equal(parts[1], y.numpy()[rows])

@@ -111,3 +111,12 @@ def test_types_as_in_keras():
     x, z = keras.Input((2,)), keras.Input((2,))
     y = keras.layers.Add()([keras.layers.Dense(2)(x), z, x])
     assert [t.name for t in keras.utils.get_source_inputs(y)] == [x.name, z.name]
+
+
+@pytest.mark.parametrize("finalize", [None, True])
+def test_the_mean_of_a_list_is_shown(finalize, capsys):
+    """As in Keras."""
+    bar = Progbar(2, verbose=2)
+    bar.update(1, values=[("value", [0.0, 1.0, 2.0])])
+    bar.update(2, values=[("value", np.array([3.0, 5.0]))], finalize=finalize)
+    assert capsys.readouterr().out.rstrip().endswith("value: 4.0000")

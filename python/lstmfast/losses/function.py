@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import flatten, packed
+from ..symbolic import flatten, is_symbolic, packed
 from ..utils.naming import object_name
 from .arrays import Array, numeric
 from .base import Loss
@@ -82,6 +82,13 @@ class FunctionLoss(Loss):
         self.fn = fn
         #: Found out when it is first used: it returns values alone and uses only operations.
         self._by_operations = False
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return (
+            self._on_aligned(y_true, y_pred)
+            if is_symbolic((y_true, y_pred))
+            else super().call(y_true, y_pred)
+        )
 
     def call_and_grad(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
         return self._pair(self.fn(read_only(y_true), read_only(y_pred)), y_pred)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..symbolic import KerasTensor, flatten
+from ..symbolic import KerasTensor, flatten, map_leaves
 from .convert import plain
 from .structure import along_outputs, has_nested_outputs, output_keys
 from .terms import outputs_with_loss
@@ -34,6 +34,10 @@ class DataSet:
     ys, weights : list of arrays or None, one for each output
     lengths : list of arrays or None, one for each input; or None
     resets : (N, T) bool array or None
+    free : list of arrays
+        Targets, then sample weights, in other structures than the outputs': for steps that a model writes itself.
+    forms : tuple or None
+        These structures, of places in `free`; `ys` and `weights` hold nothing then.
     """
 
     xs: list[Any]
@@ -41,16 +45,18 @@ class DataSet:
     weights: list[Array | None]
     lengths: list[Any] | None
     resets: Array | None = None
+    free: list[Any] = field(default_factory=list)
+    forms: tuple[Any, Any] | None = None
 
     def __len__(self) -> int:
         return len(next(x for x in self.xs if x is not None))
 
     def _lists(self) -> list[list[Any]]:
-        return [self.xs, self.ys, self.weights, self.lengths or [], [self.resets]]
+        return [self.xs, self.ys, self.weights, self.lengths or [], [self.resets], self.free]
 
     def _made(self, lists: list[list[Any]]) -> DataSet:
-        xs, ys, weights, lengths, (resets,) = lists
-        return DataSet(xs, ys, weights, None if self.lengths is None else lengths, resets)
+        xs, ys, weights, lengths, (resets,), free = lists
+        return DataSet(xs, ys, weights, None if self.lengths is None else lengths, resets, free, self.forms)
 
     def part(self, start: int, stop: int) -> DataSet:
         """Samples start .. stop - 1, as views."""
@@ -153,10 +159,45 @@ def prepare(
     for layer, number in executor.input_layers:
         if xs[number] is not None:
             layer.check_values(xs[number])
-    ys = _targets(model, y, n)
-    weights = _sample_weights(model, sample_weight, n, ys)
-    data = DataSet(xs, ys, weights, model.lengths_of(lengths, xs), model.resets_of(plain(resets), xs))
+    free: list[Any] = []
+    forms: tuple[Any, Any] | None = None
+    try:
+        ys = _targets(model, y, n)
+        weights = _sample_weights(model, sample_weight, n, ys)
+    except (ValueError, TypeError):
+        if not _has_own_steps(model):
+            raise
+        ys, weights = [None] * len(model.output_names), [None] * len(model.output_names)
+        if isinstance(y, (list, tuple, dict)) and isinstance(sample_weight, np.ndarray):
+            sample_weight = map_leaves(lambda _: sample_weight, y)  # as Keras, the same for all
+        forms = (_freed(y, n, "y", free), _freed(sample_weight, n, "sample_weight", free))
+    lengths, resets = model.lengths_of(lengths, xs), model.resets_of(plain(resets), xs)
+    data = DataSet(xs, ys, weights, lengths, resets, free, forms)
     return data if class_weight is None else with_class_weights(data, class_weight)
+
+
+def _has_own_steps(model: Any) -> bool:
+    """Whether the model's class says itself what it does with targets."""
+    from .own_steps import overrides
+
+    return any(overrides(model, name) for name in ("train_step", "test_step", "compute_loss"))
+
+
+def _freed(given: Any, n: int, what: str, free: list[Any]) -> Any:
+    """The structure of what was given with places in `free`, to which its arrays are appended."""
+
+    def place(value: Any) -> int:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{what} must be numeric, got dtype {array.dtype}")
+        if array.ndim < 1 or len(array) != n:
+            raise ValueError(
+                f"{what} must have one entry for each of the {n} samples of x, got shape {array.shape}"
+            )
+        free.append(array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array)
+        return len(free) - 1
+
+    return map_leaves(place, given)
 
 
 def with_class_weights(data: DataSet, class_weight: Any) -> DataSet:

@@ -198,6 +198,8 @@ class Compiled:
         """What is added to the loss: penalties of layers in the last call with arrays, together, then those of the
         regularizers of trainable weights, one by one.
         """
+        if "_traced_losses" in vars(self):  # while the graph of a `compute_loss` of the model's own is made
+            return list(self._traced_losses)
         of_call = self._call_losses if self._batch_penalty is None else [self._batch_penalty]
         of_outputs = [float(penalty) for penalty in of_call if penalty]
         return [*of_outputs, *self._weight_penalties()]
@@ -213,8 +215,11 @@ class Compiled:
         y_pred: Any = None,
         sample_weight: Any = None,
         training: bool = True,
-    ) -> float:
+    ) -> Any:
         """The loss of `compile` for a batch's targets and outputs, weight penalties included.
+
+        A class of your own may write it anew: `fit` and `evaluate` call it for each batch. It trains if it uses
+        `lstmfast.ops`, operators and layers alone; else it may only watch the loss of `compile`, not change it.
 
         Parameters
         ----------
@@ -332,7 +337,7 @@ class Compiled:
             objective = Objective(
                 self, self._compile_arguments, [None if y is None else y.shape for y in data.ys]
             )
-        if not one_batch or self._objective is None:
+        if data.forms is None and (not one_batch or self._objective is None):
             objective.check_targets(data.ys, self._output_shapes(data))
         self._objective = objective
         return objective

@@ -17,6 +17,7 @@ from .terms import Term, terms_of
 if TYPE_CHECKING:
     from ..models.executor import Run
     from ..models.model import Model
+    from .batching import DataSet
 
 __all__ = ["NO_LOSS", "Objective", "check_loss"]
 
@@ -136,15 +137,17 @@ class Objective:
 
     # --- a batch
 
-    def compute(
-        self, run: Run, ys: list[Any], weights: list[Any], gradients: bool
-    ) -> tuple[float, list[Array | None]]:
-        """Loss with the run's penalties, and gradients of the outputs; metrics take the batch in."""
+    def compute(self, run: Run, batch: DataSet, gradients: bool) -> tuple[float, list[Array | None]]:
+        """Loss with the run's penalties, and gradients of the outputs; metrics take the batch in.
+
+        Targets in a structure of their own have only the loss that the model's own `compute_loss` makes of them.
+        """
+        ys, weights = batch.ys, batch.weights
         total = run.penalty
         preds = [run.values[output.slot] for output in self.outputs]
         masks = [_mask_of(run, output.slot, p) for output, p in zip(self.outputs, preds, strict=True)]
         dys: list[Any] = [None] * len(preds)
-        for term in self.terms:
+        for term in self.terms if batch.forms is None else ():
             k = term.output
             if k is None:
                 value, found = self._together(term, run, ys, preds, weights)
@@ -272,8 +275,12 @@ class Objective:
 
 def check_loss(model: Any, objective: Objective, run: Run | None = None) -> None:
     """Raise a ValueError if there is nothing to train for: no loss, no regularizer, and no layer that could add to the loss;
-    or, in a `run`, none that did.
+    or, in a `run`, none that did. A `compute_loss` of the model's own is something.
     """
+    from .own_steps import overrides
+
+    if overrides(model, "compute_loss"):
+        return
     if objective.has_loss or any(v.regularizer is not None for v in model.trainable_variables):
         return
     layers = [model, *layers_inside(model)]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from ..layers.attributes import assignments, containers_in_attributes, held_in_a
 from ..metrics.base import Metric
 from ..symbolic import flatten, map_leaves
 from .batching import DataSet
+from .own_loss import compute_own
 
 if TYPE_CHECKING:
     from ..models.executor import Run
@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OwnStep",
+    "check_same_loss",
     "data_of",
     "judge",
     "logs_of",
     "overrides",
     "own_metrics",
+    "parts_of",
     "predict_by",
+    "predicted",
     "results_of",
     "tell_metrics",
 ]
 
-#: How far a loss of the model's own `compute_loss` may be from that of `compile`, whose gradient it gets.
+#: How far a loss of a `compute_loss` without a gradient may be from that of `compile`, whose gradient it gets.
 _SAME_LOSS = 1e-4
 _OF_COMPILE = frozenset(
     {
@@ -112,9 +115,12 @@ def _packed(structure: Any, arrays: list[Any]) -> Any:
     return map_leaves(lambda t: by_id[id(t)], structure)
 
 
-def _parts(model: Any, batch: DataSet) -> tuple[Any, Any, Any]:
-    """x, y and sample_weight of a batch in the structures of the model's inputs and outputs."""
+def parts_of(model: Any, batch: DataSet) -> tuple[Any, Any, Any]:
+    """x, y and sample_weight of a batch in the structures of the model's inputs and outputs, or in their own."""
     x = _packed(model._input_structure, batch.xs)
+    if batch.forms is not None:
+        y, weight = (map_leaves(batch.free.__getitem__, form) for form in batch.forms)
+        return x, y, weight
     y, weight = (
         None if all(a is None for a in arrays) else _packed(model._output_structure, arrays)
         for arrays in (batch.ys, batch.weights)
@@ -126,7 +132,7 @@ def data_of(model: Any, batch: DataSet) -> Any:
     """A batch as Keras hands it to `train_step`: x, (x, y) or (x, y, sample_weight)."""
     if batch.lengths is not None or batch.resets is not None:
         raise ValueError(f"{type(model).__name__} has steps of its own, which take no `lengths` or `resets`")
-    x, y, weight = _parts(model, batch)
+    x, y, weight = parts_of(model, batch)
     if weight is not None:
         return x, y, weight
     if y is not None:
@@ -175,41 +181,35 @@ class OwnStep:
         }
 
 
-def judge(model: Any, batch: DataSet, run: Run, loss: float, training: bool) -> float:
-    """Ask the model's own `compute_loss`, if it has one; the loss of the batch.
+def judge(model: Any, batch: DataSet, run: Run, training: bool) -> float:
+    """The loss of the batch by the model's own `compute_loss`."""
+    x, y, weight = parts_of(model, batch)
+    model._batch_penalty = run.penalty
+    try:
+        return float(compute_own(model, (x, y, predicted(model, run), weight), training))
+    finally:
+        model._batch_penalty = None
 
-    Raises
-    ------
-    NotImplementedError
-        In training, if `compute_loss` gives another loss than that of `compile`, whose gradient is the only one there is.
+
+def check_same_loss(model: Any, value: float, loss: float, reason: str) -> None:
+    """Raise a NotImplementedError if a `compute_loss` whose gradient is not known gives another loss than that of `compile`,
+    which has the only gradient there is.
     """
-    x, y, weight = _parts(model, batch)
-    if overrides(model, "compute_loss"):
-        arguments = {"x": x, "y": y, "y_pred": _outputs(model, run), "sample_weight": weight}
-        if "training" in inspect.signature(model.compute_loss).parameters:
-            arguments["training"] = training
-        model._batch_penalty = run.penalty
-        try:
-            value = float(model.compute_loss(**arguments))
-        finally:
-            model._batch_penalty = None
-        if training and abs(value - loss) > _SAME_LOSS * max(1.0, abs(loss)):
-            raise NotImplementedError(
-                f"`compute_loss` of {type(model).__name__} gives {value:g}, the loss of `compile` is {loss:g}: there is "
-                "no automatic differentiation. Give `compile` a loss with its gradient, or write `train_step` with "
-                "`forward`, `Tape.backward` and `apply_gradients`"
-            )
-        loss = value
-    return loss
+    if abs(value - loss) > _SAME_LOSS * max(1.0, abs(loss)):
+        raise NotImplementedError(
+            f"`compute_loss` of {type(model).__name__} gives {value:g}, the loss of `compile` is {loss:g}: there is no automatic "
+            f"differentiation, but of what uses `lstmfast.ops` and layers alone ({reason}). Else give `compile` a loss with its "
+            "gradient, or write `train_step` with `forward`, `Tape.backward` and `apply_gradients`"
+        )
 
 
 def tell_metrics(model: Any, batch: DataSet, run: Run) -> None:
     """Give the model's own `compute_metrics` a batch, whose loss has been counted; what it returns are the logs."""
     if overrides(model, "compute_metrics"):
-        x, y, weight = _parts(model, batch)
-        logs = model.compute_metrics(x, y, _outputs(model, run), weight)
+        x, y, weight = parts_of(model, batch)
+        logs = model.compute_metrics(x, y, predicted(model, run), weight)
         model._own_logs = {name: float(v) if np.ndim(v) == 0 else v for name, v in logs.items()}
 
 
-def _outputs(model: Any, run: Run) -> Any:
+def predicted(model: Any, run: Run) -> Any:
     return model.pack_outputs([run.values[slot] for slot in model.executor.output_slots])

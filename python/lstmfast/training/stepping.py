@@ -12,7 +12,8 @@ import numpy as np
 
 from .batching import DataSet
 from .objective import Objective, check_loss
-from .own_steps import judge, overrides, tell_metrics
+from .own_loss import OwnLoss
+from .own_steps import check_same_loss, overrides, tell_metrics
 
 if TYPE_CHECKING:
     from ..models.executor import GradientPlan, Run
@@ -45,7 +46,8 @@ class TrainStep:
 
     __slots__ = (
         "_first",
-        "_judges",
+        "_own_loss",
+        "_tells",
         "_watched",
         "epoch",
         "executor",
@@ -74,7 +76,8 @@ class TrainStep:
         self.trainable, self.others = model.variables_in_use(anew=True)
         self.regularized = [v for v in self.trainable if v.regularizer is not None]
         self.epoch = self.number = 0
-        self._judges = overrides(model, "compute_loss") or overrides(model, "compute_metrics")
+        self._own_loss = OwnLoss(model, self.regularized) if overrides(model, "compute_loss") else None
+        self._tells = overrides(model, "compute_metrics")
         # fit: say once where the loss stopped being finite, and which weights have no part in it
         self._watched = self._first = guard is not None
         self._forget()
@@ -108,22 +111,30 @@ class TrainStep:
         try:
             if not objective.has_loss:
                 check_loss(self.model, objective, run)
-            loss, dys = objective.compute(run, batch.ys, batch.weights, gradients=True)
+            loss, dys = objective.compute(run, batch, gradients=True)
+            own = self._own_loss
+            value, found = (0.0, None) if own is None else own(batch, run)
+            if found is not None:
+                loss, (dys, shares) = value, found
             if self._watched and not math.isfinite(loss):
                 self._watched = False
                 self._warn(batch, loss)
             self.executor.backward(run, dys)
-            for variable in self.regularized:
+            for k, variable in enumerate(self.regularized):
                 regularizer: Any = variable.regularizer
-                loss += float(regularizer(variable._data))
-                variable.add_grad(regularizer.gradient(variable._data))
+                if found is None:
+                    loss += float(regularizer(variable._data))
+                    variable.add_grad(regularizer.gradient(variable._data))
+                elif shares[k]:
+                    variable.add_grad(np.float32(shares[k]) * regularizer.gradient(variable._data))
             if self._first:
                 self._first = False
                 self._warn_of_missing()
-            if self._judges:
-                loss = judge(self.model, batch, run, loss, training=True)
+            if own is not None and found is None:
+                check_same_loss(self.model, value, loss, own.reason)
+                loss = value
             objective.add(loss)
-            if self._judges:
+            if self._tells:
                 tell_metrics(self.model, batch, run)
             if self.gradient_hook is not None and not self._asked(self.gradient_hook, loss):
                 self._forget()

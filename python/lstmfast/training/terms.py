@@ -69,10 +69,18 @@ class Term:
             )
         return joint_value_and_grads(
             self.loss,
-            map_leaves(lambda k: ys[k], self.places),
-            map_leaves(lambda k: preds[k], self.places),
+            map_leaves(ys.__getitem__, self.places),
+            map_leaves(preds.__getitem__, self.places),
             first,
         )
+
+    def symbolic(self, ys: list[Any], preds: list[Any], weights: list[Any]) -> Any:
+        """The loss as a part of a graph."""
+        from .. import ops  # which are not loaded for nothing
+
+        y, pred = map_leaves(ys.__getitem__, self.places), map_leaves(preds.__getitem__, self.places)
+        value = self.loss(y, pred, weights[self.numbers[0]])
+        return ops.sum(value) if value.shape else value
 
 
 @dataclass(slots=True)

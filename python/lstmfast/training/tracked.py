@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..metrics import Mean, Metric
+from ..symbolic import is_symbolic
 from .structure import along_outputs, has_nested_outputs, output_keys
 
 __all__ = ["CompileMetrics", "LossTracker", "batch_loss", "state_tree"]
@@ -126,21 +127,24 @@ def objective_for(model: Any, ys: list[Any]) -> Any:
     return model._objective
 
 
-def batch_loss(model: Any, y: Any, y_pred: Any, sample_weight: Any) -> float:
+def batch_loss(model: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
     """See `Model.compute_loss`."""
     ys, preds = _leaves(model, y), _leaves(model, y_pred)
     weights = _weights(model, sample_weight, len(preds))
-    total = float(sum(model.losses))
+    total: Any = sum(model.losses)
+    symbolic = is_symbolic((ys, preds, weights))
     for term in objective_for(model, ys).terms:
         if any(ys[k] is None for k in term.numbers):
             continue
         k = term.output
-        if k is None:
-            value: Any = term.together(ys, preds, weights)[0]
+        if symbolic:
+            value: Any = term.symbolic(ys, preds, weights)
+        elif k is None:
+            value = np.sum(term.together(ys, preds, weights)[0])
         else:
-            value = term.loss(ys[k], preds[k], weights[k])
-        total += term.weight * float(np.sum(value))
-    return total
+            value = np.sum(term.loss(ys[k], preds[k], weights[k]))
+        total = total + (value if term.weight == 1.0 else term.weight * value)
+    return total if symbolic else float(total)
 
 
 def _leaves(model: Any, given: Any) -> list[Any]:

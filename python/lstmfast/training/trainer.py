@@ -130,11 +130,9 @@ class Trainer(Fitting):
         )
         if not objective.has_loss:
             check_loss(self, objective, run)
-        loss, _ = objective.compute(run, batch.ys, batch.weights, gradients=False)
+        loss, _ = objective.compute(run, batch, gradients=False)
         loss += penalty
-        objective.add(
-            judge(self, batch, run, loss, training=False) if overrides(self, "compute_loss") else loss
-        )
+        objective.add(judge(self, batch, run, training=False) if overrides(self, "compute_loss") else loss)
         tell_metrics(self, batch, run)
 
     def test_step(self: Any, data: Any) -> dict[str, Any]:

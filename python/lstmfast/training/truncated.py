@@ -114,6 +114,8 @@ class TruncatedStep:
         executor = self.step.executor
         names = [name for name, timed in zip(executor.input_names, self._timed(batch), strict=True) if timed]
         times = {x.shape[1] for x, timed in zip(batch.xs, self._timed(batch), strict=True) if timed}
+        if batch.forms is not None:
+            raise ValueError("tbptt needs targets in the structure of the model's outputs")
         if len(times) != 1:
             raise ValueError(
                 f"tbptt needs inputs with one common time axis, {names or 'no input'} have {sorted(times)} steps"

@@ -126,6 +126,7 @@ class Progbar:
         current : int
             Steps that are done.
         values : iterable of (name, value of the last step), optional
+            Of a list or an array the mean.
         finalize : bool, optional
             Whether this is the last update; by default if `current` has reached the target.
         """
@@ -147,6 +148,7 @@ class Progbar:
         self.update(self._seen + n, values)
 
     def _take(self, name: str, value: Any, steps: int, finalize: bool) -> None:
+        value = float(np.mean(value)) if np.ndim(value) else value
         stateful, stateless = self.stateful_metrics, self.stateless_metrics
         averaged = name in stateless if stateless is not None else name not in (stateful or ())
         if not averaged or finalize:  # the last value stands for all, as in Keras

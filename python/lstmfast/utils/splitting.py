@@ -9,8 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..random import make_default_seed
+from ..symbolic import flatten, map_leaves, packed
+from ..training.convert import is_array_like, plain
 
 __all__ = ["pack_x_y_sample_weight", "split_dataset", "unpack_x_y_sample_weight"]
+
+_KINDS = "The `dataset` argument must be an array, a list/tuple/dict of arrays, or give samples by `__len__` and `__getitem__`."
 
 
 def split_dataset(
@@ -26,8 +30,9 @@ def split_dataset(
 
     Parameters
     ----------
-    dataset : ndarray, or tuple or list of ndarray
-        Of equal length; for example ``(x, y)``.
+    dataset : ndarray, or tuple, list or dict of them, or of such
+        Of equal length; for example ``(x, y)``. Tensors become arrays. Or what has ``__len__`` and gives samples by
+        ``__getitem__``, as a PyTorch `Dataset`: these are put together in arrays.
     left_size, right_size : int or float, optional
         How many samples go to each side, or what share of them. One of them is enough; with both, samples between
         them are left out.
@@ -40,7 +45,7 @@ def split_dataset(
 
     Returns
     -------
-    left, right : as `dataset`
+    left, right : arrays in the structure of `dataset` or of its samples
 
     Raises
     ------
@@ -59,11 +64,10 @@ def split_dataset(
     """
     if preferred_backend is not None:
         raise ValueError(f"preferred_backend: only None, both sides are arrays, got {preferred_backend!r}")
-    arrays = [dataset] if isinstance(dataset, np.ndarray) else dataset
-    if not isinstance(arrays, (list, tuple)) or not all(isinstance(a, np.ndarray) for a in arrays):
-        raise TypeError(
-            f"The `dataset` argument must be an array or a list/tuple of arrays. Received: {type(dataset)}"
-        )
+    dataset = _in_arrays(dataset)
+    arrays = flatten(dataset)
+    if not arrays:
+        raise ValueError("dataset: expected at least one array, got none")
     if left_size is None and right_size is None:
         raise ValueError(
             "At least one of the `left_size` or `right_size` must be specified. Received: left_size=None and "
@@ -79,10 +83,30 @@ def split_dataset(
         order = np.random.default_rng(make_default_seed() if seed is None else seed).permutation(total)
 
     def part(chosen: npt.NDArray[np.int64]) -> Any:
-        taken = [a[chosen] for a in arrays]
-        return taken[0] if isinstance(dataset, np.ndarray) else type(dataset)(taken)
+        return map_leaves(lambda a: a[chosen], dataset)
 
     return part(order[:left]), part(order[total - right :])
+
+
+def _in_arrays(dataset: Any) -> Any:
+    """The data set as arrays in its structure; samples that an object gives one by one are stacked."""
+    if isinstance(dataset, (list, tuple, dict)) or is_array_like(dataset):
+
+        def array(value: Any) -> npt.NDArray[Any]:
+            if not is_array_like(value):
+                raise TypeError(f"{_KINDS} Received: {type(value)} in a {type(dataset).__name__}")
+            return np.asarray(plain(value))
+
+        return map_leaves(array, dataset)
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or isinstance(
+        dataset, (str, bytes)
+    ):
+        raise TypeError(f"{_KINDS} Received: {type(dataset)}")
+    samples = [map_leaves(lambda v: np.asarray(plain(v)), dataset[number]) for number in range(len(dataset))]
+    if not samples:
+        raise ValueError("dataset: expected at least one sample, got none")
+    columns = [np.stack(column) for column in zip(*map(flatten, samples), strict=True)]
+    return packed(samples[0], columns)
 
 
 def _sizes(left: Any, right: Any, total: int) -> tuple[int, int]:

@@ -119,7 +119,7 @@ def timeseries_dataset_from_array(
     [[2, 3]] [4]
     """
     if format != "numpy":
-        raise ValueError(f"format: only 'numpy', batches are arrays, got {format!r}")
+        raise ValueError(f"`format` should be 'numpy', as batches are arrays. Received: format={format}")
     for name, value in (
         ("sequence_length", sequence_length),
         ("sequence_stride", sequence_stride),
