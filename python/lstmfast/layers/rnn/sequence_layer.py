@@ -239,7 +239,7 @@ class SequenceLayer(Layer):
         Raises
         ------
         ValueError
-            If a shape does not fit, an axis is empty, or `lengths` are not from 0 to T.
+            If a shape does not fit, an axis other than the first is empty, or `lengths` are not from 0 to T.
         TypeError
             If an input is not numeric.
         """
