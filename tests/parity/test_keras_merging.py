@@ -166,8 +166,8 @@ def test_masks_of_symbolic_inputs(axis):
     inputs, arrays = [lf.Input((4, 5)), lf.Input((4, 5))], [floats(rng, 2, 4, 5), floats(rng, 2, 4, 5)]
     ours(inputs), theirs(arrays)
     assert ours.compute_mask(inputs, [None, None]) is None
-    for given in (masks, [masks[0], None]):
-        tensors = [None if mask is None else keras.ops.convert_to_tensor(mask) for mask in given]
+    for some in (masks, [masks[0], None]):
+        tensors = [None if mask is None else keras.ops.convert_to_tensor(mask) for mask in some]
         want = theirs.compute_mask([keras.ops.convert_to_tensor(a) for a in arrays], tensors)
-        np.testing.assert_array_equal(ours.compute_mask(arrays, given), np.asarray(want))
+        np.testing.assert_array_equal(ours.compute_mask(arrays, some), np.asarray(want))
     np.testing.assert_array_equal(ours.compute_mask(inputs, masks), ours.compute_mask(arrays, masks))
