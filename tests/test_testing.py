@@ -75,7 +75,7 @@ def test_built_in_layers(layer, shape, options, rng):
     check_gradients(layer, rng.standard_normal(shape), tolerance=2e-3, **options)
     assert all(v.grad is None for v in layer.weights)
     if isinstance(states, list):
-        assert not any(s.any() for s in layer.states)
+        assert not any(s.numpy().any() for s in layer.states)
 
 
 def test_embedding_and_concatenate(rng):

@@ -327,7 +327,9 @@ class _Start:
         layers: list[Any] = [layer, *layers_inside(layer)]
         self._fixed = [(v, v._data.copy()) for v in layer.non_trainable_variables]
         self._states = [
-            (one, list(one.states)) for one in layers if isinstance(one.__dict__.get("states"), list)
+            (one, [state.numpy() for state in one._states])
+            for one in layers
+            if getattr(one, "_states", None) is not None
         ]
 
     def restore(self) -> None:
@@ -335,4 +337,4 @@ class _Start:
             variable._data[...] = data
             variable.touch()
         for layer, states in self._states:
-            layer.states = list(states)
+            layer.states = states

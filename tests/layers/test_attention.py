@@ -142,3 +142,19 @@ def test_other_features_than_before(rng):
     layer(np.zeros((2, 3, 4)), np.zeros((2, 3, 4)))
     with pytest.raises(ValueError, match="must have 4 features"):
         layer(np.zeros((2, 3, 5)), np.zeros((2, 3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("base", "method"),
+    [
+        (layers.Attention, "_calculate_scores"),
+        (layers.AdditiveAttention, "_apply_scores"),
+        (layers.MultiHeadAttention, "_compute_attention"),
+        (layers.GroupQueryAttention, "_masked_softmax"),
+    ],
+)
+def test_methods_that_would_change_nothing(base, method):
+    """In Keras subclasses write them; that they would not be called must not go unnoticed."""
+    with pytest.raises(TypeError, match=f"Own writes {method}, which nothing here calls"):
+        type("Own", (base,), {method: lambda self: None})
+    type("Own", (base,), {method: lambda self: None, "call": lambda self, x: x})

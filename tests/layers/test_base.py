@@ -110,7 +110,7 @@ def test_not_numeric(bad):
         layers.Dense(2, name="d")(bad)
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 2), (2, 3, 0)])
+@pytest.mark.parametrize("shape", [(2, 0, 2), (2, 3, 0)])
 @pytest.mark.parametrize("kind", [layers.LSTM, layers.SimpleRNN])
 def test_empty_arrays(kind, shape):
     with pytest.raises(ValueError, match=r"empty|positive"):

@@ -113,7 +113,7 @@ WRONG = [
     (lambda: layers.GroupNormalization(2, axis=0).build((4, 4)), ValueError, "batch axis"),
     (lambda: layers.BatchNormalization(synchronized=True), ValueError, "synchronized"),
     (lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"r": 1}), ValueError, "renorm_clipping"),
-    (lambda: layers.BatchNormalization()(np.zeros((0, 3))), ValueError, "empty"),
+    (lambda: layers.BatchNormalization()(np.zeros((2, 0, 3))), ValueError, "empty"),
 ]
 
 

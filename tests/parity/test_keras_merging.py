@@ -155,3 +155,19 @@ def test_masks_in_a_model_and_files(rng, tmp_path):
     )
     for a, b in zip(again([x, z]), there([x, z]), strict=True):
         close(a, b.detach().numpy())
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_masks_of_symbolic_inputs(axis):
+    """The masks are arrays, the inputs have open axes: as Keras's for arrays."""
+    rng = np.random.default_rng(6)
+    masks = [rng.random((2, 4)) < 0.5 for _ in range(2)]
+    ours, theirs = lf.layers.Concatenate(axis=axis), keras.layers.Concatenate(axis=axis)
+    inputs, arrays = [lf.Input((4, 5)), lf.Input((4, 5))], [floats(rng, 2, 4, 5), floats(rng, 2, 4, 5)]
+    ours(inputs), theirs(arrays)
+    assert ours.compute_mask(inputs, [None, None]) is None
+    for some in (masks, [masks[0], None]):
+        tensors = [None if mask is None else keras.ops.convert_to_tensor(mask) for mask in some]
+        want = theirs.compute_mask([keras.ops.convert_to_tensor(a) for a in arrays], tensors)
+        np.testing.assert_array_equal(ours.compute_mask(arrays, some), np.asarray(want))
+    np.testing.assert_array_equal(ours.compute_mask(inputs, masks), ours.compute_mask(arrays, masks))

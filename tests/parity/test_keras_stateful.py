@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from peers import keras
+from peers import keras, torch
 
 import lstmfast as lf
+from lstmfast.layers import Call
 
 RNG = np.random.default_rng(2)
 X = RNG.standard_normal((12, 5, 3)).astype(np.float32)
@@ -158,3 +159,60 @@ def test_bidirectional():
     close(ours.get_weights(), theirs.get_weights())
     ours.layers[0].reset_states(), theirs.layers[0].reset_states()
     close([ours.predict(X, batch_size=4, verbose=0)], [theirs.predict(X, batch_size=4, verbose=0)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_are_variables(kind):
+    """Assigned one by one, put back, and the same objects all the time."""
+    x = X[:4]
+    theirs, ours = (getattr(lib.layers, kind)(6, stateful=True) for lib in (keras, lf))
+    with torch.no_grad():
+        close([ours(x) * 0], [theirs(x).numpy() * 0])
+        ours.set_weights(theirs.get_weights())
+        for layer in (ours, theirs):
+            layer.reset_state()
+            for state in layer.states:
+                state.assign(np.full((4, 6), 0.5, np.float32))
+        held = list(ours.states)
+        assert [s.trainable for s in held] == [s.trainable for s in theirs.states]
+        assert len(ours.variables) == len(theirs.variables)
+        close([ours(x)], [theirs(x).numpy()])
+        before = [[keras.ops.convert_to_numpy(s).copy() for s in layer.states] for layer in (ours, theirs)]
+        close(*before)
+        ours(x), theirs(x)
+        for layer, values in zip((ours, theirs), before, strict=True):
+            for state, value in zip(layer.states, values, strict=True):
+                state.assign(value)
+        close([ours(x)], [theirs(x).numpy()])
+        for layer in (ours, theirs):
+            layer.states[0].assign(layer.states[0] * 0)
+        close([ours(x)], [theirs(x).numpy()])
+    assert all(a is b for a, b in zip(held, ours.states, strict=True))
+    for layer in (ours, theirs):
+        with pytest.raises(ValueError, match="shape"):
+            layer.states[0].assign(np.zeros((3, 6), np.float32))
+    ours.states = [np.ones((4, 6))] * len(held)
+    assert all(a is b and (a.numpy() == 1).all() for a, b in zip(held, ours.states, strict=True))
+    with pytest.raises(ValueError, match=r"states of layer .* expected arrays of shapes .* got .*\(3, 6\)"):
+        ours.states = [np.ones((3, 6))] * len(held)
+    assert (held[0].numpy() == 1).all()
+
+
+def test_a_backward_pass_needs_the_states_of_its_forward_pass():
+    layer = lf.layers.LSTM(6, stateful=True)
+    layer(X[:4])
+
+    def gradients(between):
+        call = Call(save=True, needs_dx=True)
+        y = layer.forward(X[4:8], call)
+        between()
+        dx = layer.backward(np.ones_like(y), call)
+        return [dx, *call.d_carried_state, *(v.grad.copy() for v in layer.weights)]
+
+    start = [state.numpy() for state in layer.states]
+    first = gradients(lambda: None)
+    layer.states = start
+    for v in layer.weights:
+        v.clear_grad()
+    for a, b in zip(first, gradients(lambda: layer(X[8:12])), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -19,7 +19,7 @@ _LEAVES = _PLAIN | {np.ndarray, Variable, FunctionType, MethodType, BuiltinFunct
 #: Attributes of `Layer`, `Model` and `Trainer` that change while a model runs and trains, or hold what `compile` was given.
 _OWN = frozenset(
     (
-        *("_call_losses", "_packed_weights", "_build_shape", "_given_arguments", "states", "inbound_nodes"),
+        *("_call_losses", "_packed_weights", "_build_shape", "_given_arguments", "_states", "inbound_nodes"),
         *(
             "_own_logs",
             "_own_metrics",

@@ -4,7 +4,7 @@ in `calling.py`, questions about them in `properties.py`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -116,6 +116,8 @@ class Layer(LayerCalls):
     #: Of several inputs all must have a mask for the output to have one; elsewhere one is enough.
     needs_all_masks = False
     _has_own_mask = False  # of a `call` that makes one
+    #: Methods by which subclasses of Keras's layer change what it does, and would not here.
+    _never_called: ClassVar[tuple[str, ...]] = ()
     _given_arguments: dict[str, Any] = {}  # noqa: RUF012 - never changed in place
 
     def __init__(
@@ -151,6 +153,12 @@ class Layer(LayerCalls):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for method in cls._never_called:
+            if method in vars(cls) and "call" not in vars(cls):
+                raise TypeError(
+                    f"class {cls.__name__} writes {method}, which nothing here calls, other than in Keras: what goes on inside "
+                    f"{cls.__mro__[1].__name__} is one native operation. Write `call`, of layers and `lstmfast.ops`, in a Layer"
+                )
         adopt_call(cls)
         if "build" in vars(cls):
             cls.build = noting_shape(cls.build)  # type: ignore[method-assign]

@@ -84,7 +84,7 @@ class LayerCalls(LayerWeights):
         Raises
         ------
         ValueError
-            If the shape does not fit, or an axis is empty.
+            If the shape does not fit, or an axis other than the first is empty.
         TypeError
             If the input is not numeric.
         """
@@ -132,6 +132,8 @@ class LayerCalls(LayerWeights):
         """`forward` in a call with arrays: penalties go to `losses`, and the output takes its mask along."""
         if current_trace.get() is not None:
             raise ValueError(f"layer {self.name!r} is called with arrays only")
+        if _has_no_rows(x) and type(self).forward is not forward_of_call:
+            return _no_rows(self, x, call.arguments)
         y = self.forward(x, call)
         regularizer = self.activity_regularizer
         if call.penalty and type(self).forward is not forward_of_call:
@@ -223,8 +225,8 @@ class LayerCalls(LayerWeights):
     def check_input(self: Any, x: Any) -> None:
         """Raise a ValueError if arrays do not fit the layer."""
         self.check_shapes(shapes_of(x))
-        for array in flatten(x) if isinstance(x, (list, tuple, dict)) else (x,):
-            if array.size == 0 and type(self).forward is not forward_of_call:
+        for array in _arrays_of(x):
+            if array.size == 0 and type(self).forward is not forward_of_call and not _has_no_rows(x):
                 raise ValueError(
                     f"inputs of layer {self.name!r} must not be empty, got an array of shape {array.shape}"
                 )
@@ -243,6 +245,25 @@ class LayerCalls(LayerWeights):
 
     def check_values(self, x: Array) -> None:
         """Raise a ValueError if values of a whole data set will not do; `fit` asks before the first step."""
+
+
+def _arrays_of(x: Any) -> list[Any]:
+    return flatten(x) if isinstance(x, (list, tuple, dict)) else [x]
+
+
+def _has_no_rows(x: Any) -> bool:
+    """Whether a call is one with a batch of size 0, of numbers that are not missing along another axis too."""
+    return all(
+        array.ndim > 1 and not len(array) and 0 not in array.shape[1:] and array.dtype.kind in "fiub"
+        for array in _arrays_of(x)
+    )
+
+
+def _no_rows(layer: Any, x: Any, arguments: dict[str, Any]) -> Any:
+    """The output for a batch of size 0, which no `forward` need know."""
+    shapes = map_shapes(lambda shape: (None, *shape[1:]), shapes_of(x))
+    dtype = np.int64 if layer.makes_integers else np.float32
+    return map_shapes(lambda shape: np.zeros((0, *shape[1:]), dtype), layer.output_shapes(shapes, arguments))
 
 
 def run_sequences(

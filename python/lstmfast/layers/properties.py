@@ -233,8 +233,13 @@ def layers_inside(owner: Any) -> Iterator[Layer]:
         yield from layers_inside(layer)
 
 
+#: Variables in these are no weights.
+_STATES = frozenset({"_states"})
+
+
 def own_variables(layer: Any, of_layers_inside: list[Variable]) -> list[Variable]:
     """A layer's weights without those of layers inside: those it made, then other variables in its attributes."""
     own = [*layer._trainable_variables, *layer._non_trainable_variables]
     known = {id(v) for v in (*own, *of_layers_inside)}
-    return own + [v for v in held_in_attributes(layer, Variable) if id(v) not in known]
+    held = held_in_attributes(layer, Variable, _STATES)
+    return own + [v for v in held if id(v) not in known]

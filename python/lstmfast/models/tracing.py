@@ -44,7 +44,7 @@ def trace(
     stateful = [
         layer for layer in layers_inside(model) if isinstance(layer, SequenceLayer) and layer.stateful
     ]
-    before = [layer.states for layer in stateful]
+    before = [_copies(layer.states) for layer in stateful]
     try:
         masks, all_lengths = model.masks_of(mask, arrays), model.lengths_of(lengths, arrays)
         _trace(model.executor, arrays, masks, all_lengths, model.resets_of(resets, arrays), "", found)
@@ -110,10 +110,14 @@ def _directions(layer: Any) -> list[RecurrentLayer]:
 def _held(layer: Any) -> list[Any]:
     """The states that a stateful layer goes on from, one entry for each of its directions."""
     if isinstance(layer, RNN):
-        return [layer.states if layer.stateful else None]
+        return [_copies(layer.states) if layer.stateful else None]
     if isinstance(layer, Bidirectional):
         return _held(layer.forward_layer) + _held(layer.backward_layer)
-    return [direction.states if direction.stateful else None for direction in _directions(layer)]
+    return [_copies(part.states) if part.stateful else None for part in _directions(layer)]
+
+
+def _copies(states: Any) -> list[Array] | None:
+    return None if states is None else [state.numpy() for state in states]
 
 
 def _labels(parts: list[RecurrentLayer]) -> list[str]:

@@ -439,8 +439,6 @@ _KERAS_EXTRAS: dict[str, Any] = {
     "quantization_config": None,
     "lora_rank": None,
     "lora_alpha": None,
-    "input_axes": None,
-    "output_axes": None,
     "sparse": False,
     "ragged": False,
     "optional": False,

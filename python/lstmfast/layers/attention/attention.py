@@ -107,6 +107,7 @@ class Attention(Layer):
     supports_masking = True
     takes_list = True
     accepts_missing_dy = True
+    _never_called = ("_calculate_scores", "_apply_scores", "_calculate_score_mask")
 
     def __init__(
         self,

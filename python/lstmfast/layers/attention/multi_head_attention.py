@@ -95,6 +95,13 @@ class MultiHeadAttention(AttentionPasses):
     supports_masking = True
     takes_list = True
     accepts_missing_dy = True
+    _never_called = (
+        "_compute_attention",
+        "_masked_softmax",
+        "_compute_attention_mask",
+        "_compute_causal_mask",
+        "_compute_sliding_window_mask",
+    )
 
     def __init__(
         self,

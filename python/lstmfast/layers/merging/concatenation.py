@@ -88,11 +88,11 @@ class Concatenate(Layer):
             return None
         parts = []
         for array, given in zip(inputs, mask, strict=True):
-            m = None if given is None else np.asarray(given)
-            if m is None:
-                parts.append(np.ones(array.shape, bool))
-            else:
-                parts.append(np.broadcast_to(m.reshape(m.shape + (1,) * (array.ndim - m.ndim)), array.shape))
+            m = np.ones(array.shape[:1], bool) if given is None else np.asarray(given)
+            m = m.reshape(m.shape + (1,) * (len(array.shape) - m.ndim))
+            # Of symbolic inputs the mask knows the open axes.
+            shape = [own if n is None else n for own, n in zip(m.shape, array.shape, strict=True)]
+            parts.append(np.broadcast_to(m, shape))
         return np.concatenate(parts, axis=self.axis).any(axis=-1)
 
     def output_lengths(self, lengths: Array | None) -> Array | None:

@@ -44,7 +44,7 @@ def encode(indices: Array, output_mode: str, depth: int, dtype: Any, weights: Ar
     moved = np.moveaxis(indices, axis, -1)
     leading = moved.shape[:-1]
     rows = np.arange(int(np.prod(leading, dtype=np.int64)))
-    flat = moved.reshape(len(rows), -1)
+    flat = moved.reshape(len(rows), moved.shape[-1])
     inside = (flat >= 0) & (flat < depth)
     places = (rows[:, None] * depth + flat)[inside]
     shares = (
@@ -153,7 +153,7 @@ class CategoryEncoding(Layer):
         return as_ids(inputs, f"inputs of layer {self.name!r}")
 
     def check_values(self, x: Array) -> None:
-        largest = as_ids(x, f"inputs of layer {self.name!r}").max()
+        largest = as_ids(x, f"inputs of layer {self.name!r}").max(initial=-1)
         if largest >= self.num_tokens:
             raise ValueError(
                 f"inputs of layer {self.name!r} must be categories from 0 to {self.num_tokens - 1} "

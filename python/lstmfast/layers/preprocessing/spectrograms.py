@@ -318,10 +318,12 @@ class MelSpectrogram(Layer):
             power = ops.power(ops.sqrt(power), self.mag_exp)
         y = ops.matmul(power, self._bands)
         if self.power_to_db:
-            least = np.float32(self.min_power)
             reference = 10 * math.log10(max(abs(self.ref_power), self.min_power))
-            y = 10 * ops.log10(ops.maximum(y, least)) - np.float32(reference)
-            y = ops.maximum(y, ops.max(y) - self.top_db)
+            y = 10 * ops.log10(ops.maximum(y, np.float32(self.min_power))) - np.float32(reference)
+            least = (
+                10 * math.log10(self.min_power) - reference
+            )  # nothing is less, and all that an empty batch has
+            y = ops.maximum(y, ops.max(y, initial=least) - self.top_db)
         return ops.swapaxes(y, -1, -2)
 
     def get_config(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ...saving.custom_objects import CustomObjectScope
 from ...saving.registry import deserialize_keras_object, serialize_keras_object
 from ...symbolic import flatten, is_symbolic
+from ...variables import Variable
 from ..base import Layer
 from ..building import as_before_on_error
 from ..call import Call
@@ -207,7 +208,7 @@ class Bidirectional(Layer):
         return [*self.forward_layer.state_shapes(), *self.backward_layer.state_shapes()]
 
     @property
-    def states(self) -> tuple[Array, ...] | None:
+    def states(self) -> tuple[Variable, ...] | None:
         """States of a stateful layer between calls: the forward layer's, then the backward layer's."""
         forward, backward = self.forward_layer.states, self.backward_layer.states
         return None if forward is None or backward is None else (*forward, *backward)

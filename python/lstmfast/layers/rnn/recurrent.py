@@ -163,7 +163,7 @@ class RecurrentLayer(SequenceLayer):
         self._extra = self._build_extra()
         self.input_spec = InputSpec(ndim=3, axes={-1: n})
         if self.stateful:
-            self.states = self.get_initial_state(input_shape[0])
+            self.states = self._fresh_states(input_shape[0])
         self.built = True
 
     def _build_extra(self) -> list[Variable]:
@@ -240,7 +240,7 @@ class RecurrentLayer(SequenceLayer):
 
     def _finished(self, y: Array, states: Any, saved: Any, call: Call) -> Any:
         if self.stateful:
-            self.states = [state.copy() for state in states]
+            self.states = states
         else:
             call.final_state = states
         if call.save:

@@ -195,8 +195,8 @@ class RNN(SequenceLayer):
         """
         if states is not None:
             super().reset_state(states)
-        elif self.states is not None:
-            self.states = [np.zeros_like(s) for s in self.states]
+        elif self._states is not None:
+            self.states = [np.zeros_like(state._data) for state in self._states]
 
     reset_states = reset_state
 
@@ -262,7 +262,7 @@ class RNN(SequenceLayer):
             calls.append(inner)
             final += states
         if self.stateful:
-            self.states = [state.copy() for state in final]
+            self.states = final
         else:
             call.final_state = tuple(final)
         if call.save:

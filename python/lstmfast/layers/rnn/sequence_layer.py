@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 
 from ...symbolic import KerasTensor, flatten, is_symbolic
+from ...variables import Variable
 from ..arrays import as_float32
 from ..base import Layer
 from ..call import Call
@@ -28,8 +30,6 @@ class SequenceLayer(Layer):
     state_size : list of int
         One for each state; the last axes of `state_shapes`.
     n_states : int
-    states : list of numpy.ndarray or None
-        Those of a stateful layer between calls.
     """
 
     n_states: ClassVar[int]
@@ -51,7 +51,7 @@ class SequenceLayer(Layer):
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful, self.unroll = bool(go_backwards), bool(stateful), bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
-        self.states: list[Array] | None = None
+        self._states: list[Variable] | None = None
 
     def _options(self) -> dict[str, Any]:
         """The options as a configuration holds them."""
@@ -93,6 +93,39 @@ class SequenceLayer(Layer):
 
     # --- states
 
+    @property
+    def states(self) -> list[Variable] | None:
+        """Where a stateful layer goes on, a `Variable` (batch, units) for each state; None before it is built. They may be
+        assigned to, one by one or all as a list of arrays.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lstmfast.layers import GRU
+        >>> layer = GRU(2, stateful=True)
+        >>> y = layer(np.ones((1, 3, 4)))
+        >>> bool((layer.states[0].numpy() == y).all())
+        True
+        >>> layer.states[0].assign(np.zeros((1, 2)))
+        """
+        return self._states
+
+    @states.setter
+    def states(self, values: Any) -> None:
+        if values is None:
+            self._states = None
+            return
+        arrays = [np.asarray(value, np.float32) for value in values]
+        if self._states is None:
+            self._states = [Variable(array, "rnn_state", trainable=False) for array in arrays]
+        wanted, given = ([a.shape for a in some] for some in (self._states, arrays))
+        if given != wanted:
+            raise ValueError(
+                f"states of layer {self.name!r}: expected arrays of shapes {wanted}, got {given}"
+            )
+        for state, array in zip(self._states, arrays, strict=True):
+            state.assign(array)
+
     def _check_fixed_batch(self, input_shape: Any) -> None:
         """ValueError if a stateful layer is built for any number of rows."""
         if self.stateful and input_shape[0] is None:
@@ -109,7 +142,7 @@ class SequenceLayer(Layer):
         ValueError
             If the layer keeps states for another number of rows.
         """
-        states = self.states
+        states = self._states
         if call.carried_state is not None or call.initial_state is not None:
             return call.carried_state
         if not self.stateful or states is None:
@@ -120,7 +153,8 @@ class SequenceLayer(Layer):
                 f"batch size of the initial state. Expected batch size: {len(states[0])}. Received "
                 f"batch size: {batch}"
             )
-        return tuple(states)
+        # A backward pass needs them as they are now.
+        return tuple(state._data.copy() if call.save else state._data for state in states)
 
     def get_initial_state(self, batch_size: int | None) -> list[Array]:
         """Zeros, an array for each state, of `state_shapes` behind the batch axis.
@@ -128,6 +162,10 @@ class SequenceLayer(Layer):
         In the `call` of a model, where the number of samples is open, `batch_size` is None and these are symbolic.
         """
         return [zero_state(batch_size, shape) for shape in self.state_shapes()]
+
+    def _fresh_states(self, batch_size: int) -> list[Array]:
+        """What a stateful layer starts with."""
+        return self.get_initial_state(batch_size)
 
     def reset_state(self, states: Any = None) -> None:
         """Set the states of a stateful layer to zero, or to `states`, a list of (batch, units) arrays.
@@ -138,11 +176,11 @@ class SequenceLayer(Layer):
             If the layer is not stateful or a shape does not fit.
         """
         if states is not None:
-            if self.states is None:
+            if self._states is None:
                 raise ValueError(f"layer {self.name!r} is not stateful or not built: it has no states to set")
-            self.states = list(self._checked_state(states, len(self.states[0])))
-        elif self.states is not None:
-            self.states = self.get_initial_state(len(self.states[0]))
+            self.states = self._checked_state(states, len(self._states[0]))
+        elif self._states is not None:
+            self.states = self._fresh_states(len(self._states[0]))
 
     reset_states = reset_state
 
@@ -201,7 +239,7 @@ class SequenceLayer(Layer):
         Raises
         ------
         ValueError
-            If a shape does not fit, an axis is empty, or `lengths` are not from 0 to T.
+            If a shape does not fit, an axis other than the first is empty, or `lengths` are not from 0 to T.
         TypeError
             If an input is not numeric.
         """
