@@ -22,6 +22,7 @@ class ModelStructure:
     _executor: Executor | None
     _input_structure: Any
     _output_structure: Any
+    _as_given: Any = None
     _traced: bool
     _writes_call: bool
 
@@ -89,13 +90,13 @@ class ModelStructure:
     def input(self) -> Any:
         """Symbolic inputs, in the structure in which the model was given them."""
         self._graph_for("input")
-        return self._input_structure
+        return self._input_structure if self._as_given is None else self._as_given[0]
 
     @property
     def output(self) -> Any:
         """Symbolic outputs, in the structure in which the model was given them."""
         self._graph_for("output")
-        return self._output_structure
+        return self._output_structure if self._as_given is None else self._as_given[1]
 
     @property
     def input_shape(self) -> Any:

@@ -15,6 +15,7 @@ __all__ = [
     "along_outputs",
     "has_nested_outputs",
     "is_nested",
+    "leaf_path",
     "loss_label",
     "metric_prefix",
     "output_keys",
@@ -129,6 +130,11 @@ def _paths(structure: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]
     if isinstance(structure, dict):
         return [path for key in sorted(structure) for path in _paths(structure[key], (*before, key))]
     return [path for k, part in enumerate(structure) for path in _paths(part, (*before, k))]
+
+
+def leaf_path(structure: Any, number: int) -> str:
+    """The way to one of the tensors, as Keras writes it in messages: ``0.name``; empty for a single tensor."""
+    return ".".join(map(str, _paths(structure)[number]))
 
 
 def loss_label(model: Model, number: int, loss: Any) -> str:
