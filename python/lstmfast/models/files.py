@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from ..layers.base import Layer
 from ..utils.interactive_logging import print_msg
@@ -71,7 +71,7 @@ class ModelFiles:
 
     def save(
         self: Any,
-        filepath: str | os.PathLike[str],
+        filepath: str | os.PathLike[str] | IO[bytes],
         overwrite: bool = True,
         zipped: bool | None = None,
         **kwargs: Any,

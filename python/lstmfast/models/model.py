@@ -24,7 +24,7 @@ from .executor import Executor
 from .files import ModelFiles
 from .graph import Graph, from_inside, tensors_of
 from .inputs import distribute, standardize
-from .model_structure import ModelStructure
+from .model_structure import ModelStructure, building
 from .nested import NestedModel
 from .subclassed import (
     build_by_call,
@@ -150,7 +150,8 @@ class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: i
     def _standardize(self, x: Any) -> list[Array]:
         """Arrays for the executor, one for each input, checked."""
         if not self.built or self._executor is None:
-            self._build_for_data(x)
+            with building:  # several threads may make the first call
+                self._build_for_data(x)
         if self._fixed_shapes is not None:
             check_fixed_shapes(self, x)
         arrays = standardize(self, x)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from typing import Any
 
 from ..layers.base import Layer
@@ -11,7 +12,11 @@ from ..symbolic import KerasTensor, flatten, map_leaves
 from .executor import Executor
 from .graph import Graph
 
-__all__ = ["ModelStructure"]
+__all__ = ["ModelStructure", "building"]
+
+#: Held while a model is made from its first data: one thread does it, others wait. Building traces layers that models share,
+#: so that there is one for all models.
+building = threading.RLock()
 
 
 class ModelStructure:

@@ -26,6 +26,7 @@ from ..utils.naming import unique_name
 from .executor import Executor
 from .graph import Graph
 from .model import Model
+from .model_structure import building
 from .subclassed import inputs_like, shapes_of_arrays
 
 __all__ = ["Sequential"]
@@ -170,7 +171,11 @@ class Sequential(Model):
         """What runs the graph; ValueError if the model is not built."""
         executor = self._executor
         if executor is None and self.built:
-            executor = self._executor = Executor(Graph(flatten(self._outputs[0]), flatten(self._outputs[-1])))
+            with building:
+                executor = self._executor
+                if executor is None:
+                    ends = flatten(self._outputs[0]), flatten(self._outputs[-1])
+                    executor = self._executor = Executor(Graph(*ends))
         return super().executor if executor is None else executor
 
     @property
@@ -245,7 +250,8 @@ class Sequential(Model):
 
     def _build_for_data(self, x: Any) -> None:
         if self.built:
-            return  # the executor is made when it is asked for
+            self.executor  # noqa: B018 - made now, by one of the threads that ask for it
+            return
         if isinstance(x, (list, tuple)) and len(x) == 1 and hasattr(x[0], "shape"):
             x = x[0]
         if self._stack and _is_several(x, self._stack[0]):

@@ -30,6 +30,7 @@ from . import generators, safetensors, vocabularies
 from .keras_layout import attribute_groups
 from .model_state import (
     assign_all,
+    cannot_load,
     compile_model,
     config_to_json,
     json_to_config,
@@ -76,7 +77,7 @@ def load_native(
     try:
         return _model_of(arrays, metadata, custom_objects, compile)
     except ValueError as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+        raise cannot_load(path, error) from error
 
 
 def _model_of(
