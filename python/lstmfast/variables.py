@@ -105,10 +105,8 @@ class Variable:
             )
         if args:
             by_name: dict[str, Any] = dict(zip(order, args, strict=False))
-            name, trainable, dtype = (
-                by_name.get(key, value)
-                for key, value in (("name", name), ("trainable", trainable), ("dtype", dtype))
-            )
+            name, trainable = by_name.get("name", name), by_name.get("trainable", trainable)
+            dtype = by_name.get("dtype", dtype)
             shape, regularizer = by_name.get("shape", shape), by_name.get("regularizer", regularizer)
             constraint = by_name.get("constraint", constraint)
         name = "variable" if name is None else name

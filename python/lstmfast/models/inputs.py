@@ -65,6 +65,11 @@ def standardize(model: Model, x: Any) -> list[Array]:
             raise ValueError(
                 f"Invalid input shape for input with name '{tensors[number].name}' and path '{path}': {error}"
             ) from None
+        except WrongSizeError as error:
+            if len(tensors) > 1 or not model.takes_shape(error.shape):
+                raise
+            value, name, shape, *rest = one
+            arrays.append(checked_input(value, name, (*shape[:-1], None), *rest))
     sizes = [len(a) for a in arrays if a is not None]
     if len(set(sizes)) > 1:
         raise ValueError(f"all inputs must have the same number of samples, got {sizes}")
@@ -166,6 +171,14 @@ class WrongRankError(ValueError):
     """An input has too many or too few axes."""
 
 
+class WrongSizeError(ValueError):
+    """The last axis of an input has another size than that of the `Input`."""
+
+    def __init__(self, message: str, shape: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.shape = shape
+
+
 def distribute(x: Any, names: Sequence[str], rank: int, what: str) -> list[Any]:
     """Values for the inputs, in order, from one array, a list, or a dict by names; `rank`: of the first input."""
     if isinstance(x, dict):
@@ -233,7 +246,9 @@ def checked_input(
             f"{what} does not fit the model: Expected shape {shape}, but input has incompatible shape {array.shape}"
         )
     if array.ndim > 1 and shape[-1] not in (None, array.shape[-1]) and not integers:
-        raise ValueError(f"{what} does not fit the model: expected shape={shape}, found shape={array.shape}")
+        raise WrongSizeError(
+            f"{what} does not fit the model: expected shape={shape}, found shape={array.shape}", array.shape
+        )
     if array.size == 0:
         raise ValueError(f"{what} must not be empty, got an array of shape {array.shape}")
     return array

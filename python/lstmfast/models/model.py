@@ -160,6 +160,10 @@ class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: i
             self.check_shapes(shapes if len(shapes) > 1 else shapes[0])
         return arrays
 
+    def takes_shape(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array may have another last axis than the model's `Input`; only in a `Sequential`, as in Keras."""
+        return False
+
     def _build_for_data(self, x: Any) -> None:
         if self._executor is None and type(self)._writes_call:
             build_for_arrays(self, x)

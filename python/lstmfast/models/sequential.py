@@ -264,6 +264,17 @@ class Sequential(Model):
             raise ValueError(f"x must be a non-empty array with a batch axis, got shape {shape}")
         self.build((shape[0] if self._is_stateful() else None, *shape[1:]))
 
+    def takes_shape(self, shape: tuple[int, ...]) -> bool:
+        """Whether all layers take what becomes of such an input, whatever the model was built for."""
+        try:
+            given: Any = shape
+            for layer in self.layers:
+                layer.check_shapes(given)
+                given = layer.compute_output_shape(given)
+        except (ValueError, TypeError):
+            return False
+        return True
+
     def _is_stateful(self) -> bool:
         return any(getattr(layer, "stateful", False) for layer in self._stack)
 
