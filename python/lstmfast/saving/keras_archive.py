@@ -164,7 +164,7 @@ def load_keras(
                 compile_model(model, config, custom_objects)
                 assign_all(_optimizer_in_file(model, config, weights))
             return model
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise cannot_load(path, error) from error
 
 

@@ -156,7 +156,7 @@ def load_legacy(
     try:
         with _open(path) as file:
             return _model_in(file, custom_objects, compile)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise cannot_load(path, error) from error
 
 

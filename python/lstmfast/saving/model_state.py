@@ -185,11 +185,12 @@ def optimizer_variables(model: Model) -> list[Variable]:
     return list(optimizer.variables)
 
 
-def cannot_load(path: Any, error: ValueError) -> ValueError:
+def cannot_load(path: Any, error: ValueError | RecursionError) -> ValueError:
     """The error of a loader: it names the file, and is a TypeError too if `error` is."""
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
     kind = InvalidConfigError if isinstance(error, InvalidConfigError) else ValueError
-    return kind(f"{name!r} cannot be loaded: {error}")
+    told = "its configuration is nested too deeply" if isinstance(error, RecursionError) else error
+    return kind(f"{name!r} cannot be loaded: {told}")
 
 
 def warn_of_skipped(layer: str, found: list[Any], expected: list[Any]) -> None:

@@ -76,7 +76,7 @@ def load_native(
     arrays, metadata = safetensors.load_file(path)
     try:
         return _model_of(arrays, metadata, custom_objects, compile)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise cannot_load(path, error) from error
 
 
