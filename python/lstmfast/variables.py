@@ -24,13 +24,19 @@ weight_supplier: ContextVar[Callable[[Sequence[int], str], Array] | None] = Cont
 )
 
 
+#: Arguments that come by position, behind the value: ours, and Keras's.
+_ORDER = ("name", "trainable", "regularizer", "constraint", "dtype")
+_KERAS_ORDER = ("shape", "dtype", "trainable")
+
+
 class Variable:
     """A named, C-contiguous array with a version, and its gradient in the current training step.
 
     Parameters
     ----------
-    value : array_like
-        Initial value, copied. float64 and Python floats become float32; integers stay integers.
+    value : array_like, or str, dict or callable
+        Initial value, copied. float64 and Python floats become float32; integers stay integers. Or an initializer, which
+        makes it in `shape`, as in Keras.
     name : str
         Last part of `path`, such as ``"kernel"``.
     trainable : bool
@@ -39,6 +45,13 @@ class Variable:
         Penalty added to the loss; projection applied after each step.
     dtype : str, optional
         Convert to it first; of the floating types there is only float32.
+    shape : tuple of int, optional
+        For an initializer.
+    initializer : optional
+        Keras's name for `value`.
+    *args
+        `name`, `trainable`, `regularizer`, `constraint` and `dtype`; or, if the first is a tuple, Keras's `shape`, `dtype` and
+        `trainable`.
 
     Attributes
     ----------
@@ -75,13 +88,31 @@ class Variable:
 
     def __init__(
         self,
-        value: npt.ArrayLike,
-        name: str = "variable",
+        value: Any = None,
+        *args: Any,
+        name: str | None = None,
         trainable: bool = True,
         regularizer: Callable[..., Any] | None = None,
         constraint: Callable[..., Any] | None = None,
         dtype: Any = None,
+        shape: Sequence[int] | None = None,
+        initializer: Any = None,
     ) -> None:
+        order = _KERAS_ORDER if args and isinstance(args[0], (tuple, list)) else _ORDER
+        if len(args) > len(order):
+            raise TypeError(
+                f"Variable() takes at most {len(order) + 1} positional arguments, got {len(args) + 1}"
+            )
+        if args:
+            by_name: dict[str, Any] = dict(zip(order, args, strict=False))
+            name, trainable = by_name.get("name", name), by_name.get("trainable", trainable)
+            dtype = by_name.get("dtype", dtype)
+            shape, regularizer = by_name.get("shape", shape), by_name.get("regularizer", regularizer)
+            constraint = by_name.get("constraint", constraint)
+        name = "variable" if name is None else name
+        value = initializer if value is None else value
+        if isinstance(value, (str, dict)) or callable(value):
+            value = _made_by(value, shape, dtype)
         data = np.array(value, dtype, order="C")
         if data.dtype.kind not in "fiub":
             raise TypeError(f"value of variable {name!r} must be numeric, got dtype {data.dtype}")
@@ -321,6 +352,18 @@ def _plain(other: Any) -> Any:
         return other
     trace = current_trace.get()
     return other._data if trace is None else trace.symbolic(other)
+
+
+def _made_by(initializer: Any, shape: Sequence[int] | None, dtype: Any) -> Array:
+    from . import initializers
+
+    if shape is None:
+        raise ValueError(
+            "When creating a Variable from an initializer, the `shape` argument should be specified. Received: "
+            f"initializer={initializer} and shape=None"
+        )
+    make: Any = initializers.get(initializer)
+    return np.asarray(make(tuple(shape), dtype=np.dtype(dtype or np.float32).name))
 
 
 def _outside_of_traces(variable: Variable) -> None:

@@ -423,6 +423,7 @@ def test_files_and_clones(make, suffix, tmp_path, rng):
     x[0][1, 3:] = 0
     y = [np.zeros(t.shape[1:] if t.ndim == 2 else (6, 1)) for t in model.outputs]
     y = [np.broadcast_to(a, (4, *a.shape)) for a in y]
+    x = x if len(x) > 1 else x[0]
     model.compile("adam", "mse")
     model.fit(x, y, verbose=0)
     model.save(tmp_path / f"m.{suffix}")

@@ -411,7 +411,9 @@ def test_wrapper():
     inner = layers.Dense(2)
     layer = Named(inner, name="outer")
     model = lf.Sequential([lf.Input((3,)), layer])
-    assert [v.path for v in layer.weights] == [f"outer/{inner.name}/kernel", f"outer/{inner.name}/bias"]
+    assert [v.path for v in layer.weights] == [
+        f"{model.name}/outer/{inner.name}/{n}" for n in ("kernel", "bias")
+    ]
     x = np.ones((2, 3), "float32")
     np.testing.assert_array_equal(model(x), inner(x))
     lf.testing.check_gradients(layer, x)

@@ -307,7 +307,7 @@ def test_input_errors(rng):
         cell(np.zeros((2, 3)), [np.zeros((2, 3))] * 2)
     with pytest.raises(ValueError, match=r"states\[0\].*\(2, 3\), got \(3, 3\)"):
         cell(np.zeros((2, 3)), [np.zeros((3, 3))])
-    with pytest.raises(ValueError, match="use RNN"):
+    with pytest.raises(ValueError, match="symbolic tensors"):
         cell(lf.Input((3,)), [np.zeros((2, 3))])
     with pytest.raises(ValueError, match="return_state"):
         GRUCell(3, return_state=True)

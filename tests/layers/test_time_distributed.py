@@ -101,7 +101,7 @@ def test_inner_layers_can_be_made_untrainable(rng):
         model.train_on_batch(x, y)
         assert np.array_equal(before, inner.get_weights()[0]) != trainable
     assert [v.path for v in inner.weights] == [
-        f"{model.layers[0].name}/{inner.name}/{n}" for n in ("kernel", "bias")
+        f"{model.name}/{model.layers[0].name}/{inner.name}/{n}" for n in ("kernel", "bias")
     ]
 
 

@@ -158,7 +158,7 @@ def test_frozen_traced_and_printed(capsys):
 
 
 def test_inputs_in_dicts_of_another_order():
-    late, early = Input((2,), name="p"), Input((3,), name="q")
+    late, early = Input((2,), name="z"), Input((3,), name="a")
     model = Model(
         {"z": late, "a": early}, layers.Concatenate()([layers.Dense(1)(late), layers.Dense(1)(early)])
     )

@@ -11,7 +11,9 @@ import lstmfast as lf
 
 pytest.importorskip("h5py")
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:keras")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning:keras", "ignore:The structure of `inputs`:UserWarning"
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 5, 3)).astype("float32")

@@ -10,7 +10,10 @@ import lstmfast as lf
 pytest.importorskip("h5py")
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::UserWarning:keras", "ignore::UserWarning:lstmfast"
+    "ignore::DeprecationWarning",
+    "ignore::UserWarning:keras",
+    "ignore::UserWarning:lstmfast",
+    "ignore:When providing `inputs` as a dict:UserWarning",
 )
 
 RNG = np.random.default_rng(0)

@@ -109,6 +109,10 @@ def test_huge_shape_that_stores_nothing(shape):
     )
 
 
+def test_huge_shape_of_bfloat16():
+    refused(make(lambda group: group.create_dataset("0", (1 << 40,), "V2")), "more than the file holds")
+
+
 def test_huge_chunks():
     refused(
         make(lambda group: group.create_dataset("0", (2**15, 2**14), "f4", chunks=(2**15, 2**14))), "chunked"

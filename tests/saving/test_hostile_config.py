@@ -10,6 +10,7 @@ import pickle
 import random
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -285,3 +286,22 @@ def test_any_change_of_a_configuration_is_loaded_or_refused(tmp_path, seed):
         except ValueError:
             refused += 1
     assert refused > 20
+
+
+def test_a_configuration_nested_too_deeply(tmp_path):
+    """Deep enough for our walk through it, if not for the JSON reader."""
+    pytest.importorskip("h5py")
+    path = tmp_path / "m.keras"
+    lf.Sequential([lf.Input((3,)), lf.layers.Dense(1)]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for depth in (300, 900, 5000):
+        config = json.loads(members["config.json"])
+        text = json.dumps(config)[:-1] + ', "more": ' + "[" * depth + "]" * depth + "}"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in {**members, "config.json": text.encode()}.items():
+                archive.writestr(name, data)
+        try:
+            saving.load_model(path)
+        except ValueError as error:
+            assert "nested too deeply" in str(error)

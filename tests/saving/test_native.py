@@ -511,3 +511,23 @@ def test_declared_input_beyond_the_file(tmp_path, layer, arguments):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 10e6
+
+
+def test_optimizer_state_under_names_without_those_of_models(tmp_path):
+    """Versions before the paths of a Sequential's weights began with its name wrote the slots' names without it."""
+    x, y = np.ones((4, 5, 3), np.float32), np.ones((4, 1), np.float32)
+    model = lf.Sequential([layers.LSTM(4), layers.Dense(1)], name="stack")
+    model.compile("adam", "mse")
+    model.fit(x, y, epochs=2, verbose=0)
+    model.save(tmp_path / "new.safetensors")
+    arrays, metadata = safetensors.load_file(tmp_path / "new.safetensors")
+    older = {name.replace("/stack_", "/"): array for name, array in arrays.items()}
+    assert older.keys() != arrays.keys()
+    safetensors.save_file(older, tmp_path / "old.safetensors", metadata)
+    again = saving.load_model(tmp_path / "old.safetensors")
+    for ours, theirs in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    mixed = {name.replace("kernel_momentum", "gain_momentum"): array for name, array in arrays.items()}
+    safetensors.save_file(mixed, tmp_path / "mixed.safetensors", metadata)
+    with pytest.raises(ValueError, match="does not fit the optimizer"):
+        saving.load_model(tmp_path / "mixed.safetensors")

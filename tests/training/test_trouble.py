@@ -55,7 +55,7 @@ def test_input():
 
 def test_infinite_input():
     """Gates saturate, the loss stays finite, the gradients do not: it shows in the next batch."""
-    with pytest.warns(RuntimeWarning, match="batch 4 .*the weight 'lstm.*step before .*infinity"):
+    with pytest.warns(RuntimeWarning, match="batch 4 .*the weight '.*lstm.*step before .*infinity"):
         network().fit(spoiled(X, 13, np.inf), Y, **OPTIONS)
     dense = Sequential([Input((3,)), layers.Dense(1)])
     dense.compile("sgd", "mse")

@@ -202,7 +202,10 @@ class Layer(LayerCalls):
     def output_shapes(self, shapes: Any, arguments: dict[str, Any]) -> Any:
         """`compute_output_shape` for a call in a graph, whose further arguments may ask for more outputs."""
         if type(self).compute_output_spec is not Layer.compute_output_spec:
-            return shape_by_spec(self, shapes, arguments)
+            try:
+                return shape_by_spec(self, shapes, arguments)
+            except NotImplementedError:  # it says that it cannot
+                pass
         tried = type(self).compute_output_shape is Layer.compute_output_shape
         arguments = {key: value for key, value in arguments.items() if key not in ("training", "mask")}
         if (tried and arguments) or (has_traces(self) and not all(part.built for part in self._sublayers())):

@@ -77,7 +77,10 @@ def _is_functional(layer: Layer) -> bool:
 def functional_from_config(cls: type[Model], config: dict[str, Any], custom_objects: Any = None) -> Model:
     """The model that `functional_config` described, or Keras 3 (its operations on masks left out)."""
     from ..saving.keras_graph import end_call, without_mask_operations
+    from ..saving.legacy_config import modern_config
 
+    if any(isinstance(call, list) for layer in config["layers"] for call in layer.get("inbound_nodes") or ()):
+        config = modern_config({"class_name": "Functional", "config": config})["config"]  # Keras 2's form
     config = without_mask_operations(config)
     layers: dict[str, Layer] = {}
     waiting: list[tuple[Layer, dict[str, Any]]] = []
@@ -97,7 +100,11 @@ def functional_from_config(cls: type[Model], config: dict[str, Any], custom_obje
     }
 
     def find(reference: Any) -> KerasTensor | None:
-        if not isinstance(reference, (list, tuple)) or len(reference) != 3 or reference[0] not in layers:
+        if isinstance(reference, (list, tuple)) and len(reference) == 3 and reference[0] not in layers:
+            raise ValueError(
+                f"Missing node: {reference[0]}, which the configuration refers to: {reference!r}"
+            )
+        if not isinstance(reference, (list, tuple)) or len(reference) != 3:
             raise ValueError(f"the configuration refers to {reference!r}, which it does not define")
         name, number, index = reference
         made = calls[id(layers[name])]
@@ -125,7 +132,8 @@ def functional_from_config(cls: type[Model], config: dict[str, Any], custom_obje
             calls[id(layer)].append(layer.inbound_nodes[-1])
         if len(left) == len(waiting):
             raise ValueError(
-                f"the calls of layers {sorted({layer.name for layer, _ in left})} cannot be connected"
+                "Invalid Functional model configuration. The graph of the Functional model either has loops or disconnected "
+                f"nodes: the calls of layers {sorted({layer.name for layer, _ in left})} cannot be connected"
             )
         waiting = left
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from ..layers.base import Layer
 from ..utils.interactive_logging import print_msg
@@ -15,6 +15,8 @@ __all__ = ["ModelFiles"]
 
 #: Models that nothing but a graph can describe.
 _BUILT_IN = ("Functional", "Model")
+#: What Keras 3 exports to.
+_EXPORT_FORMATS = ("tf_saved_model", "onnx", "openvino", "litert", "torch")
 
 
 class ModelFiles:
@@ -69,7 +71,7 @@ class ModelFiles:
 
     def save(
         self: Any,
-        filepath: str | os.PathLike[str],
+        filepath: str | os.PathLike[str] | IO[bytes],
         overwrite: bool = True,
         zipped: bool | None = None,
         **kwargs: Any,
@@ -148,6 +150,10 @@ class ModelFiles:
 
     def export(self: Any, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Not available: raises a ValueError that says what there is instead."""
+        if format not in _EXPORT_FORMATS:
+            raise ValueError(
+                f"Unrecognized format={format}. Supported formats are, in Keras: {list(_EXPORT_FORMATS)}."
+            )
         raise ValueError(
             f"Model.export(format={format!r}) is not supported: lstmfast writes no TensorFlow, ONNX or OpenVINO "
             "artifacts. Use model.freeze() for inference, or model.save('model.keras') and export with Keras 3."

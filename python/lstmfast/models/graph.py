@@ -8,6 +8,7 @@ from typing import Any
 from ..layers.base import Layer
 from ..layers.core.input import Input, InputLayer
 from ..symbolic import KerasTensor, Node, flatten, map_leaves
+from ..training.structure import leaf_path
 
 __all__ = ["Graph", "from_inside", "sorted_nodes", "tensors_of"]
 
@@ -20,6 +21,8 @@ class Graph:
     inputs, outputs : list of KerasTensor
     unique : bool
         Whether each layer must have a name of its own.
+    structure : optional
+        In which the outputs were given, for messages.
 
     Attributes
     ----------
@@ -35,20 +38,27 @@ class Graph:
         name.
     """
 
-    def __init__(self, inputs: list[KerasTensor], outputs: list[KerasTensor], unique: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: list[KerasTensor],
+        outputs: list[KerasTensor],
+        unique: bool = True,
+        structure: Any = None,
+    ) -> None:
         self.inputs, self.outputs = inputs, outputs
         for tensor in inputs:
             if tensor.node is None or not isinstance(tensor.node.layer, InputLayer):
                 raise ValueError(f"inputs of a model must be made by Input(), got {tensor!r}")
         if len({id(t) for t in inputs}) != len(inputs):
             raise ValueError("an input tensor is given twice in the model's inputs")
-        self.nodes, first_seen = sorted_nodes(inputs, outputs)
+        self.nodes, first_seen = sorted_nodes(inputs, outputs, structure)
         self.layers = self._layer_order(first_seen)
         names: dict[str, Layer] = {}
         for layer in self.layers:
             if unique and names.setdefault(layer.name, layer) is not layer:
+                times = sum(other.name == layer.name for other in self.layers)
                 raise ValueError(
-                    f"the name {layer.name!r} is used by 2 layers of the model; names must be unique"
+                    f'The name "{layer.name}" is used {times} times in the model. All operation names should be unique.'
                 )
 
     def _layer_order(self, first_seen: dict[Layer, int]) -> list[Layer]:
@@ -72,15 +82,18 @@ def tensors_of(structure: Any, what: str) -> list[KerasTensor]:
     for leaf in leaves:
         if not isinstance(leaf, KerasTensor):
             raise ValueError(
-                f"All `{what}` values must be KerasTensors, made by Input() and layers. Received: {leaf!r}"
+                f"All `{what}` values must be KerasTensors. Received: {what}={structure} including invalid value {leaf} "
+                f"of type {type(leaf)}"
             )
     if not leaves:
-        raise ValueError(f"a model needs {what}")
+        raise ValueError(
+            f"All `{what}` values must be KerasTensors, and there must be one. Received: {structure!r}"
+        )
     return leaves
 
 
 def sorted_nodes(
-    inputs: list[KerasTensor], outputs: list[KerasTensor]
+    inputs: list[KerasTensor], outputs: list[KerasTensor], structure: Any = None
 ) -> tuple[list[Node], dict[Layer, int]]:
     """The nodes between, those that others need first; and in which order the layers were met.
 
@@ -90,7 +103,7 @@ def sorted_nodes(
     done: set[int] = set()
     order: list[Node] = []
     first_seen: dict[Layer, int] = {}
-    for end in outputs:
+    for number, end in enumerate(outputs):
         stack = [(end.origin, 0)]
         if id(end.origin) in done:
             continue
@@ -108,10 +121,10 @@ def sorted_nodes(
                     stack.append((parent, 0))
             else:
                 if id(node) not in sources and isinstance(node.layer, InputLayer):
+                    path = leaf_path(outputs if structure is None else structure, number)
                     raise ValueError(
-                        f"Graph disconnected: the output needs input {node.layer.name!r}, which is not "
-                        "among the "
-                        "model's inputs"
+                        f"Output with path `{path}` is not connected to `inputs`: it needs the input {node.layer.name!r}, "
+                        "which is not among them"
                     )
                 order.append(node)
     for tensor in inputs:
@@ -141,7 +154,7 @@ def from_inside(inputs: Any, outputs: Any) -> tuple[Any, Any]:
     def renewed(value: Any) -> Any:
         return new.get(id(value), value) if isinstance(value, KerasTensor) else value
 
-    for node in sorted_nodes(starts, flatten(outputs))[0]:
+    for node in sorted_nodes(starts, flatten(outputs), outputs)[0]:
         if any(id(tensor) in new for tensor in node.outputs):
             continue  # what the model starts from
         kwargs = {key: map_leaves(renewed, value) for key, value in node.kwargs.items()}

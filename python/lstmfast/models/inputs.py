@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..layers.arrays import as_float32, as_numeric
 from ..symbolic import flatten, map_leaves, packed
-from ..training.structure import along, is_nested
+from ..training.structure import along, is_nested, leaf_path
 
 if TYPE_CHECKING:
     from .model import Model
@@ -53,10 +53,23 @@ def standardize(model: Model, x: Any) -> list[Array]:
             and shapes[0][-1] in (None, a.shape[-1])
         ):
             return given
-    arrays: list[Any] = [
-        None if one[0] is None and optional else checked_input(*one)
-        for *one, optional in zip(given, names, shapes, integers, strings, executor.optional, strict=True)
-    ]
+    dtypes = [tensor.dtype for tensor in tensors]
+    arrays: list[Any] = []
+    for number, (*one, optional) in enumerate(
+        zip(given, names, shapes, integers, strings, dtypes, executor.optional, strict=True)
+    ):
+        try:
+            arrays.append(None if one[0] is None and optional else checked_input(*one))
+        except WrongRankError as error:
+            path = leaf_path(model.input, number)
+            raise ValueError(
+                f"Invalid input shape for input with name '{tensors[number].name}' and path '{path}': {error}"
+            ) from None
+        except WrongSizeError as error:
+            if len(tensors) > 1 or not model.takes_shape(error.shape):
+                raise
+            value, name, shape, *rest = one
+            arrays.append(checked_input(value, name, (*shape[:-1], None), *rest))
     sizes = [len(a) for a in arrays if a is not None]
     if len(set(sizes)) > 1:
         raise ValueError(f"all inputs must have the same number of samples, got {sizes}")
@@ -70,26 +83,56 @@ def _in_order(model: Model, x: Any) -> Any:
     lists of the right number of arrays, with a warning.
     """
     structure, names = model._input_structure, model.executor.input_names
-    if len(names) < 2 or not isinstance(x, (dict, list, tuple)):
+    if isinstance(structure, dict):
+        expects_dict = True
+    elif not isinstance(x, (dict, list, tuple)):
         return x
+    else:
+        expects_dict = False
     nested = is_nested(structure)
     if isinstance(x, dict):
-        by_names = (
-            nested and isinstance(structure, dict) and set(names) <= set(x) and not set(structure) <= set(x)
-        )
+        by_names = nested and expects_dict and set(names) <= set(x) and not set(structure) <= set(x)
+        if expects_dict and not by_names and set(structure) < set(x):
+            _warn_of_structure(model, x, f"; of the keys, {sorted(map(str, structure))} are taken")
         return packed(structure, [x[name] for name in names]) if by_names else x
-    if not (nested or any(isinstance(a, (list, tuple)) for a in x)):
+    if len(names) == 1 and not nested:
+        return _single(model, x)
+    if not isinstance(x, (list, tuple)) or not (nested or expects_dict or any(map(_is_list, x))):
         return x
     leaves = flatten(x)
     if len(leaves) != len(names) or not _all_arrays(x) or _same(structure, x):
         return x
-    warnings.warn(
-        f"The structure of `inputs` doesn't match the expected structure.\nExpected: {map_leaves(lambda t: t.name, structure)}\n"
-        f"Received: inputs={map_leaves(np.shape, x)}; they are taken in order.",
-        UserWarning,
-        stacklevel=4,
-    )
+    _check_order(structure, x)
+    _warn_of_structure(model, x, "; they are taken in order")
     return leaves if not nested else packed(structure, leaves)
+
+
+def _is_list(x: Any) -> bool:
+    return isinstance(x, (list, tuple))
+
+
+def _single(model: Model, x: Any) -> Any:
+    """The array for the only input out of as many lists as its model was made with, or out of one."""
+    expected = model.input
+    given = x
+    while _is_list(expected) and _is_list(expected[0]) and _is_list(x) and len(x) == 1 and _is_list(x[0]):
+        expected, x = expected[0], x[0]
+    listed = _is_list(x) and len(x) == 1 and isinstance(x[0], np.ndarray)
+    fits = listed and x[0].ndim == len(model.executor.graph.inputs[0].shape)
+    if isinstance(expected, dict) or (fits and not _is_list(expected)):
+        _warn_of_structure(model, given, "")
+    return x
+
+
+def _warn_of_structure(model: Model, x: Any, how: str) -> None:
+    expected = map_leaves(lambda tensor: tensor.name, model.input)
+    received = map_leaves(lambda a: f"array of shape {np.shape(a)}", x)
+    warnings.warn(
+        f"The structure of `inputs` doesn't match the expected structure.\nExpected: {expected}\nReceived: "
+        f"inputs={received}{how}.",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def _all_arrays(x: Any) -> bool:
@@ -124,6 +167,18 @@ def _check_order(structure: Any, x: Any) -> None:
         )
 
 
+class WrongRankError(ValueError):
+    """An input has too many or too few axes."""
+
+
+class WrongSizeError(ValueError):
+    """The last axis of an input has another size than that of the `Input`."""
+
+    def __init__(self, message: str, shape: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.shape = shape
+
+
 def distribute(x: Any, names: Sequence[str], rank: int, what: str) -> list[Any]:
     """Values for the inputs, in order, from one array, a list, or a dict by names; `rank`: of the first input."""
     if isinstance(x, dict):
@@ -136,7 +191,10 @@ def distribute(x: Any, names: Sequence[str], rank: int, what: str) -> list[Any]:
         return [x[n] for n in names]
     if isinstance(x, (list, tuple)) and (len(names) > 1 or _holds_arrays(x, rank)):
         if len(x) != len(names):
-            raise ValueError(f"{what} has {len(x)} arrays, the model expects {len(names)} input(s)")
+            raise ValueError(
+                f"{what} has {len(x)} arrays: the model expects {len(names)} named input(s) with keys {list(names)}, but it "
+                f"received {len(x)} input tensors"
+            )
         return list(x)
     if len(names) != 1:
         raise ValueError(
@@ -148,13 +206,21 @@ def distribute(x: Any, names: Sequence[str], rank: int, what: str) -> list[Any]:
 
 def _holds_arrays(x: Any, rank: int) -> bool:
     """Whether a list is one of whole inputs, rather than of samples or numbers."""
-    return bool(x) and all(hasattr(a, "shape") and len(a.shape) == rank for a in x)
+    return bool(x) and all(a is None or (hasattr(a, "shape") and len(a.shape) == rank) for a in x)
 
 
 def checked_input(
-    value: Any, name: str, shape: tuple[int | None, ...], integers: bool, strings: bool = False
+    value: Any,
+    name: str,
+    shape: tuple[int | None, ...],
+    integers: bool,
+    strings: bool = False,
+    dtype: str = "float32",
 ) -> Array:
-    """An array for one input of the model."""
+    """An array for one input of the model, whose `Input` has this `dtype`.
+
+    `WrongRankError` if it has not as many axes.
+    """
     what = f"input {name!r}"
     if value is None:
         raise ValueError(f"The {what} is not optional, but None was passed. Please provide a valid array.")
@@ -169,14 +235,20 @@ def checked_input(
             array = np.ascontiguousarray(array)
     else:
         array = as_float32(value, what)
+    if array.dtype.kind == "f" and dtype.startswith(("int", "uint")):  # as Keras does
+        array = array.astype(dtype) if integers else np.trunc(array)
     if array.ndim == len(shape) - 1 and shape[-1] == 1:  # as Keras does
         array = array[..., None]
     elif array.ndim == len(shape) + 1 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim != len(shape) or (
-        array.ndim > 1 and shape[-1] not in (None, array.shape[-1]) and not integers
-    ):
-        raise ValueError(f"{what} does not fit the model: expected shape={shape}, found shape={array.shape}")
+    if array.ndim != len(shape):
+        raise WrongRankError(
+            f"{what} does not fit the model: Expected shape {shape}, but input has incompatible shape {array.shape}"
+        )
+    if array.ndim > 1 and shape[-1] not in (None, array.shape[-1]) and not integers:
+        raise WrongSizeError(
+            f"{what} does not fit the model: expected shape={shape}, found shape={array.shape}", array.shape
+        )
     if array.size == 0:
         raise ValueError(f"{what} must not be empty, got an array of shape {array.shape}")
     return array

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..layers.arrays import checked_lengths, checked_mask, checked_resets
 from ..layers.base import Layer
 from ..layers.eager import attach_masks, carried_mask, in_trace, said_in_graph, training_flag
 from ..layers.keras_call import add_penalty
-from ..symbolic import is_symbolic, map_leaves
+from ..symbolic import KerasTensor, is_symbolic, map_leaves
 from ..training.own_steps import results_of
 from ..training.structure import along, is_nested
 from ..training.tape import Tape, checked_states
@@ -23,7 +24,7 @@ from .executor import Executor
 from .files import ModelFiles
 from .graph import Graph, from_inside, tensors_of
 from .inputs import distribute, standardize
-from .model_structure import ModelStructure
+from .model_structure import ModelStructure, building
 from .nested import NestedModel
 from .subclassed import (
     build_by_call,
@@ -98,13 +99,17 @@ class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: i
         self._executor: Executor | None = None
         self._input_structure: Any = None
         self._output_structure: Any = None
+        self._as_given = None  # inputs and outputs with the lists of one that the structures leave out
         self._traced = False
         self._fixed_shapes: Any = None  # of a model that writes `call`, where that depends on them
         if inputs is not None or outputs is not None:
             tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs")
-            inputs, outputs = from_inside(_without_list_of_one(inputs), _without_list_of_one(outputs))
+            _warn_of_names(inputs)
+            inputs, outputs = self._as_given = from_inside(inputs, outputs)
+            tensors = tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs")
+            graph = Graph(*tensors, structure=outputs)
+            inputs, outputs = _without_list_of_one(inputs), _without_list_of_one(outputs)
             self._input_structure, self._output_structure = inputs, outputs
-            graph = Graph(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"))
             self._executor = Executor(graph)
             self.built = True
             self._build_shape = map_leaves(lambda t: t.shape, inputs)
@@ -145,7 +150,8 @@ class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: i
     def _standardize(self, x: Any) -> list[Array]:
         """Arrays for the executor, one for each input, checked."""
         if not self.built or self._executor is None:
-            self._build_for_data(x)
+            with building:  # several threads may make the first call
+                self._build_for_data(x)
         if self._fixed_shapes is not None:
             check_fixed_shapes(self, x)
         arrays = standardize(self, x)
@@ -153,6 +159,10 @@ class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: i
             shapes = [t.shape if a is None else a.shape for a, t in zip(arrays, self.inputs, strict=True)]
             self.check_shapes(shapes if len(shapes) > 1 else shapes[0])
         return arrays
+
+    def takes_shape(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array may have another last axis than the model's `Input`; only in a `Sequential`, as in Keras."""
+        return False
 
     def _build_for_data(self, x: Any) -> None:
         if self._executor is None and type(self)._writes_call:
@@ -456,7 +466,21 @@ class Model(NestedModel, ModelStructure, ModelFiles, Trainer, Layer):  # type: i
 
 
 def _without_list_of_one(structure: Any) -> Any:
-    return structure[0] if isinstance(structure, (list, tuple)) and len(structure) == 1 else structure
+    while isinstance(structure, (list, tuple)) and len(structure) == 1:
+        structure = structure[0]
+    return structure
+
+
+def _warn_of_names(inputs: Any) -> None:
+    for key, tensor in inputs.items() if isinstance(inputs, dict) else ():
+        if isinstance(tensor, KerasTensor) and key != tensor.name:
+            warnings.warn(
+                "When providing `inputs` as a dict, all keys in the dict must match the names of the corresponding "
+                f"tensors. Received key '{key}' mapping to value {tensor} which has name '{tensor.name}'. Change the tensor "
+                f"name to '{key}' (via `Input(..., name='{key}')`)",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def _default_name(cls: type) -> str | None:

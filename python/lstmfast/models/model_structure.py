@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from typing import Any
 
 from ..layers.base import Layer
@@ -11,7 +12,11 @@ from ..symbolic import KerasTensor, flatten, map_leaves
 from .executor import Executor
 from .graph import Graph
 
-__all__ = ["ModelStructure"]
+__all__ = ["ModelStructure", "building"]
+
+#: Held while a model is made from its first data: one thread does it, others wait. Building traces layers that models share,
+#: so that there is one for all models.
+building = threading.RLock()
 
 
 class ModelStructure:
@@ -22,6 +27,7 @@ class ModelStructure:
     _executor: Executor | None
     _input_structure: Any
     _output_structure: Any
+    _as_given: Any = None
     _traced: bool
     _writes_call: bool
 
@@ -89,13 +95,13 @@ class ModelStructure:
     def input(self) -> Any:
         """Symbolic inputs, in the structure in which the model was given them."""
         self._graph_for("input")
-        return self._input_structure
+        return self._input_structure if self._as_given is None else self._as_given[0]
 
     @property
     def output(self) -> Any:
         """Symbolic outputs, in the structure in which the model was given them."""
         self._graph_for("output")
-        return self._output_structure
+        return self._output_structure if self._as_given is None else self._as_given[1]
 
     @property
     def input_shape(self) -> Any:

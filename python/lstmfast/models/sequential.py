@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from ..symbolic import (
     map_shapes,
     shapes_of_config,
 )
+from ..utils.naming import unique_name
 from .executor import Executor
 from .graph import Graph
 from .model import Model
+from .model_structure import building
 from .subclassed import inputs_like, shapes_of_arrays
 
 __all__ = ["Sequential"]
@@ -52,11 +55,15 @@ class Sequential(Model):
         super().__init__(name=name)
         self._stack: list[Layer] = []
         self._outputs: list[Any] = []  # symbolic output of each layer of the stack, once there is an input
+        self._in_constructor = False
         if layers is not None:
             if not isinstance(layers, (list, tuple)):
                 raise TypeError(f"layers must be a list of layers, got {type(layers).__name__}")
+            self._in_constructor = True
             for layer in layers:
                 self.add(layer)
+            self._in_constructor = False
+            self._count_as_keras()
         if not trainable:
             self.trainable = False
 
@@ -97,7 +104,7 @@ class Sequential(Model):
                 shape = layer.input_shape
             if shape is not None:
                 start = InputLayer(batch_shape=shape)
-                tensor = layer(start.output)
+                tensor = self._apply(layer, start.output)
                 self._stack, self._outputs = [start, layer], [start.output, tensor]
                 self._update()
                 return
@@ -110,7 +117,7 @@ class Sequential(Model):
                     f"layer {self._stack[-1].name!r} has several outputs: only the last layer of a "
                     "Sequential may"
                 )
-            tensor = layer(below)
+            tensor = self._apply(layer, below)
             self._stack.append(layer)
             self._outputs.append(tensor)
         else:
@@ -137,13 +144,38 @@ class Sequential(Model):
             self._input_structure, self._output_structure = self._outputs[0], self._outputs[-1]
             self._build_shape = map_leaves(lambda tensor: tensor.shape, self._outputs[0])
         self._reset_compiled()
+        if not self._in_constructor:
+            self._count_as_keras()
+
+    def _count_as_keras(self) -> None:
+        """Keras makes an inner functional model of every built stack, which takes one of the names ``functional_<n>``."""
+        if self.built:
+            unique_name("functional")
+
+    def _apply(self, layer: Layer, below: Any) -> Any:
+        """What the layer makes of a symbolic tensor; the paths of the weights that it makes then start with our name.
+
+        ValueError if its `call` takes something else than one tensor.
+        """
+        if type(layer).call is not Layer.call:
+            _check_call(layer)
+        known = {id(variable) for variable in layer.variables}
+        made = layer(below)
+        for variable in layer.variables:
+            if id(variable) not in known:
+                variable.path = f"{self.name}/{variable.path}"
+        return made
 
     @property
     def executor(self) -> Executor:
         """What runs the graph; ValueError if the model is not built."""
         executor = self._executor
         if executor is None and self.built:
-            executor = self._executor = Executor(Graph(flatten(self._outputs[0]), flatten(self._outputs[-1])))
+            with building:
+                executor = self._executor
+                if executor is None:
+                    ends = flatten(self._outputs[0]), flatten(self._outputs[-1])
+                    executor = self._executor = Executor(Graph(*ends))
         return super().executor if executor is None else executor
 
     @property
@@ -204,7 +236,7 @@ class Sequential(Model):
         ]
         with as_before_on_error(*unbuilt):
             for layer in self._stack:
-                outputs.append(layer(outputs[-1]))
+                outputs.append(self._apply(layer, outputs[-1]))
         self._stack, self._outputs = [*(() if start is None else (start,)), *self._stack], outputs
         self._update()
 
@@ -218,7 +250,8 @@ class Sequential(Model):
 
     def _build_for_data(self, x: Any) -> None:
         if self.built:
-            return  # the executor is made when it is asked for
+            self.executor  # noqa: B018 - made now, by one of the threads that ask for it
+            return
         if isinstance(x, (list, tuple)) and len(x) == 1 and hasattr(x[0], "shape"):
             x = x[0]
         if self._stack and _is_several(x, self._stack[0]):
@@ -230,6 +263,17 @@ class Sequential(Model):
         if len(shape) < 1 or 0 in shape:
             raise ValueError(f"x must be a non-empty array with a batch axis, got shape {shape}")
         self.build((shape[0] if self._is_stateful() else None, *shape[1:]))
+
+    def takes_shape(self, shape: tuple[int, ...]) -> bool:
+        """Whether all layers take what becomes of such an input, whatever the model was built for."""
+        try:
+            given: Any = shape
+            for layer in self.layers:
+                layer.check_shapes(given)
+                given = layer.compute_output_shape(given)
+        except (ValueError, TypeError):
+            return False
+        return True
 
     def _is_stateful(self) -> bool:
         return any(getattr(layer, "stateful", False) for layer in self._stack)
@@ -269,6 +313,23 @@ class Sequential(Model):
         if config.get("trainable") is False:
             model.trainable = False
         return model
+
+
+def _check_call(layer: Layer) -> None:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(layer.call).parameters.values()
+    positional = [p for p in parameters if p.kind in kinds]
+    if not positional and all(p.kind is not p.VAR_POSITIONAL for p in parameters):
+        raise ValueError(
+            "Layers added to a Sequential model should have a single positional argument, the input tensor. Layer "
+            f"{type(layer).__name__} has no positional arguments."
+        )
+    required = [str(p) for p in positional if p.default is p.empty and p.name != "mask"]
+    if len(required) > 1:
+        raise ValueError(
+            "Layers added to a Sequential model can only have a single required positional argument, the input tensor. "
+            f"Layer {type(layer).__name__} has multiple required positional arguments: {required}"
+        )
 
 
 def _is_several(x: Any, first: Layer) -> bool:

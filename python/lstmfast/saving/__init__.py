@@ -15,9 +15,10 @@ classes, the caller's `custom_objects` and the classes that the running program 
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .registry import (
     CustomObjectScope,
@@ -51,7 +52,7 @@ __all__ = [
 
 def save_model(
     model: Model,
-    filepath: str | os.PathLike[str],
+    filepath: str | os.PathLike[str] | IO[bytes],
     overwrite: bool = True,
     zipped: bool | None = None,
     **kwargs: Any,
@@ -67,7 +68,7 @@ def save_model(
     filepath : str or path-like
         Where to. A path ending in ``.keras`` gets Keras 3's format, one ending in ``.h5`` or ``.hdf5`` Keras's older one
         (both need h5py: ``pip install 'lstmfast[keras]'``), one ending in ``.safetensors``, or without an ending, the
-        native one.
+        native one. Or a binary file open for writing (`io.BytesIO`), which gets what a ``.keras`` file holds.
     overwrite : bool
         Whether an existing file may be replaced.
     zipped : bool, optional
@@ -100,6 +101,15 @@ def save_model(
 
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
+    if isinstance(filepath, io.IOBase):
+        from .keras_archive import save_keras
+
+        if (zipped is not None and not zipped) or kwargs:
+            raise ValueError(
+                "an open file gets a zipped `.keras` archive: zipped=False and further arguments do not go with it"
+            )
+        save_keras(model, filepath)
+        return
     path = path_of(filepath)
     if zipped is not None and not zipped and path.endswith(".safetensors"):
         raise ValueError(f"`zipped=False` makes a folder of Keras's; the native file is one file: {path!r}")
@@ -161,7 +171,7 @@ def load_weights(
 
 
 def load_model(
-    filepath: str | os.PathLike[str],
+    filepath: str | os.PathLike[str] | IO[bytes],
     custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
@@ -171,7 +181,8 @@ def load_model(
     Parameters
     ----------
     filepath : str or path-like
-        The file; or the folder that Keras makes of a model with ``zipped=False``.
+        The file; or the folder that Keras makes of a model with ``zipped=False``; or an open binary file that holds a
+        ``.keras`` archive.
     custom_objects : mapping of str to class or function, optional
         Your own layers, losses, metrics... by their name or registered name.
     compile : bool
@@ -212,6 +223,10 @@ def load_model(
         raise TypeError(
             f"custom_objects must be a mapping of names to classes, got {type(custom_objects).__name__}"
         )
+    if isinstance(filepath, io.IOBase):
+        from .keras_archive import load_keras
+
+        return load_keras(filepath, custom_objects, compile)
     path = path_of(filepath)
     if os.path.isdir(path):
         if not os.path.exists(os.path.join(path, "config.json")):

@@ -189,7 +189,8 @@ class WeightFile:
                 f"{path!r} in {self._name} is chunked: Keras writes contiguous arrays, others are refused"
             )
         dtype = dataset.dtype
-        if dtype.kind not in "fiu" or dtype.itemsize > 8:
+        bfloat16 = dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None  # how h5py stores it
+        if (dtype.kind not in "fiu" and not bfloat16) or dtype.itemsize > 8:
             raise ValueError(f"{path!r} in {self._name} has dtype {dtype}, expected numbers")
         if dataset.shape is None:
             raise ValueError(f"{path!r} in {self._name} is empty")
@@ -198,4 +199,7 @@ class WeightFile:
             raise ValueError(
                 f"{path!r} in {self._name} declares shape {dataset.shape}, more than the file holds"
             )
-        return np.asarray(dataset[()])
+        array = np.asarray(dataset[()])
+        if bfloat16:  # the upper half of a float32
+            return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return array

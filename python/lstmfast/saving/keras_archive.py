@@ -8,12 +8,13 @@ see `zip_reader`, `hdf5_reader` and `registry` for what is refused. `keras_layou
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import os
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from . import generators, vocabularies
 from .atomic import replace_file
@@ -23,6 +24,7 @@ from .keras_layout import for_keras, inner_optimizers, layer_groups, optimizer_i
 from .model_state import (
     MAX_CONFIG_BYTES,
     assign_all,
+    cannot_load,
     compile_model,
     json_to_config,
     make_model,
@@ -47,7 +49,7 @@ KERAS_VERSION = "3.15.1"
 # ---- saving ------------------------------------------------------------------------------------------------
 
 
-def save_keras(model: Model, path: str | os.PathLike[str], zipped: bool = True) -> None:
+def save_keras(model: Model, path: str | os.PathLike[str] | IO[bytes], zipped: bool = True) -> None:
     """Write a model, its compile state and optimizer state as Keras 3 does (see `saving.save_model`).
 
     The members of the archive are files in a folder if it is not `zipped`; each of these appears whole or not at all.
@@ -72,12 +74,22 @@ def save_keras(model: Model, path: str | os.PathLike[str], zipped: bool = True) 
     }
     if not zipped:
         for name, data in members.items():
-            file = os.path.join(path, name)
+            file = os.path.join(os.fspath(path), name)  # type: ignore[arg-type]
             os.makedirs(os.path.dirname(file), exist_ok=True)
             with replace_file(file) as target:
                 target.write(data)
         return
-    with replace_file(path) as target, zipfile.ZipFile(target, "w") as archive:
+    if not isinstance(path, (str, os.PathLike)):  # an open file, which gets all or nothing as well
+        buffer = io.BytesIO()
+        _write_zip(buffer, members)
+        path.write(buffer.getbuffer())
+        return
+    with replace_file(path) as target:
+        _write_zip(target, members)
+
+
+def _write_zip(target: IO[bytes], members: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(target, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
 
@@ -124,12 +136,13 @@ def _groups_of(model: Model, config: dict[str, Any], objects_to_skip: Iterable[A
 
 
 def load_keras(
-    path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None, compile: bool
+    path: str | os.PathLike[str] | IO[bytes], custom_objects: Mapping[str, Any] | None, compile: bool
 ) -> Model:
     """Read a model that Keras 3 or `save_keras` wrote; else ValueError (see `saving.load_model`)."""
     import_h5py()
     try:
-        read = _read_folder if os.path.isdir(path) else read_members
+        is_path = isinstance(path, (str, os.PathLike))
+        read: Any = _read_folder if is_path and os.path.isdir(path) else read_members  # type: ignore[arg-type]
         members = read(path, {_CONFIG: MAX_CONFIG_BYTES, _WEIGHTS: None})
         if _CONFIG not in members:
             raise ValueError("the archive has no config.json: not a .keras file")
@@ -151,8 +164,8 @@ def load_keras(
                 compile_model(model, config, custom_objects)
                 assign_all(_optimizer_in_file(model, config, weights))
             return model
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise cannot_load(path, error) from error
 
 
 def _read_folder(path: str | os.PathLike[str], limits: Mapping[str, int | None]) -> dict[str, bytes]:
@@ -200,7 +213,7 @@ def load_keras_weights(
                 values += generators.fitting(model, seeds)
             assign_all(values)
     except ValueError as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+        raise cannot_load(path, error) from error
 
 
 def _open_weights(path: str | os.PathLike[str]) -> WeightFile | ShardedWeights:

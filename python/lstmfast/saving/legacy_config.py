@@ -235,6 +235,8 @@ class _Graph:
         if isinstance(item, list) and len(item) in (3, 4) and item[0] == _CONSTANT:
             return item[2]
         if not _is_reference(item, self.entries):
+            if isinstance(item, list) and item and isinstance(item[0], str) and item[0] not in self.entries:
+                raise ValueError(f"Missing node: {item[0]}, which the configuration refers to: {item!r}")
             raise ValueError(f"invalid inbound_nodes {item!r} in the model's configuration")
         name, number, index = item[:3]
         history = [name, number - (name in self.shift), index]

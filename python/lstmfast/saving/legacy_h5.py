@@ -28,7 +28,14 @@ from .hdf5_reader import WeightFile, import_h5py
 from .keras_archive import KERAS_VERSION
 from .keras_layout import children, entries_of_layers, for_keras, optimizer_in_keras_order, variables_of_entry
 from .legacy_config import modern_compile_config, modern_config
-from .model_state import assign_all, compile_model, json_to_config, make_model, optimizer_variables
+from .model_state import (
+    assign_all,
+    cannot_load,
+    compile_model,
+    json_to_config,
+    make_model,
+    optimizer_variables,
+)
 from .registry import serialize_model
 
 if TYPE_CHECKING:
@@ -149,8 +156,8 @@ def load_legacy(
     try:
         with _open(path) as file:
             return _model_in(file, custom_objects, compile)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise cannot_load(path, error) from error
 
 
 def _model_in(file: WeightFile, custom_objects: Mapping[str, Any] | None, compile: bool) -> Model:
@@ -278,7 +285,7 @@ def load_legacy_weights(
             group = _WEIGHTS if file.has(_WEIGHTS) and not file.texts("", "layer_names") else ""
             assign_all(_weights_for(model, file, group, skip_mismatch, by_name))
     except ValueError as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+        raise cannot_load(path, error) from error
 
 
 def _weights_for(

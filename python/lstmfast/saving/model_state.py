@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..symbolic import shapes_of_config
-from .registry import deserialize_keras_object, object_sharing_scope, serialize_model
+from .registry import InvalidConfigError, deserialize_keras_object, object_sharing_scope, serialize_model
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "assign_all",
+    "cannot_load",
     "compile_model",
     "config_to_json",
     "json_to_config",
@@ -181,6 +183,14 @@ def optimizer_variables(model: Model) -> list[Variable]:
     if optimizer is None or not getattr(optimizer, "built", False):
         return []
     return list(optimizer.variables)
+
+
+def cannot_load(path: Any, error: ValueError | RecursionError) -> ValueError:
+    """The error of a loader: it names the file, and is a TypeError too if `error` is."""
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    kind = InvalidConfigError if isinstance(error, InvalidConfigError) else ValueError
+    told = "its configuration is nested too deeply" if isinstance(error, RecursionError) else error
+    return kind(f"{name!r} cannot be loaded: {told}")
 
 
 def warn_of_skipped(layer: str, found: list[Any], expected: list[Any]) -> None:

@@ -30,6 +30,7 @@ from . import generators, safetensors, vocabularies
 from .keras_layout import attribute_groups
 from .model_state import (
     assign_all,
+    cannot_load,
     compile_model,
     config_to_json,
     json_to_config,
@@ -75,8 +76,8 @@ def load_native(
     arrays, metadata = safetensors.load_file(path)
     try:
         return _model_of(arrays, metadata, custom_objects, compile)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise cannot_load(path, error) from error
 
 
 def _model_of(
@@ -120,11 +121,24 @@ def _restore_optimizer(model: Model, arrays: dict[str, Array]) -> None:
     if not saved:  # saved before the first step
         return
     expected = _named_state(model)
-    if expected.keys() != saved.keys():
+    # By number: a name starts with the names of the models around the layer, as long as it is built within them.
+    found = {name.split("/")[1]: (name, array) for name, array in saved.items()}
+    fitting = len(found) == len(saved) and len(saved) == len(expected)
+    pairs = []
+    for name, variable in expected.items():
+        stored, array = found.get(name.split("/")[1], ("", None))
+        own, other = name.split("/")[2:], stored.split("/")[2:]
+        fitting &= array is not None and (own == other or _same_end(own, other))
+        pairs.append((name, variable, array))
+    if not fitting:
         raise ValueError(
             f"the optimizer's state does not fit the optimizer: {sorted(expected.keys() ^ saved.keys())[:5]}"
         )
-    assign_all([(name, variable, saved[name]) for name, variable in expected.items()])
+    assign_all(pairs)  # type: ignore[arg-type]
+
+
+def _same_end(own: list[str], other: list[str]) -> bool:
+    return bool(own and other) and (own[0].endswith("_" + other[0]) or other[0].endswith("_" + own[0]))
 
 
 def _named_state(model: Model) -> dict[str, Variable]:

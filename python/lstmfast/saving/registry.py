@@ -77,6 +77,12 @@ _share_numbers: ContextVar[Mapping[int, int]] = ContextVar(
 )
 
 
+class InvalidConfigError(TypeError, ValueError):
+    """A configuration that does not fit its class: a TypeError as in Keras, and a ValueError as all else that is wrong with
+    a file.
+    """
+
+
 @contextlib.contextmanager
 def object_sharing_scope() -> Iterator[None]:
     """Inside it, equal ``shared_object_id`` give one object: a layer used twice stays one layer."""
@@ -321,7 +327,14 @@ def deserialize_keras_object(
 def _deserialize_special(class_name: str, inner: Any) -> Any:
     """Keras's markers for values that JSON lacks."""
     if class_name == "__lambda__":
-        raise ValueError("The configuration holds a Python lambda's byte code, which lstmfast never runs.")
+        raise ValueError(
+            "The configuration holds a Python lambda's byte code, which carries a risk of arbitrary code execution: "
+            "lstmfast never runs it."
+        )
+    if class_name == "__typespec__" and not isinstance(inner, (list, tuple)):
+        raise InvalidConfigError(
+            f"Expected 'config' to be a list or a tuple for a __typespec__ class name, instead got {type(inner)}"
+        )
     if class_name == "__bytes__" and isinstance(inner, dict) and isinstance(inner.get("value"), str):
         return inner["value"].encode("utf-8")
     if class_name in ("__numpy__", "__tensor__") and isinstance(inner, dict):
@@ -349,7 +362,9 @@ def _find(
     """Look a class or function up: custom objects under its registered name or name, then our tables."""
     what = "function" if function else "class"
     if not isinstance(name, str):
-        raise ValueError(f"The name of a {what} must be a string, got {name!r}")
+        raise InvalidConfigError(
+            f"Expected 'config' to be a non-null str for a {what} classname, instead got {name!r}"
+        )
     module, registered = config.get("module"), config.get("registered_name")
     for candidate in (registered, name):
         custom = get_registered_object(candidate, custom_objects)
@@ -388,7 +403,7 @@ def _deserialize_instance(
     class_name, inner = config["class_name"], config["config"]
     inner = {} if inner is None else inner
     if not isinstance(inner, dict):
-        raise ValueError(f"The config of {class_name} must be a dict, got {inner!r}")
+        raise InvalidConfigError(f"Expected 'config' to be a dict for {class_name}, instead got {inner!r}")
     shared, shared_id = _shared_objects.get(), config.get("shared_object_id")
     if shared is not None and isinstance(shared_id, int) and shared_id in shared:
         return shared[shared_id]
@@ -398,8 +413,8 @@ def _deserialize_instance(
     if isinstance(cls, types.FunctionType):
         return cls
     if not hasattr(cls, "from_config"):
-        raise ValueError(
-            f"Cannot make a {class_name} from its config: the class has no from_config() method."
+        raise InvalidConfigError(
+            f"Unable to reconstruct an instance of '{class_name}' because the class is missing a `from_config()` method."
         )
     with CustomObjectScope(custom_objects):
         try:
@@ -407,9 +422,16 @@ def _deserialize_instance(
             _build_as_before(instance, config.get("build_config"))
         except (TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
             label = inner.get("name", class_name)
-            raise ValueError(
-                f"The config of {class_name} {label!r} does not fit the class: {error}"
-            ) from error
+            told = f"The config of {class_name} {label!r} does not fit the class: {error}"
+            if isinstance(error, InvalidConfigError):
+                raise InvalidConfigError(told) from error
+            if isinstance(error, TypeError):
+                raise InvalidConfigError(
+                    f"{cls} could not be deserialized properly. Please ensure that components that are Python object "
+                    "instances (layers, models, etc.) returned by `get_config()` are explicitly deserialized in the "
+                    f"model's `from_config()` method. {told}"
+                ) from error
+            raise ValueError(told) from error
     if shared is not None and isinstance(shared_id, int):
         shared[shared_id] = instance
     return instance

@@ -7,6 +7,7 @@ import os
 import stat
 import zipfile
 import zlib
+from typing import IO
 
 __all__ = ["read_members"]
 
@@ -18,12 +19,12 @@ RATIO_FLOOR = 1 << 20
 MAX_MEMBERS = 10_000
 
 
-def read_members(path: str | os.PathLike[str], limits: dict[str, int | None]) -> dict[str, bytes]:
+def read_members(path: str | os.PathLike[str] | IO[bytes], limits: dict[str, int | None]) -> dict[str, bytes]:
     """Read some members of a zip archive whole, having checked the whole archive's directory.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, path-like or binary file
         The archive.
     limits : dict of str to (int or None)
         The members to read, each with the largest size accepted (None: bounded by the ratio to the stored

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ... import ops
 from ...saving.registry import deserialize_keras_object
+from ...symbolic import KerasTensor
 from ..base import Layer
 from ..call import Call
 from ..frozen import FrozenLayer
@@ -56,7 +58,9 @@ class Masking(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
-    def compute_mask(self, inputs: Array, mask: Any = None) -> Array:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        if isinstance(inputs, KerasTensor):
+            return ops.any(ops.not_equal(inputs, self._value), axis=-1)
         return np.asarray(np.any(inputs != self._value, axis=-1))
 
     def makes_mask(self, has_mask: bool) -> bool:

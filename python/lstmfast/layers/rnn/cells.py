@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ... import ops
 from ...saving.registry import deserialize_keras_object, serialize_keras_object
 from ...symbolic import flatten, is_symbolic
 from ...utils.naming import to_snake_case
@@ -70,10 +71,11 @@ class _Cell(Layer):
         Raises
         ------
         ValueError
-            If a shape does not fit, or an argument is symbolic (walk along time with `RNN`).
+            If a shape does not fit.
         """
         if is_symbolic([inputs, states]):
-            raise ValueError(f"cell {self.name!r} takes arrays: use RNN(cell) in a graph")
+            y, new = self.step_in_graph(inputs, self._symbolic_states(inputs, states), training)
+            return self._packed(y, new, states)
         x = self._convert(inputs)
         if x.ndim != 2:
             raise ValueError(
@@ -91,6 +93,28 @@ class _Cell(Layer):
                     f"states[{k}] of cell {self.name!r} must have shape {(len(x), size)}, got {array.shape}"
                 )
         y, new = self.forward(x, arrays, Call(is_training(training)))
+        return self._packed(y, new, states)
+
+    def _symbolic_states(self, inputs: Any, states: Any) -> list[Any]:
+        """The states in a list, checked."""
+        if not is_symbolic(inputs) or len(inputs.shape) != 2:
+            raise ValueError(
+                f"inputs of cell {self.name!r} must be one step, (batch, features), and symbolic where the states are, got "
+                f"{inputs!r}"
+            )
+        sizes, given = flat_sizes(self.state_size), flatten(states)
+        if len(given) != len(sizes) or any(
+            tuple(state.shape[1:]) != (size,) for state, size in zip(given, sizes, strict=True)
+        ):
+            raise ValueError(f"states of cell {self.name!r} must be tensors of sizes {sizes}, got {given}")
+        return given
+
+    def step_in_graph(self, x: Any, states: list[Any], training: bool | None) -> tuple[Any, list[Any]]:
+        """One step of symbolic tensors: the output and the new states."""
+        raise ValueError(f"cell {self.name!r} takes arrays: use RNN(cell) in a graph")
+
+    def _packed(self, y: Any, new: list[Any], states: Any) -> tuple[Any, Any]:
+        """Output and new states, these as `states` were given."""
         if isinstance(self.state_size, int):
             return y, new if isinstance(states, (list, tuple)) else new[0]
         return y, nest(new, self.state_size)
@@ -127,6 +151,12 @@ class _BuiltInCell(_Cell):
         sizes = self._template.state_size
         self.state_size = sizes[0] if len(sizes) == 1 else list(sizes)
         self.output_size = self._template.output_size
+
+    def step_in_graph(self, x: Any, states: list[Any], training: bool | None) -> tuple[Any, list[Any]]:
+        """A sequence of one step of the layer with the same weights."""
+        self.ensure_built(tuple(x.shape))
+        y, *new = self._template(ops.expand_dims(x, 1), initial_state=states, training=training)
+        return ops.squeeze(y, 1), new
 
     @staticmethod
     def of(layer: RecurrentLayer) -> _BuiltInCell:
@@ -419,6 +449,18 @@ class StackedRNNCells(_Cell):
     def get_initial_state(self, batch_size: int | None) -> list[Any]:
         """A list of states for each cell."""
         return [initial_state(cell, batch_size) for cell in self.cells]
+
+    def step_in_graph(self, x: Any, states: list[Any], training: bool | None) -> tuple[Any, list[Any]]:
+        """A step of each cell, lowest first."""
+        self.ensure_built(tuple(x.shape))
+        made: list[Any] = []
+        for cell, part in zip(self.cells, split_states(self.cells, states), strict=True):
+            if isinstance(cell, _Cell):
+                x, new = cell.step_in_graph(x, list(part), training)
+            else:
+                x, new = cell(x, list(part))
+            made += flatten(new)
+        return x, made
 
     def forward(self, x: Array, states: Sequence[Array], call: Call) -> tuple[Array, list[Array]]:  # type: ignore[override]
         calls, new = [], []
