@@ -170,6 +170,14 @@ def test_config_round_trip(make):
         (lambda: metrics.AUC()(np.ones((3, 2)), np.ones((3, 4))), r"\(3, 4\)"),
         (lambda: metrics.AUC()(np.ones(3), np.ones(3), np.ones(4)), "sample_weight"),
         (lambda: metrics.AUC(multi_label=True)(np.ones(3), np.ones(3)), "rank 2"),
+        (
+            lambda: metrics.AUC(multi_label=True, num_labels=3)(np.ones((2, 4)), np.ones((2, 4))),
+            "num_labels=3",
+        ),
+        (
+            lambda: metrics.AUC(multi_label=True, label_weights=[1, 2])(np.ones((2, 4)), np.ones((2, 4))),
+            "label_weights",
+        ),
         (lambda: metrics.Precision(class_id=1)(np.ones(3), np.ones(3)), "class_id"),
         (lambda: metrics.R2Score()(np.ones(3), np.ones(3)), "2D"),
     ],

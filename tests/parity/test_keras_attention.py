@@ -265,8 +265,6 @@ def test_input_errors(rng):
             lf.layers.MultiHeadAttention(2, 2)(a, np.ones(shape))
     with pytest.raises(ValueError, match="one size of axis 1"):
         lf.layers.MultiHeadAttention(2, 2, attention_axes=2)(np.ones((2, 3, 4, 5)), np.ones((2, 2, 4, 5)))
-    with pytest.raises(ValueError, match="activity_regularizer"):
-        lf.layers.MultiHeadAttention(2, 2, activity_regularizer="l2")
     with pytest.raises(ValueError, match="lengths"):
         model = lf.Model(x := lf.Input((3, 4)), lf.layers.Attention()([x, x]))
         model(a, lengths=[1, 2])

@@ -229,7 +229,7 @@ def schedules_module() -> Any:
     return Module
 
 
-LABELS = {"label_smoothing": SHARES, "from_logits": st.booleans()}
+LABELS = {"label_smoothing": SHARES, "from_logits": st.booleans(), "axis": st.sampled_from([-1, 1])}
 LOSSES: dict[str, tuple[Options, str]] = {
     "MeanSquaredError": ({}, "numbers"),
     "MeanAbsoluteError": ({}, "numbers"),
@@ -245,7 +245,9 @@ LOSSES: dict[str, tuple[Options, str]] = {
     "Poisson": ({}, "positive"),
     "BinaryCrossentropy": (LABELS, "distribution"),
     "CategoricalCrossentropy": (LABELS, "distribution"),
-    "SparseCategoricalCrossentropy": ({"from_logits": st.booleans(), "ignore_class": st.integers(0, 2)}, "labels"),
+    "SparseCategoricalCrossentropy": (
+        {"from_logits": st.booleans(), "ignore_class": st.integers(0, 2), "axis": st.just(-1)}, "labels",
+    ),
     "BinaryFocalCrossentropy": ({**LABELS, "alpha": SHARES, "gamma": POSITIVE, "apply_class_balancing": st.booleans()}, "distribution"),
     "CategoricalFocalCrossentropy": ({**LABELS, "alpha": SHARES, "gamma": POSITIVE}, "distribution"),
 }  # fmt: skip
@@ -271,6 +273,8 @@ def labels_and_predictions(
 def test_loss(name: str, data: st.DataObject, rows: list[int], classes: int, seed: int) -> None:
     options, kind = LOSSES[name]
     drawn = draw_options(data, options) | {"reduction": data.draw(REDUCTIONS)}
+    if drawn.get("axis") == 1:
+        drawn.pop("label_smoothing", None)  # Keras 3.15 shares it out by the size of the last axis
     ours, theirs = getattr(losses, name)(**drawn), getattr(keras.losses, name)(**drawn)
     config = ours.get_config()
     # Keras 3.15 forgets these.
@@ -290,7 +294,8 @@ def test_loss(name: str, data: st.DataObject, rows: list[int], classes: int, see
     # The logarithm of Keras's clipped float32 probabilities: an ulp of those near 1 is much of their logarithm.
     tolerance = 2e-5 if "Focal" in name else 1e-5
     close(value, expected.detach().numpy(), tolerance)
-    close(gradient, tensor.grad.numpy(), tolerance)
+    # The terms of a cosine's slope cancel: all of it where there is one number.
+    close(gradient, tensor.grad.numpy(), tolerance, 1.0 if name == "CosineSimilarity" else 1e-30)
 
 
 #: Arguments without a default that suits.
@@ -301,35 +306,48 @@ METRICS: dict[str, tuple[Options, str]] = {
     "MeanSquaredError": ({}, "numbers"),
     "RootMeanSquaredError": ({}, "numbers"),
     "MeanAbsoluteError": ({}, "numbers"),
-    "CosineSimilarity": ({}, "numbers"),
-    "R2Score": ({"class_aggregation": st.sampled_from(["uniform_average", "variance_weighted_average", None])}, "numbers"),
-    "PearsonCorrelation": ({}, "numbers"),
-    "ConcordanceCorrelation": ({}, "numbers"),
+    **dict.fromkeys(("Hinge", "SquaredHinge", "LogCoshError"), ({}, "numbers")),
+    **dict.fromkeys(("MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "Poisson"), ({}, "positive")),
+    **dict.fromkeys(("KLDivergence", "CategoricalHinge", "Accuracy"), ({}, "one_hot")),
+    "CosineSimilarity": ({"axis": st.just(-1)}, "numbers"),
+    "R2Score": (
+        {"num_regressors": st.integers(0, 2), "class_aggregation": st.sampled_from(["uniform_average", "variance_weighted_average", None])},
+        "numbers",
+    ),
+    "PearsonCorrelation": ({"axis": st.sampled_from([-1, 0])}, "numbers"),
+    "ConcordanceCorrelation": ({"axis": st.sampled_from([-1, 0])}, "numbers"),
     "BinaryAccuracy": ({"threshold": st.floats(0.01, 0.99)}, "one_hot"),
     "CategoricalAccuracy": ({}, "one_hot"),
     "SparseCategoricalAccuracy": ({}, "labels"),
     "TopKCategoricalAccuracy": ({"k": st.just(2)}, "one_hot"),
-    "SparseTopKCategoricalAccuracy": ({"k": st.just(2)}, "labels"),
-    "BinaryCrossentropy": ({"label_smoothing": SHARES}, "one_hot"),
-    "CategoricalCrossentropy": ({"label_smoothing": SHARES}, "one_hot"),
-    "SparseCategoricalCrossentropy": ({}, "labels"),
+    "SparseTopKCategoricalAccuracy": ({"k": st.just(2), "from_sorted_ids": st.just(False)}, "labels"),
+    "BinaryCrossentropy": ({"label_smoothing": SHARES, "from_logits": st.booleans()}, "one_hot"),
+    "CategoricalCrossentropy": ({"label_smoothing": SHARES, "from_logits": st.booleans(), "axis": st.just(-1)}, "one_hot"),
+    "SparseCategoricalCrossentropy": (
+        {"from_logits": st.booleans(), "ignore_class": st.integers(0, 2), "axis": st.just(-1)}, "labels",
+    ),
     **dict.fromkeys(("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives"), (THRESHOLDS, "one_hot")),
-    "Precision": ({**THRESHOLDS, "class_id": st.integers(0, 2)}, "one_hot"),
-    "Recall": ({"top_k": st.integers(1, 3), "class_id": st.integers(0, 2)}, "one_hot"),
+    "Precision": ({**THRESHOLDS, "top_k": st.integers(1, 3), "class_id": st.integers(0, 2)}, "one_hot"),
+    "Recall": ({**THRESHOLDS, "top_k": st.integers(1, 3), "class_id": st.integers(0, 2)}, "one_hot"),
     "AUC": (
         {
             **POINTS,
+            "thresholds": st.lists(SHARES, min_size=1, max_size=4),
+            "multi_label": st.booleans(),
+            "num_labels": st.just(3),
+            "label_weights": st.just([0.5, 1.0, 2.0]),
+            "from_logits": st.booleans(),
             "curve": st.sampled_from(["ROC", "PR", "PRGAIN"]),
             "summation_method": st.sampled_from(["interpolation", "minoring", "majoring"]),
         },
         "one_hot",
     ),
-    "PrecisionAtRecall": ({"recall": st.just(0.5), **POINTS}, "one_hot"),
-    "RecallAtPrecision": ({"precision": st.just(0.5), **POINTS}, "one_hot"),
-    "SensitivityAtSpecificity": ({"specificity": st.just(0.5), **POINTS}, "one_hot"),
-    "SpecificityAtSensitivity": ({"sensitivity": st.just(0.5), **POINTS}, "one_hot"),
+    "PrecisionAtRecall": ({"recall": st.just(0.5), **POINTS, "class_id": st.integers(0, 2)}, "one_hot"),
+    "RecallAtPrecision": ({"precision": st.just(0.5), **POINTS, "class_id": st.integers(0, 2)}, "one_hot"),
+    "SensitivityAtSpecificity": ({"specificity": st.just(0.5), **POINTS, "class_id": st.integers(0, 2)}, "one_hot"),
+    "SpecificityAtSensitivity": ({"sensitivity": st.just(0.5), **POINTS, "class_id": st.integers(0, 2)}, "one_hot"),
     "F1Score": ({"average": st.sampled_from([None, "micro", "macro", "weighted"]), "threshold": RATES}, "one_hot"),
-    "FBetaScore": ({"average": st.sampled_from([None, "micro", "macro", "weighted"]), "beta": POSITIVE}, "one_hot"),
+    "FBetaScore": ({"average": st.sampled_from([None, "micro", "macro", "weighted"]), "beta": POSITIVE, "threshold": RATES}, "one_hot"),
 }  # fmt: skip
 
 
@@ -339,12 +357,19 @@ METRICS: dict[str, tuple[Options, str]] = {
 def test_metric(name: str, data: st.DataObject, classes: int, batches: list[int], seed: int) -> None:
     options, kind = METRICS[name]
     drawn = draw_options(data, options)
+    if not drawn.get("multi_label"):
+        drawn = {key: value for key, value in drawn.items() if key not in ("num_labels", "label_weights")}
+    elif drawn.keys() & {"num_labels", "label_weights"}:
+        classes = 3
     drawn |= {"name": "m"} | {key: REQUIRED[key] for key in options if key in REQUIRED}
     ours, theirs = getattr(metrics, name)(**drawn), getattr(keras.metrics, name)(**drawn)
-    assert ours.get_config() == theirs.get_config()
+    expected = theirs.get_config()
+    if expected.get("label_weights") is not None:  # a tensor there
+        expected["label_weights"] = numpy_of(expected["label_weights"]).tolist()
+    assert ours.get_config() == expected
     assert metrics.get(serialize_keras_object(ours)).get_config() == ours.get_config()
     rng = np.random.default_rng(seed)
-    weighted = data.draw(st.booleans(), "weighted")
+    weighted = data.draw(st.booleans(), "weighted") and drawn.get("axis") != 0  # whose values are of columns
     for rows in batches:
         y_true, y_pred = labels_and_predictions(kind, (rows, classes), rng)
         weight = rng.uniform(0.1, 2, rows).astype(np.float32) if weighted else None
@@ -352,4 +377,10 @@ def test_metric(name: str, data: st.DataObject, classes: int, batches: list[int]
         theirs.update_state(y_true, y_pred, sample_weight=weight)
     # Sums of terms around 1 and -1; shares whose counts are differences of sums of weights.
     cancels = name.endswith(("Correlation", "Similarity", "R2Score"))
-    close(ours.result(), numpy_of(theirs.result()), least=1.0 if cancels else 1e-2)
+    # The sums of squares around a mean, which R2 divides by, are small differences of large float32 numbers in Keras.
+    close(
+        ours.result(),
+        numpy_of(theirs.result()),
+        1e-4 if name == "R2Score" else 1e-5,
+        1.0 if cancels else 1e-2,
+    )

@@ -139,7 +139,7 @@ class LayerCalls(LayerWeights):
         if call.penalty and type(self).forward is not forward_of_call:
             self._call_losses = [np.float32(call.penalty)]
         if regularizer is not None:
-            added = self._call_losses if type(self).forward is forward_of_call else []
+            added = self._call_losses if call.penalty or type(self).forward is forward_of_call else []
             outputs = y if isinstance(y, (list, tuple)) else [y]
             penalties = [np.float32(regularizer(a)) / max(len(a), 1) for a in outputs]
             self._call_losses = [*added, *penalties]

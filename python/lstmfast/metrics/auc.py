@@ -108,7 +108,17 @@ class AUC(HasCounts, Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         if self.multi_label and np.ndim(y_pred) == 2:
-            self._labels = np.shape(y_pred)[1]
+            labels = np.shape(y_pred)[1]
+            if self.num_labels not in (None, labels):
+                raise ValueError(
+                    f"y_pred: expected shape (batch, {self.num_labels}) for num_labels={self.num_labels}, "
+                    f"got {np.shape(y_pred)}"
+                )
+            if self.label_weights is not None and len(self.label_weights) != labels:
+                raise ValueError(
+                    f"label_weights: expected one for each of {labels} labels, got {len(self.label_weights)}"
+                )
+            self._labels = labels
         self.counts += count(
             y_true,
             activations.sigmoid(y_pred) if self._from_logits else y_pred,

@@ -234,7 +234,11 @@ def _in_order(optimizer: Any, rank: dict[int, int]) -> list[Variable]:
             rounds.append([])
         rounds[-1].append(slot)
         last = len(ranks) if owner < 0 else owner
-    result = [slot for slots in rounds for slot in sorted(slots, key=lambda s: ranks[owners.get(id(s), 0)])]
+
+    def place(slot: Variable) -> int:
+        return ranks[owners[id(slot)]] if id(slot) in owners else 0
+
+    result = [slot for slots in rounds for slot in sorted(slots, key=place)]
     for _, inner in optimizer.inner_groups():
         result += _in_order(inner, rank)
     return result

@@ -101,6 +101,7 @@ class GroupQueryAttention(MultiHeadAttention):
             seed=seed,
             **kwargs,
         )
+        self.activity_regularizer = self._activity_regularizer  # of the layer too, as in Keras
         self.head_dim, self.num_query_heads = int(head_dim), int(num_query_heads)
         self.num_key_value_heads = self._shared_heads = int(num_key_value_heads)
 

@@ -58,8 +58,8 @@ class MultiHeadAttention(AttentionPasses):
         Accepted for Keras's sake.
     kernel_initializer, bias_initializer : str, dict or callable
     kernel_regularizer, bias_regularizer : str, dict or Regularizer, optional
-    activity_regularizer : None
-        Keras's on each projection; not supported.
+    activity_regularizer : str, dict or Regularizer, optional
+        A penalty on the outputs of each projection.
     kernel_constraint, bias_constraint : str, dict or callable, optional
     use_gate : bool
         The heads' results are multiplied by ``sigmoid`` of a further projection of the query.
@@ -145,8 +145,6 @@ class MultiHeadAttention(AttentionPasses):
             raise ValueError(
                 f"`attention_axes` must be an int, list, or tuple. Received: attention_axes={attention_axes}"
             )
-        if activity_regularizer is not None:
-            raise ValueError(f"activity_regularizer={activity_regularizer!r} of attention is not supported")
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout must be between 0 and 1. Received: dropout={dropout!r}")
         if flash_attention and dropout > 0:
@@ -168,6 +166,7 @@ class MultiHeadAttention(AttentionPasses):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self._activity_regularizer = regularizers.get(activity_regularizer)  # of projections, not of the layer
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
 
@@ -220,6 +219,7 @@ class MultiHeadAttention(AttentionPasses):
             bias_initializer=fresh(self.bias_initializer),
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer,
+            activity_regularizer=self._activity_regularizer,
             kernel_constraint=self.kernel_constraint,
             bias_constraint=self.bias_constraint,
             name=name,
@@ -413,7 +413,7 @@ class MultiHeadAttention(AttentionPasses):
             "bias_initializer": serialize_keras_object(self.bias_initializer),
             "kernel_regularizer": serialize_keras_object(self.kernel_regularizer),
             "bias_regularizer": serialize_keras_object(self.bias_regularizer),
-            "activity_regularizer": None,
+            "activity_regularizer": serialize_keras_object(self._activity_regularizer),
             "kernel_constraint": serialize_keras_object(self.kernel_constraint),
             "bias_constraint": serialize_keras_object(self.bias_constraint),
             "seed": self.seed,

@@ -82,10 +82,17 @@ class AttentionPasses(Layer):
         query, value, key = x[0], x[1], x[2 if len(x) > 2 else 1]
         axes = self._axes(query.shape)
         calls = {}
+        penalties: dict[str, Array] = {}  # gradients of those on projections
 
         def project(layer: EinsumDense, a: Array) -> Array:
             calls[layer.name] = inner = Call(call.training, call.save, True)
-            return layer.forward(a, inner)
+            y = layer.forward(a, inner)
+            regularizer: Any = layer.activity_regularizer
+            if regularizer is not None:
+                call.penalty += float(regularizer(y)) / len(y)
+                if call.save:
+                    penalties[layer.name] = regularizer.gradient(y) / np.float32(len(y))
+            return y
 
         q, k, v = (
             axes.as_batches(project(self.query_dense, query)),
@@ -117,7 +124,7 @@ class AttentionPasses(Layer):
         y = project(self.output_dense, context)
         if call.save:
             shapes = [a.shape for a in x[:3]]
-            call.saved = (calls, q, k, v, probabilities, drop, gate, inner_context, axes, shapes)
+            call.saved = (calls, penalties, q, k, v, probabilities, drop, gate, inner_context, axes, shapes)
         if not scores:
             return y
         query_mask = None if call.mask is None else call.mask[0]
@@ -126,17 +133,24 @@ class AttentionPasses(Layer):
         return y, probabilities.reshape(axes.scores_shape(query.shape, value.shape, self.num_heads))
 
     def backward(self, dy: Any, call: Call) -> list[Any]:
-        calls, q, k, v, probabilities, drop, gate, context, axes, shapes = call.saved
+        calls, penalties, q, k, v, probabilities, drop, gate, context, axes, shapes = call.saved
+
+        def back(layer: EinsumDense, dy: Any) -> Any:
+            penalty = penalties.get(layer.name)
+            return layer.backward(dy if penalty is None else dy + penalty, calls[layer.name])
+
         dprobabilities: Any = None
         if call.arguments.get("return_attention_scores"):
             dy, dprobabilities = dy
         dquery: Any = 0
         dcontext = None
+        if dy is None and penalties:
+            dy = np.float32(0)
         if dy is not None:
-            dcontext = self.output_dense.backward(dy, calls["attention_output"])
+            dcontext = back(self.output_dense, dy)
             assert dcontext is not None
             if gate is not None:
-                dquery = self.gate_dense.backward(dcontext * context, calls["gate"])
+                dquery = back(self.gate_dense, dcontext * context)
                 dcontext = dcontext * gate
             dcontext = axes.as_batches(dcontext)
         dq, dk, dv = _core.attention_backward(
@@ -151,9 +165,9 @@ class AttentionPasses(Layer):
             if dprobabilities is None
             else np.ascontiguousarray(dprobabilities, np.float32).reshape(probabilities.shape),
         )
-        dvalue: Any = self.value_dense.backward(axes.apart_again(dv, shapes[1]), calls["value"])
-        dkey = self.key_dense.backward(axes.apart_again(dk, shapes[-1]), calls["key"])
-        dquery = self.query_dense.backward(axes.apart_again(dq, shapes[0]), calls["query"]) + dquery
+        dvalue: Any = back(self.value_dense, axes.apart_again(dv, shapes[1]))
+        dkey = back(self.key_dense, axes.apart_again(dk, shapes[-1]))
+        dquery = back(self.query_dense, axes.apart_again(dq, shapes[0])) + dquery
         if call.arguments.get("attention_mask"):
             return [dquery, dvalue, dkey, None]
         return [dquery, dvalue, dkey] if len(shapes) > 2 else [dquery, dvalue + dkey]
