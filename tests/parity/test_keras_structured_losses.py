@@ -199,3 +199,23 @@ def test_classes_and_compute_loss():
         pred = {"p": A, "q": C}
         found.append([float(model.compute_loss(y=y, y_pred=pred)), *model.evaluate(X, y, verbose=0)])
     np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "metrics", [{"any": "mae"}, {"z": ["mse"], "a": "mae"}, [["mae"], "mse"], ("mae", ["mse"])], ids=str
+)
+@pytest.mark.parametrize("kind", ["one", "of a dict"])
+def test_all_metrics_are_those_of_an_only_output(metrics, kind):
+    found = []
+    for K in (lf, keras):
+        x = K.Input((3,))
+        out = K.layers.Dense(1, kernel_initializer="ones", name="out")(x)
+        model = K.Model(x, out if kind == "one" else {"key": out})
+        model.compile("sgd", "mse", metrics=metrics)
+        y = A if kind == "one" else {"key": A}
+        found.append(model.fit(X, y, batch_size=3, shuffle=False, verbose=0).history)
+        found.append(model.evaluate(X, y, verbose=0))
+    assert list(found[0]) == list(found[2])
+    for name, values in found[0].items():
+        np.testing.assert_allclose(values, found[2][name], rtol=2e-5, err_msg=name)
+    np.testing.assert_allclose(found[1], found[3], rtol=2e-5)

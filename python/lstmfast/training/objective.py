@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import metrics
 from ..layers.properties import layers_inside
 from .structure import has_nested_outputs, metric_prefix, output_keys, per_output
-from .terms import Term, terms_of
+from .terms import Term, leaves, terms_of
 
 if TYPE_CHECKING:
     from ..models.executor import Run
@@ -313,12 +313,12 @@ def _metrics_per_output(model: Model, given: Any, names: list[str], what: str) -
             "type "
             f"{type(given)}"
         )
+    if len(names) == 1:  # all are its own, whatever names are there
+        return [leaves(given)]
     if isinstance(given, dict) and "class_name" not in given:
         groups = per_output(model, given, what)
     elif has_nested_outputs(model):
         groups = per_output(model, list(given), what)
-    elif len(names) == 1:
-        groups = [given if len(given) != 1 or not isinstance(given[0], (list, tuple)) else given[0]]
     elif len(given) == len(names):
         groups = list(given)
     else:

@@ -23,7 +23,7 @@ from ..symbolic import KerasTensor, flatten, map_leaves, of_type, packed
 if TYPE_CHECKING:
     from ..models.model import Model
 
-__all__ = ["Term", "outputs_with_loss", "terms_of"]
+__all__ = ["Term", "leaves", "outputs_with_loss", "terms_of"]
 
 
 @dataclass(slots=True)
@@ -171,6 +171,11 @@ def _wrapped(loss: Any) -> Any:
     return of_type(loss, [_wrapped(part) for part in loss])
 
 
+def leaves(given: Any) -> list[Any]:
+    """As `flatten`, with each None; configurations of objects are leaves."""
+    return [one.loss for one in flatten(_wrapped(given))]
+
+
 def _weigh(given: Any, weights: Any) -> None:
     """Give each loss its weight: they go together in the order of their leaves."""
     if weights is None:
@@ -187,7 +192,7 @@ def _weigh(given: Any, weights: Any) -> None:
                 f"loss_weights: there are no losses for the keys {unknown}, but for {list(given)}"
             )
         given = {key: given[key] for key in weights}
-    of_losses, numbers = flatten(given), [w.loss for w in flatten(_wrapped(weights))]
+    of_losses, numbers = flatten(given), leaves(weights)
     if len(of_losses) != len(numbers):
         raise ValueError(
             f"`loss_weights` must match the number of losses, got {len(of_losses)} losses and {len(numbers)} weights."
