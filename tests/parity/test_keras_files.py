@@ -235,7 +235,7 @@ def test_stateful_layer(tmp_path):
     ("make", "message"),
     [
         (lambda L: L.Lambda(lambda x: x), "Lambda"),
-        (lambda L: L.STFTSpectrogram(frame_length=2, frame_step=1, fft_length=2), "'STFTSpectrogram'"),
+        (lambda L: L.RandomBrightness(0.1), "'RandomBrightness'"),
         (lambda L: L.LSTM(3, dtype="mixed_bfloat16"), "mixed_bfloat16"),
         (lambda L: L.Dense(3, dtype="float64"), "float64"),
     ],
