@@ -201,14 +201,15 @@ def test_stateful_layers_keep_their_states():
 
 
 def test_it_learns_what_needs_the_state():
-    """Cumulative sums over 60 steps in windows of 10: without handed-on states windows would start at 0."""
+    """Cumulative sums over 60 steps in windows of 10. Without handed-on states windows start at 0, and a network trained
+    on such windows leaves 0.75 to 0.8 of the variance; with them 0.03 to 0.14, over eight seeds of the data."""
     lf.utils.set_random_seed(0)
-    x = RNG.choice([-1.0, 1.0], (64, 60, 1)).astype(np.float32)
+    x = np.random.default_rng(0).choice([-1.0, 1.0], (64, 60, 1)).astype(np.float32)
     y = np.tanh(x.cumsum(axis=1) / 4)
     model = Sequential([Input((None, 1)), layers.GRU(8, return_sequences=True), layers.Dense(1)])
     model.compile(lf.optimizers.Adam(0.02), "mse")
     model.fit(x, y, batch_size=16, epochs=30, tbptt=10, verbose=0)
-    assert model.evaluate(x, y, verbose=0) < 0.05 * y.var()
+    assert model.evaluate(x, y, verbose=0) < 0.25 * y.var()
 
 
 def test_a_seed_decides_at_any_number_of_threads():
