@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from .symbolic import KerasTensor, current_trace
 
-__all__ = ["Variable", "grad_outs", "is_traced"]
+__all__ = ["Variable", "grad_outs", "is_traced", "trial"]
 
 Array = npt.NDArray[Any]
 
@@ -23,6 +24,8 @@ weight_supplier: ContextVar[Callable[[Sequence[int], str], Array] | None] = Cont
     "weight_supplier", default=None
 )
 
+#: In a `trial`: the variables that were assigned, by their ids, with the values before.
+_trial: ContextVar[dict[int, tuple[Variable, Array]] | None] = ContextVar("trial", default=None)
 
 #: Arguments that come by position, behind the value: ours, and Keras's.
 _ORDER = ("name", "trainable", "regularizer", "constraint", "dtype")
@@ -184,19 +187,25 @@ class Variable:
         return array.astype(self._data.dtype, copy=False)
 
     def assign(self, value: npt.ArrayLike) -> None:
-        """Copy `value` in; shapes must be equal."""
+        """Copy `value` in; shapes must be equal. In a `call` of operations each pass of the layer through data does it."""
+        trace, before = current_trace.get(), _trial.get()
+        if trace is not None:
+            trace.assign(self, value)
+            return
+        if before is not None:
+            before.setdefault(id(self), (self, self._data.copy()))
+            if isinstance(value, KerasTensor):
+                return
         self._data[...] = self.check(value)
         self.version += 1
 
     def assign_add(self, value: npt.ArrayLike) -> None:
-        """Add `value`."""
-        self._data += self.check(value)
-        self.version += 1
+        """Add `value`; see `assign`."""
+        self.assign(self + value)
 
     def assign_sub(self, value: npt.ArrayLike) -> None:
-        """Subtract `value`."""
-        self._data -= self.check(value)
-        self.version += 1
+        """Subtract `value`; see `assign`."""
+        self.assign(self - value)
 
     def touch(self) -> None:
         """Say that `_data` was changed in place, so that packed copies are made anew."""
@@ -364,6 +373,19 @@ def _made_by(initializer: Any, shape: Sequence[int] | None, dtype: Any) -> Array
         )
     make: Any = initializers.get(initializer)
     return np.asarray(make(tuple(shape), dtype=np.dtype(dtype or np.float32).name))
+
+
+@contextmanager
+def trial() -> Iterator[dict[int, Any]]:
+    """A `call` is only tried, for shapes or for the form of its graph: at the end variables have the values of before."""
+    before: dict[int, tuple[Variable, Array]] = {}
+    outer = _trial.set(before)
+    try:
+        yield before
+    finally:
+        _trial.reset(outer)
+        for variable, value in before.values():
+            variable.assign(value)
 
 
 def _outside_of_traces(variable: Variable) -> None:

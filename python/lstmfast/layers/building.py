@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import activations
 from ..symbolic import KerasTensor, Shape, current_trace, flat_shapes, flatten, map_leaves, map_shapes, packed
-from ..variables import Variable
+from ..variables import Variable, trial
 from .arrays import shapes_of
 from .call import Call
 from .keras_call import forward_of_call, prefix_built, shapes_by_name
@@ -197,7 +197,8 @@ def shape_by_trying(layer: Layer, input_shape: Any, arguments: dict[str, Any] | 
         call.arguments = map_leaves(argument, arguments or {})
         outer = current_trace.set(None)
         try:
-            y = layer.forward(map_shapes(lambda shape: filled(shape, dtype), input_shape), call)
+            with trial():
+                y = layer.forward(map_shapes(lambda shape: filled(shape, dtype), input_shape), call)
         finally:
             current_trace.reset(outer)
         layer._has_own_mask = layer._has_own_mask or call.output_mask is not None

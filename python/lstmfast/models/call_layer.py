@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The `call` of a model that has no single graph: it does something else in training, or adds to the loss."""
+"""The `call` of a model that has no single graph: it does something else in training, adds to the loss, or assigns variables."""
 
 from __future__ import annotations
 

@@ -75,17 +75,68 @@ class GivenMask(Layer):
         return [dy, None]
 
 
+class Assignments(Layer):
+    """Hands its first input on and assigns the others to variables."""
+
+    supports_masking = True
+
+    def __init__(self, variables: list[Variable]) -> None:
+        super().__init__()
+        self.assigned, self.built = variables, True
+
+    def record(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
+        x = inputs[0]
+        made = KerasTensor(x.shape, x.dtype, unique_name("keras_tensor"), x.has_mask)
+        return Node(self, inputs, kwargs, [made]).outputs[0]
+
+    def forward(self, x: list[Array], call: Call) -> Array:
+        call.output_mask = call.mask[0] if isinstance(call.mask, list) else None
+        for variable, value in zip(self.assigned, x[1:], strict=True):
+            variable.assign(value)
+        return x[0]
+
+    def backward(self, dy: Array, call: Call) -> list[Any]:
+        return [dy, *(None for _ in self.assigned)]
+
+
 class Trace:
-    """What is `symbolic.current_trace` while a `call` is traced: it makes symbolic tensors of all that calls get."""
+    """What is `symbolic.current_trace` while a `call` is traced: it makes symbolic tensors of all that calls get, and keeps
+    what is assigned to variables."""
 
     def __init__(self, training: bool) -> None:
         self.training = training
         self._sources: dict[int, _Source] = {}
+        self._assigned: dict[int, tuple[Variable, KerasTensor]] = {}
+
+    def assign(self, variable: Variable, value: Any) -> None:
+        """Have the graph do it; what reads the variable from here on gets the new value, with no gradient to what made it, as
+        in Keras."""
+        from ..ops import stop_gradient  # operations are layers with such graphs
+
+        tensor = stop_gradient(self.symbolic(value))
+        if tensor.shape != variable.shape:
+            raise ValueError(
+                f"value of variable {variable.path!r} must have shape {variable.shape}, got {tensor.shape}"
+            )
+        self._assigned[id(variable)] = variable, tensor
+
+    def with_assignments(self, outputs: Any) -> Any:
+        """What a `call` has returned, its variables as tensors, such that computing it assigns what `call` assigned."""
+        outputs = map_leaves(
+            lambda leaf: self.symbolic(leaf) if isinstance(leaf, Variable) else leaf, outputs
+        )
+        first, *others = flatten(outputs)
+        if not self._assigned or not isinstance(first, KerasTensor):
+            return outputs
+        variables, values = map(list, zip(*self._assigned.values(), strict=True))
+        return packed(outputs, [Assignments(variables).record([first, *values], {}), *others])
 
     def symbolic(self, value: Any) -> KerasTensor:
         """A symbolic tensor for an array or a variable; symbolic tensors as they are."""
         if isinstance(value, KerasTensor):
             return value
+        if id(value) in self._assigned:
+            return self._assigned[id(value)][1]
         if not isinstance(value, Variable):
             value = np.ascontiguousarray(value).reshape(np.shape(value))
             value = value.astype(np.float32) if value.dtype == np.float64 else value
@@ -271,6 +322,8 @@ def frozen_trace(
         raise ValueError(f"{cannot}{what} does not work with symbolic inputs: {error}") from error
     if any(step.training for step in traced.executor.steps):
         raise ValueError(f"{cannot}{what} calls a layer with training=True")
+    if any(isinstance(step.layer, Assignments) for step in traced.executor.steps):
+        raise ValueError(f"{cannot}{what} assigns variables, and nothing changes in a frozen model")
     masked = tuple(k for k, is_taken in enumerate(traced.masks_taken) if is_taken)
     makes_mask = own_mask and len(traced.executor.output_slots) > len(node.outputs)
     carries = layer.supports_masking and not own_mask and not np.all(traced.makes_mask(True))

@@ -16,7 +16,8 @@ from ..layers.core.input import Input
 from ..layers.eager import is_training, training_flag
 from ..layers.keras_call import current_call, prefix_built
 from ..layers.properties import layers_inside
-from ..symbolic import KerasTensor, flatten, is_shape, is_symbolic, map_shapes, traced_inputs
+from ..symbolic import KerasTensor, current_trace, flatten, is_shape, is_symbolic, map_shapes, traced_inputs
+from ..variables import trial
 from .call_layer import call_node, same_form
 from .executor import Executor
 from .graph import Graph, tensors_of
@@ -190,6 +191,9 @@ def trace_call(
         outputs = owner.call(inputs, *arguments.pop("", ()), **arguments)
     finally:
         traced_inputs.reset(outer)
+    trace = current_trace.get()
+    if trace is not None:
+        outputs = trace.with_assignments(outputs)
     for leaf in flatten(outputs):
         if not isinstance(leaf, KerasTensor):
             raise ValueError(
@@ -220,16 +224,20 @@ def _graph_of_call(model: Model, inputs: Any) -> tuple[Any, Graph]:
     flags = (None, True, False) if model._said_to_call(None) else (None,)
     calls = [Call(bool(training)) for training in flags]
     made = []
+    assigned = False
     for training, call in zip(flags, calls, strict=True):
         outer = current_call.set((model, call))
         try:
-            made.append(trace_call(model, inputs, model._said_to_call(training)))
+            with trial() as before:
+                made.append(trace_call(model, inputs, model._said_to_call(training)))
         finally:
             current_call.reset(outer)
+        assigned = assigned or bool(before)
         check_held(model, made[-1][1])
     graphs = [graph for _, graph in made]  # undecided, or undecided, training and inference
     held = {id(layer) for layer in layers_inside(model)}
-    single = all(call.added is None for call in calls) and (len(graphs) == 1 or same_form(graphs, held))
+    plain = not assigned and all(call.added is None for call in calls)
+    single = plain and (len(graphs) == 1 or same_form(graphs, held))
     for graph in graphs[1:] if single else graphs:
         for node in graph.nodes:
             if node.parents and node in node.layer.inbound_nodes:
