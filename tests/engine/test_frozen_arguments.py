@@ -22,6 +22,7 @@ def small():
     return randomized(Sequential([Input((None, 3)), layers.LSTM(4), layers.Dense(2)]))
 
 
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")
 def test_whatever_the_model_takes(small, rng):
     x = rng.standard_normal((5, 6, 3))
     frozen = small.freeze()

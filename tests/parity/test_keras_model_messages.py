@@ -207,6 +207,10 @@ def test_numbers_for_an_integer_input():
         made.append(np.asarray(K.Model(x, x + 2)(numbers)))
     assert made[0].dtype == made[1].dtype
     np.testing.assert_array_equal(made[0], made[1])
+    x = lf.Input((2,), dtype="int32")
+    for wrong in (np.nan, 1e20):
+        with pytest.raises(ValueError, match="no int32 can hold"):
+            lf.Model(x, x + 2)(np.full((1, 2), wrong))
 
 
 def wrapped(K):

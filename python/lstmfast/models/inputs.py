@@ -63,7 +63,8 @@ def standardize(model: Model, x: Any) -> list[Array]:
         except WrongRankError as error:
             path = leaf_path(model.input, number)
             raise ValueError(
-                f"Invalid input shape for input with name '{tensors[number].name}' and path '{path}': {error}"
+                f"Invalid input shape for input with name '{tensors[number].name}' and path '{path}'. Expected shape "
+                f"{shapes[number]}, but input has incompatible shape {error.shape}"
             ) from None
         except WrongSizeError as error:
             if len(tensors) > 1 or not model.takes_shape(error.shape):
@@ -167,16 +168,20 @@ def _check_order(structure: Any, x: Any) -> None:
         )
 
 
-class WrongRankError(ValueError):
-    """An input has too many or too few axes."""
+class WrongShapeError(ValueError):
+    """An input has another shape than its `Input`."""
 
-
-class WrongSizeError(ValueError):
-    """The last axis of an input has another size than that of the `Input`."""
-
-    def __init__(self, message: str, shape: tuple[int, ...]) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, expected: tuple[int | None, ...], shape: tuple[int, ...]) -> None:
+        super().__init__(f"{what} does not fit the model: expected shape={expected}, found shape={shape}")
         self.shape = shape
+
+
+class WrongRankError(WrongShapeError):
+    """It has too many or too few axes."""
+
+
+class WrongSizeError(WrongShapeError):
+    """Its last axis has another size."""
 
 
 def distribute(x: Any, names: Sequence[str], rank: int, what: str) -> list[Any]:
@@ -236,19 +241,18 @@ def checked_input(
     else:
         array = as_float32(value, what)
     if array.dtype.kind == "f" and dtype.startswith(("int", "uint")):  # as Keras does
+        info = np.iinfo(dtype)
+        if not ((array >= info.min) & (array <= info.max)).all():
+            raise ValueError(f"{what} has values that no {dtype} can hold, which its Input asks for")
         array = array.astype(dtype) if integers else np.trunc(array)
     if array.ndim == len(shape) - 1 and shape[-1] == 1:  # as Keras does
         array = array[..., None]
     elif array.ndim == len(shape) + 1 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != len(shape):
-        raise WrongRankError(
-            f"{what} does not fit the model: Expected shape {shape}, but input has incompatible shape {array.shape}"
-        )
+        raise WrongRankError(what, shape, array.shape)
     if array.ndim > 1 and shape[-1] not in (None, array.shape[-1]) and not integers:
-        raise WrongSizeError(
-            f"{what} does not fit the model: expected shape={shape}, found shape={array.shape}", array.shape
-        )
+        raise WrongSizeError(what, shape, array.shape)
     if array.size == 0:
         raise ValueError(f"{what} must not be empty, got an array of shape {array.shape}")
     return array

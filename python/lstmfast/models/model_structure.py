@@ -124,7 +124,17 @@ class ModelStructure:
     def _sublayers(self) -> Any:
         if self._by_call:
             return Layer._sublayers(self)  # type: ignore[arg-type]
-        return iter(self._executor.graph.layers if self._executor is not None else [])
+        if self._executor is None:
+            return iter(())
+        return iter([*self._executor.graph.layers, *self._beside_graph()])
+
+    def _beside_graph(self) -> list[Layer]:
+        """Layers in attributes that the graph has no call of: their weights are the model's, too, as in Keras."""
+        held = Layer._sublayers(self)  # type: ignore[arg-type]
+        if not held or self._executor is None:
+            return []
+        inside = {id(layer) for layer in self._executor.graph.layers}
+        return [layer for layer in held if id(layer) not in inside]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or by its index in `layers`; ValueError if there is none."""

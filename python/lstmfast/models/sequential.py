@@ -198,6 +198,9 @@ class Sequential(Model):
     def _sublayers(self) -> Any:
         return iter(getattr(self, "_stack", []))
 
+    def _beside_graph(self) -> list[Layer]:
+        return []  # Keras does not count them either
+
     # --- building
 
     def build(self, input_shape: Any = None) -> None:

@@ -20,7 +20,13 @@ from . import generators, vocabularies
 from .atomic import replace_file
 from .hdf5_reader import WeightFile, import_h5py
 from .keras_graph import without_mask_operations
-from .keras_layout import for_keras, inner_optimizers, layer_groups, optimizer_in_keras_order
+from .keras_layout import (
+    for_keras,
+    inner_optimizers,
+    layer_groups,
+    older_groups,
+    optimizer_in_keras_order,
+)
 from .model_state import (
     MAX_CONFIG_BYTES,
     assign_all,
@@ -244,6 +250,9 @@ def _weights_in_file(
         if old:
             group = group.replace("layers/", "_layer_checkpoint_dependencies/", 1)
         arrays = weights.arrays(group) if variables else []
+        if variables and not arrays:
+            other = older_groups(model, config).get(id(variables[0]), group)
+            arrays = weights.arrays(other) if other != group else []
         if skip_mismatch and [a.shape for a in arrays] != [v.shape for v in variables]:
             warn_of_skipped(layer.name, [a.shape for a in arrays], [v.shape for v in variables])
             continue

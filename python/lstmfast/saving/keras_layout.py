@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ..layers.attributes import held_in_attributes
@@ -28,6 +29,7 @@ __all__ = [
     "for_keras",
     "inner_optimizers",
     "layer_groups",
+    "older_groups",
     "optimizer_in_keras_order",
     "variables_of_entry",
 ]
@@ -43,6 +45,19 @@ _NOT_IN_KERAS: dict[str, Any] = {
     "zoneout": 0.0,
     "variational": False,
 }
+
+
+#: False while groups are looked up as versions of lstmfast named them that did not save what only attributes hold.
+_with_attributes: ContextVar[bool] = ContextVar("with_attributes", default=True)
+
+
+def older_groups(model: Model, config: dict[str, Any]) -> dict[int, str]:
+    """The groups of those versions by the id of the first variable in each."""
+    token = _with_attributes.set(False)
+    try:
+        return {id(variables[0]): group for group, _, variables in layer_groups(model, config) if variables}
+    finally:
+        _with_attributes.reset(token)
 
 
 def for_keras(config: Any) -> Any:
@@ -85,6 +100,10 @@ def layer_groups(
         yield from _groups_of_entry(
             layer, entry, f"{prefix}layers/{kind}" + (f"_{number}" if number else ""), done
         )
+    beside = {id(layer) for layer in model._beside_graph()} if _with_attributes.get() else set()
+    for path, child in children(model) if beside else ():
+        if id(child) in beside and id(child) not in done:
+            yield from _groups_of_child(child, f"{prefix}{path}", done)
 
 
 def entries_of_layers(model: Model, config: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:

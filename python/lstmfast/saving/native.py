@@ -48,6 +48,8 @@ Array = npt.NDArray[Any]
 
 #: Raised only when older readers would misread a file.
 FORMAT_VERSION = 1
+#: Before the numbers of weights that no layer of the graph has.
+_BESIDE = "layers/@beside/"
 
 
 def save_native(model: Model, path: str | os.PathLike[str]) -> None:
@@ -160,8 +162,21 @@ def _restore_states(name: str, layer: Any, arrays: dict[str, Array]) -> None:
     layer.reset_state(states)
 
 
-def named_weights(model: Model, prefix: str = "layers/") -> Iterator[tuple[str, Variable]]:
-    """(array name, variable) of every weight; a name that occurs twice in a layer gets a number."""
+def named_weights(model: Model) -> Iterator[tuple[str, Variable]]:
+    """(array name, variable) of every weight; a name that occurs twice in a layer gets a number.
+
+    Weights of layers that only attributes hold come last, by their number among all.
+    """
+    named: set[int] = set()
+    for name, variable in _named_in_graph(model, "layers/"):
+        named.add(id(variable))
+        yield name, variable
+    for number, variable in enumerate(() if model._by_call else model.weights):
+        if id(variable) not in named:
+            yield f"{_BESIDE}{number}", variable
+
+
+def _named_in_graph(model: Model, prefix: str) -> Iterator[tuple[str, Variable]]:
     from ..models import Model
 
     if model._by_call:  # its attributes have the same names in every process, its layers have not
@@ -173,7 +188,7 @@ def named_weights(model: Model, prefix: str = "layers/") -> Iterator[tuple[str, 
     for number, layer in enumerate(model.layers):
         name = str(number) if by_chance else layer.name
         if isinstance(layer, Model):
-            yield from named_weights(layer, f"{prefix}{name}/")
+            yield from _named_in_graph(layer, f"{prefix}{name}/")
             continue
         used: dict[str, int] = {}
         for variable in layer.weights:
