@@ -159,7 +159,9 @@ class MultiHeadAttention(AttentionPasses):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self._activity_regularizer = regularizers.get(activity_regularizer)  # of projections, not of the layer
+        self._activity_regularizer = regularizers.get(
+            activity_regularizer
+        )  # of projections, not of the layer
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
 
