@@ -44,8 +44,7 @@ history = model.fit(x[train], y[train], batch_size=64, epochs=15, validation_spl
 print(f"validation loss {history.history['val_loss'][-1]:.3f}")
 
 logits = model.predict(x[test], verbose=0)
-# In Keras: keras.ops.ctc_decode, with the same arguments
-paths, scores = keras.utils.ctc_decode(logits, [WIDTH] * len(logits), strategy="greedy")
+paths, scores = keras.ops.ctc_decode(logits, np.full(len(logits), WIDTH), strategy="greedy", mask_index=0)
 read = [row[row >= 0] - 1 for row in np.array(paths)[0]]
 real = [row[row > 0] - 1 for row in y[test]]
 right = np.mean([len(a) == len(b) and (a == b).all() for a, b in zip(read, real, strict=True)])

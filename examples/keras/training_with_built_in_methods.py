@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Keras's guide `training_with_built_in_methods`: losses and metrics, built in and one's own.
 
-A loss of one's own returns its gradient beside its value; all other lines are Keras's. The guide's second half is
-`training_with_data_sets`.
+The guide's second half is `training_with_data_sets`.
 """
 
 import numpy as np
 
 import lstmfast as keras
-from lstmfast import layers
+from lstmfast import layers, ops
 
 keras.utils.set_random_seed(0)
 x_train, y_train, x_test, y_test = keras.datasets.japanese_vowels()
@@ -47,8 +46,7 @@ assert model.predict(x_test[:3], verbose=0).shape == (3, 9)
 
 # Losses of one's own, as function and as class.
 def custom_mean_squared_error(y_true, y_pred):
-    error = y_pred - y_true
-    return np.mean(error**2, axis=-1), 2 * error / error.shape[-1]
+    return ops.mean(ops.square(y_true - y_pred), axis=-1)
 
 
 class CustomMSE(keras.losses.Loss):
@@ -58,10 +56,9 @@ class CustomMSE(keras.losses.Loss):
         super().__init__(name=name)
         self.regularization_factor = regularization_factor
 
-    def call_and_grad(self, y_true, y_pred):
-        error, away = y_pred - y_true, y_pred - 0.5
-        values = np.mean(error**2 + self.regularization_factor * away**2, axis=-1)
-        return values, 2 * (error + self.regularization_factor * away) / error.shape[-1]
+    def call(self, y_true, y_pred):
+        mse = ops.mean(ops.square(y_true - y_pred), axis=-1)
+        return mse + ops.mean(ops.square(0.5 - y_pred), axis=-1) * self.regularization_factor
 
 
 class CategoricalTruePositives(keras.metrics.Metric):
@@ -72,13 +69,13 @@ class CategoricalTruePositives(keras.metrics.Metric):
         self.true_positives = self.add_weight(shape=(), name="ctp", initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        values = (np.argmax(y_true, axis=1) == np.argmax(y_pred, axis=1)).astype("float32")
+        values = ops.cast(ops.equal(ops.argmax(y_true, axis=1), ops.argmax(y_pred, axis=1)), "float32")
         if sample_weight is not None:
-            values = values * sample_weight
-        self.true_positives.assign_add(np.sum(values))
+            values = values * ops.cast(sample_weight, "float32")
+        self.true_positives.assign_add(ops.sum(values))
 
     def result(self):
-        return self.true_positives.value
+        return self.true_positives
 
     def reset_state(self):
         self.true_positives.assign(0.0)

@@ -283,3 +283,15 @@ def test_output_shape_of_a_sequential_model_without_an_input():
         model = K.Sequential([K.layers.LSTM(3, return_sequences=True), K.layers.Dense(2)])
         assert model.compute_output_shape((None, 5, 4)) == (None, 5, 2)
         assert not model.built
+
+
+def test_order_of_history():
+    """Alphabetical, those of the validation among the others."""
+    x, y = np.ones((4, 3), np.float32), np.ones((4, 1))
+    orders = []
+    for K in (keras, lf):
+        model = K.Sequential([K.Input((3,)), K.layers.Dense(1)])
+        model.compile("sgd", "mse", metrics=["accuracy"], weighted_metrics=["accuracy", "mae"])
+        history = model.fit(x, y, sample_weight=y[:, 0], validation_data=(x, y), verbose=0)
+        orders.append(list(history.history))
+    assert orders[0] == orders[1]

@@ -267,3 +267,38 @@ def test_embeddings_cut_floats_down(rng):
     ours.build()
     theirs.set_weights(ours.get_weights())
     close(ours(x), theirs(x).detach().numpy())
+
+
+@pytest.mark.parametrize("source", ["keras", "lstmfast"])
+def test_files_of_layers_whose_configuration_has_no_name(source, tmp_path):
+    """As the guide to saving writes them: `get_config` gives nothing but what is the layer's own."""
+
+    def make(K):
+        class Scaled(K.layers.Layer):
+            def __init__(self, factor):
+                super().__init__()
+                self.factor = factor
+
+            def build(self, shape):
+                self.w = self.add_weight(shape=(shape[-1],), initializer="random_normal", name="w")
+
+            def call(self, x):
+                return x * self.factor + self.w
+
+            def get_config(self):
+                return {"factor": self.factor}
+
+        return Scaled
+
+    first, second = (keras, lf) if source == "keras" else (lf, keras)
+    classes = {K: make(K) for K in (keras, lf)}
+    x = np.ones((2, 4), np.float32)
+    inputs = first.Input((4,))
+    scaled = first.layers.Dense(3)(classes[first](3.0)(classes[first](0.5)(inputs)))
+    layers = [first.Input((4,)), classes[first](2.0), first.layers.Dense(1), classes[first](0.1)]
+    for number, model in enumerate((first.Model(inputs, scaled), first.Sequential(layers))):
+        path = tmp_path / f"{number}.keras"
+        model.save(path)
+        for K in (first, second):
+            loaded = K.saving.load_model(path, custom_objects={"Scaled": classes[K]})
+            np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-5)

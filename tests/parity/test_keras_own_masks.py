@@ -71,3 +71,38 @@ def test_a_layer_called_with_arrays(rng):
     other(K_words(IDS))
     other.set_weights(lstm.get_weights())
     close(np.asarray(y), other(K_words(IDS)).detach().numpy())
+
+
+def lookup(K):
+    """An embedding of one's own, as the guide to masks writes it: it takes integers, and says nothing of masks."""
+
+    class Lookup(K.layers.Layer):
+        def build(self, input_shape):
+            self.table = self.add_weight(shape=(5, 3), initializer="random_normal", name="table")
+
+        def call(self, inputs):
+            return K.ops.take(self.table, inputs, axis=0)
+
+        def compute_mask(self, inputs, mask=None):
+            return K.ops.not_equal(inputs, 0)
+
+    return Lookup()
+
+
+def test_a_compute_mask_is_enough_and_integers_stay_integers(rng):
+    models = []
+    for K in (lf, keras):
+        inputs = K.Input((None,), dtype="int32")
+        layer = lookup(K)
+        assert layer.supports_masking
+        models.append(K.Model(inputs, K.layers.LSTM(3)(layer(inputs))))
+        y = layer(IDS)
+        np.testing.assert_array_equal(y._keras_mask, np.asarray(IDS) != 0)
+    ours, theirs = models
+    ours.set_weights([rng.normal(size=w.shape) for w in ours.get_weights()])
+    theirs.set_weights(ours.get_weights())
+    close(ours(IDS), theirs.predict(IDS, verbose=0))
+    for model in models:
+        model.compile("sgd", "mse")
+        model.train_on_batch(IDS, np.ones((len(IDS), 3)))
+    close(ours.predict(IDS, verbose=0), theirs.predict(IDS, verbose=0))

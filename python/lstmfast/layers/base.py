@@ -89,8 +89,8 @@ class Layer(LayerCalls):
     ['scale/factor', 'x']
 
     It may take the place of any other layer in a model. `compute_output_shape` is found by trying, `compute_mask`
-    hands masks on if ``supports_masking = True``; ``get_config`` with the arguments of ``__init__`` makes it savable
-    (then `lstmfast.saving.load_model` gets the class in `custom_objects`).
+    hands masks on if ``supports_masking = True``, and a `compute_mask` of its own is asked in any case; ``get_config``
+    with the arguments of ``__init__`` makes it savable (then `lstmfast.saving.load_model` gets the class in `custom_objects`).
     """
 
     #: Masks that come in are understood and, by default, handed on.

@@ -181,18 +181,18 @@ def shape_by_spec(layer: Layer, input_shape: Any, arguments: dict[str, Any]) -> 
 def shape_by_trying(layer: Layer, input_shape: Any, arguments: dict[str, Any] | None = None) -> Any:
     """Run `forward` on zeros with two sizes of every open axis; axes of the output that differ are open.
 
-    On ones where it refuses zeros: among labels for CTC 0 stands for no label.
+    On ones where it refuses zeros: among labels for CTC 0 stands for no label; on integers where it refuses numbers:
+    a `call` may take them for indices.
     """
     layer.ensure_built(input_shape)
 
-    def run(size: int, number: int) -> Any:
+    def run(size: int, number: int, dtype: Any) -> Any:
         def filled(shape: Any, dtype: Any) -> Any:
             return np.full([size if n is None else n for n in shape], number, dtype)
 
         def argument(value: Any) -> Any:
             return filled(value.shape, value.dtype) if isinstance(value, KerasTensor) else value
 
-        dtype = np.int64 if layer.integer_inputs else np.float32
         call = Call()
         call.arguments = map_leaves(argument, arguments or {})
         outer = current_trace.set(None)
@@ -204,11 +204,13 @@ def shape_by_trying(layer: Layer, input_shape: Any, arguments: dict[str, Any] | 
         layer._has_own_mask = layer._has_own_mask or call.output_mask is not None
         return shapes_of(y)
 
+    usual = np.int64 if layer.integer_inputs else np.float32
     try:
-        first, second = run(2, 0), run(3, 0)
-    except ValueError as error:
+        first, second = run(2, 0, usual), run(3, 0, usual)
+    except (ValueError, TypeError) as error:
+        number, dtype = (1, usual) if isinstance(error, ValueError) else (0, np.int64)
         try:
-            first, second = run(2, 1), run(3, 1)
+            first, second = run(2, number, dtype), run(3, number, dtype)
         except Exception:
             raise error from None
     pairs = zip(flat_shapes(first), flat_shapes(second), strict=True)

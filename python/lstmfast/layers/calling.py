@@ -207,6 +207,14 @@ class LayerCalls(LayerWeights):
             several = several and any(isinstance(array, np.ndarray) for array in flatten(inputs))
             converted = (self._convert(array) for array in inputs)
             return type(inputs)(converted) if several else as_float32(inputs, self.name)
+        if (
+            isinstance(inputs, np.ndarray)
+            and inputs.dtype.kind in "iub"
+            and type(self).forward is forward_of_call
+        ):
+            return (
+                np.ascontiguousarray(inputs) if inputs.ndim else inputs
+            )  # its `call` may take them for indices
         return as_float32(inputs, f"inputs of layer {self.name!r}")
 
     def ensure_built(self: Any, shapes: Any, by_name: dict[str, Any] | None = None) -> None:

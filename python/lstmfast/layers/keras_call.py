@@ -45,10 +45,17 @@ TRACES: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
 
 def adopt_call(cls: type[Layer]) -> None:
-    """Give a class whose body has a `call` and no `forward` a `forward` that runs it."""
+    """Give a class whose body has a `call` and no `forward` a `forward` that runs it, and one that has a `compute_mask`
+    the support of masks."""
     body = vars(cls)
     if hasattr(cls, "nested_forward"):  # a model is the graph it was made of
         return
+    if (
+        "compute_mask" in body
+        and "supports_masking" not in body
+        and not cls.__module__.startswith("lstmfast.")
+    ):
+        cls.supports_masking = True  # as Keras takes it
     if "call" in body and "forward" not in body:
         cls.forward = forward_of_call  # type: ignore[method-assign,assignment]
         if "backward" not in body:

@@ -17,7 +17,7 @@ from ..layers.keras_call import has_traces, traces_of
 from ..symbolic import flatten, leaves_along, packed
 from ..variables import Variable
 from .graph import Graph
-from .steps import Step, step_of
+from .steps import Step, step_of, takes_integers
 
 __all__ = ["Executor", "GradientPlan", "Run"]
 
@@ -96,7 +96,7 @@ class Executor:
                 continue
             layer = node.layer
             step = step_of(node, numbers, by_slot.__contains__)
-            takes_any = layer.is_operation  # integers stay integers
+            takes_any = takes_integers(layer)
             for slot, tensor in zip(step.inputs, flatten(node.inputs), strict=True):
                 if slot in by_slot and (step.takes_ids or (takes_any and np.dtype(tensor.dtype).kind != "f")):
                     self.integer_inputs[by_slot[slot]] = True

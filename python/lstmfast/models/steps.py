@@ -12,7 +12,7 @@ from ..layers.call import Call
 from ..layers.keras_call import forward_of_call
 from ..symbolic import KerasTensor, Node, flatten, leaves_along, map_leaves, packed
 
-__all__ = ["Slot", "Step", "step_of"]
+__all__ = ["Slot", "Step", "step_of", "takes_integers"]
 
 #: What is said to a call itself, not to a layer's `forward` by its arguments.
 _OF_THE_CALL = ("initial_state", "training", "mask")
@@ -81,6 +81,11 @@ class Step:
         return (*(s for s in self.initial_state or () if isinstance(s, int)), *self.further)
 
 
+def takes_integers(layer: Layer) -> bool:
+    """Whether integers in an input stay integers: an operation's, and those of a `call` of one's own."""
+    return layer.is_operation or type(layer).forward is forward_of_call
+
+
 def step_of(node: Node, numbers: dict[int, int], is_input: Callable[[int], bool]) -> Step:
     """A node as a step; `numbers`: slots by the id of a tensor, `is_input`: whether a slot is the model's input."""
     layer, tensors = node.layer, flatten(node.inputs)
@@ -94,7 +99,7 @@ def step_of(node: Node, numbers: dict[int, int], is_input: Callable[[int], bool]
         key: map_leaves(slot_of, value) for key, value in node.kwargs.items() if key not in _OF_THE_CALL
     }
     takes_ids = layer.takes_ids(arguments)
-    takes_any = takes_ids or layer.is_operation  # integers stay integers
+    takes_any = takes_ids or takes_integers(layer)
     nested = hasattr(layer, "nested_forward")
     return Step(
         layer,

@@ -111,12 +111,17 @@ def entries_of_layers(model: Model, config: dict[str, Any]) -> Iterator[tuple[An
     from ..models.config import functional_config
 
     layers = {layer.name: layer for layer in model.operations}
+    unnamed: set[int] = set()
     inner = config["config"]
     if "layers" not in inner:  # a class that makes its graph in `__init__` and says so in `get_config`
         inner = for_keras(functional_config(model))
     for entry in inner["layers"]:
         name = entry["config"].get("name")
         layer: Any = layers.get(name)
+        if name is None:  # a `get_config` of one's own that leaves it out
+            alike = [one for one in layers.values() if type(one).__name__ == entry["class_name"]]
+            layer = next((one for one in alike if id(one) not in unnamed), None)
+            unnamed.add(id(layer))
         if layer is not None:
             yield layer, entry
         elif entry["class_name"] != "InputLayer" and not is_operation(entry):

@@ -205,7 +205,8 @@ class Fitting(Compiled):
                 if validation is not None and _due(epoch, validation_freq):
                     val_logs = self._evaluate(validation, hooks)
                     logs.update({f"val_{name}": value for name, value in val_logs.items()})
-                hooks.on_epoch_end(epoch, dict(logs))  # what callbacks add is not part of the result
+                # Sorted as in Keras; what callbacks add is not part of the result.
+                hooks.on_epoch_end(epoch, dict(sorted(logs.items())))
                 if self.stop_training:
                     break
             if int(self.optimizer.iterations):  # else there are no averages yet
