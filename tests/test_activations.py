@@ -155,7 +155,7 @@ def test_operations_in_configurations(name):
 @pytest.mark.parametrize("config", [None, 3, [], "loads", "Path", "__all__", "composed"])
 def test_configurations_name_operations_only(config):
     described = {"module": "lstmfast.ops.nn", "class_name": "function", "config": config}
-    with pytest.raises(ValueError, match=r"name of a function|Could not locate function"):
+    with pytest.raises(ValueError, match=r"a function classname, instead got|Could not locate function"):
         activations.deserialize(described)
 
 

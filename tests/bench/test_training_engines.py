@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,14 +22,14 @@ SMALL = {
 
 @pytest.fixture(autouse=True)
 def settings_of_pytorch():
-    """Its engine flushes denormals, for the whole thread, and sets the number of threads: not for the tests behind."""
-    torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else None
+    """Its engine flushes denormals, for the whole thread, and sets the number of threads, ours too where both have one
+    OpenMP: not for the tests behind."""
+    torch = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
+    threads = torch and torch.get_num_threads()
     yield
-    torch = sys.modules.get("torch")
     if torch:
         torch.set_flush_denormal(False)
-        torch.set_num_threads(threads or torch.get_num_threads())
+        torch.set_num_threads(threads)
 
 
 def losses(engine, w):

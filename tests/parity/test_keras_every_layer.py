@@ -129,6 +129,8 @@ def test_layer(name: str, tmp_path: Path) -> None:
         if masked:
             for a in arrays:
                 a[1, 4:] = a[2, 3:] = 0
+        for K in (lf, keras):
+            K.backend.clear_session()  # layers inside are named by how many there are
         layers = [made(K, name, options | {"name": "it"}) for K in (lf, keras)]
         ours, theirs = (
             model_of(K, x, case, arrays, masked, call) for K, x in zip((lf, keras), layers, strict=True)

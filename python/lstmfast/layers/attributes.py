@@ -19,7 +19,8 @@ _LEAVES = _PLAIN | {np.ndarray, Variable, FunctionType, MethodType, BuiltinFunct
 #: Attributes of `Layer`, `Model` and `Trainer` that change while a model runs and trains, or hold what `compile` was given.
 _OWN = frozenset(
     (
-        *("_call_losses", "_packed_weights", "_build_shape", "_given_arguments", "_states", "inbound_nodes"),
+        *("_call_losses", "_packed_weights", "_build_shape", "_given_arguments", "inbound_nodes"),
+        *("states", "_states"),
         *(
             "_own_logs",
             "_own_metrics",
