@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +91,16 @@ def numpy_of(value: Any) -> np.ndarray:
 
 
 def described(layer: Any, K: Any) -> Any:
-    """Without the shapes that layers were built for, which those without weights need not know."""
+    """Without the shapes that layers were built for, which those without weights need not know, and the numbers in names
+    of layers inside, which count what other tests have made."""
 
-    def without_shapes(part: Any) -> Any:
+    def plain(part: Any) -> Any:
         if isinstance(part, dict):
-            return {key: without_shapes(value) for key, value in part.items() if key != "build_config"}
-        return [without_shapes(value) for value in part] if isinstance(part, list) else part
+            known = {key: plain(value) for key, value in part.items() if key != "build_config"}
+            return known | {key: re.sub(r"_\d+$", "", known[key]) for key in ("name",) if known.get(key)}
+        return [plain(value) for value in part] if isinstance(part, list) else part
 
-    return without_shapes(json.loads(json.dumps(K.saving.serialize_keras_object(layer))))
+    return plain(json.loads(json.dumps(K.saving.serialize_keras_object(layer))))
 
 
 def same_configurations(ours: Any, theirs: Any) -> None:
@@ -129,8 +132,6 @@ def test_layer(name: str, tmp_path: Path) -> None:
         if masked:
             for a in arrays:
                 a[1, 4:] = a[2, 3:] = 0
-        for K in (lf, keras):
-            K.backend.clear_session()  # layers inside are named by how many there are
         layers = [made(K, name, options | {"name": "it"}) for K in (lf, keras)]
         ours, theirs = (
             model_of(K, x, case, arrays, masked, call) for K, x in zip((lf, keras), layers, strict=True)
