@@ -24,6 +24,7 @@ PROGRAMS = [
     "active_learning_review_classification",
     "eeg_signal_classification",
     "functional_api",
+    "making_new_layers",
     "ner_transformers",
     "pretrained_word_embeddings",
     "sequential_model",
