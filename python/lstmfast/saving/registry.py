@@ -386,11 +386,11 @@ def _find(
             if found is not None and inspect.isclass(found) != function:
                 return found
     if kinds and any(name in _table(kind) for kind in kinds):
-        raise ValueError(
+        raise InvalidConfigError(
             f"Could not locate {what} {name!r} (module {module!r}, registered name {registered!r}): it resolved to a Keras "
             "built-in, which does not stand in for a custom object that is not known here."
         )
-    raise ValueError(
+    raise InvalidConfigError(
         f"Could not locate {what} {name!r} (module {module!r}, registered name {registered!r}): it is "
         "not a part of lstmfast. Nothing is imported because a file names it; pass your "
         f"own classes and functions as custom_objects={{{str(registered or name)!r}: ...}}."
