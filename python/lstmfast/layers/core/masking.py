@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ... import ops
 from ...saving.registry import deserialize_keras_object
 from ...symbolic import KerasTensor
 from ..base import Layer
@@ -60,6 +59,8 @@ class Masking(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         if isinstance(inputs, KerasTensor):
+            from ... import ops  # which are not loaded for nothing
+
             return ops.any(ops.not_equal(inputs, self._value), axis=-1)
         return np.asarray(np.any(inputs != self._value, axis=-1))
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ... import ops
 from ...saving.registry import deserialize_keras_object, serialize_keras_object
 from ...symbolic import flatten, is_symbolic
 from ...utils.naming import to_snake_case
@@ -154,6 +153,8 @@ class _BuiltInCell(_Cell):
 
     def step_in_graph(self, x: Any, states: list[Any], training: bool | None) -> tuple[Any, list[Any]]:
         """A sequence of one step of the layer with the same weights."""
+        from ... import ops  # which are not loaded for nothing
+
         self.ensure_built(tuple(x.shape))
         y, *new = self._template(ops.expand_dims(x, 1), initial_state=states, training=training)
         return ops.squeeze(y, 1), new
