@@ -197,6 +197,20 @@ def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
     return None if structure is None else function(structure)
 
 
+def _paths(structure: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Keys and numbers that lead to each tensor."""
+    if isinstance(structure, KerasTensor):
+        return [before]
+    if isinstance(structure, dict):
+        return [path for key in sorted(structure) for path in _paths(structure[key], (*before, key))]
+    return [path for k, part in enumerate(structure) for path in _paths(part, (*before, k))]
+
+
+def leaf_path(structure: Any, number: int) -> str:
+    """The way to one of the tensors, as Keras writes it in messages: ``0.name``; empty for a single tensor."""
+    return ".".join(map(str, _paths(structure)[number]))
+
+
 def leaves_along(structure: Any, value: Any) -> list[Any]:
     """What `value` has at the places of the leaves of `structure`, in the order of `flatten`; None where it has nothing."""
     if isinstance(structure, (list, tuple)):

@@ -7,8 +7,7 @@ from typing import Any
 
 from ..layers.base import Layer
 from ..layers.core.input import Input, InputLayer
-from ..symbolic import KerasTensor, Node, flatten, map_leaves
-from ..training.structure import leaf_path
+from ..symbolic import KerasTensor, Node, flatten, leaf_path, map_leaves
 
 __all__ = ["Graph", "from_inside", "sorted_nodes", "tensors_of"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..layers.arrays import as_float32, as_numeric
-from ..symbolic import flatten, map_leaves, packed
-from ..training.structure import along, is_nested, leaf_path
+from ..symbolic import flatten, leaf_path, map_leaves, packed
+from ..training.structure import along, is_nested
 
 if TYPE_CHECKING:
     from .model import Model

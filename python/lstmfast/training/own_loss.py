@@ -4,7 +4,6 @@ a layer's `call` does."""
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,24 +14,17 @@ import numpy as np
 from ..layers.base import Layer
 from ..layers.call import Call
 from ..layers.keras_call import TRACES
-from ..symbolic import KerasTensor
+from ..symbolic import KerasTensor, leaves_along
+from .own_steps import compute_own, judge, own_metrics, parts_of, predicted
 
 if TYPE_CHECKING:
     from ..models.executor import Run
     from .batching import DataSet
 
-__all__ = ["OwnLoss", "compute_own"]
+__all__ = ["OwnLoss"]
 
 #: So far the value of the graph may be from that of the arrays, relative to it: sums in another order.
 _ROUNDING = 1e-5
-
-
-def compute_own(model: Any, parts: tuple[Any, Any, Any, Any], training: bool) -> Any:
-    """The model's own `compute_loss` of x, y, y_pred and sample_weight."""
-    arguments = dict(zip(("x", "y", "y_pred", "sample_weight"), parts, strict=True))
-    if "training" in inspect.signature(model.compute_loss).parameters:
-        arguments["training"] = training
-    return model.compute_loss(**arguments)
 
 
 class _Traceable(Layer):
@@ -60,8 +52,6 @@ class _Traceable(Layer):
 @contextmanager
 def _deaf(model: Any) -> Iterator[None]:
     """Keep symbolic values from the metrics that the model holds."""
-    from .own_steps import own_metrics
-
     held = own_metrics(model)
     for metric in held:
         vars(metric)["update_state"] = lambda *_, **__: None
@@ -105,8 +95,6 @@ class OwnLoss:
         NotImplementedError
             If it leaves out or multiplies what activity regularizers add.
         """
-        from .own_steps import judge
-
         value = judge(self.layer.model, batch, run, training=True)
         traced = self._forward(batch, run)
         if traced is not None and not _same(traced[0], value):
@@ -121,12 +109,12 @@ class OwnLoss:
                 f"`compute_loss` of {type(self.layer.model).__name__} must add `self.losses` as they are: the model has "
                 "activity regularizers or layers that add losses"
             )
-        return value, (_leaves(found["y_pred"]), shares)
+        model = self.layer.model
+        return value, (leaves_along(model._output_structure, found["y_pred"]), shares)
 
     def _forward(self, batch: DataSet, run: Run) -> tuple[float, Any] | None:
         """The value by the graph, and what goes back through it."""
-        from ..models.composed import forward_traced
-        from .own_steps import parts_of, predicted
+        from ..models.composed import forward_traced  # made of models itself
 
         model = self.layer.model
         x, y, weight = parts_of(model, batch)
@@ -150,12 +138,3 @@ class OwnLoss:
 def _same(a: float, b: float) -> bool:
     """Whether they differ by rounding alone."""
     return abs(a - b) <= _ROUNDING * max(abs(a), abs(b)) or not (math.isfinite(a) and math.isfinite(b))
-
-
-def _leaves(gradients: Any) -> list[Any]:
-    """As `flatten`, with None for outputs that have no part in the loss."""
-    if isinstance(gradients, dict):
-        return [leaf for key in sorted(gradients) for leaf in _leaves(gradients[key])]
-    if isinstance(gradients, (list, tuple)):
-        return [leaf for part in gradients for leaf in _leaves(part)]
-    return [gradients]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from ..layers.attributes import assignments, containers_in_attributes, held_in_a
 from ..metrics.base import Metric
 from ..symbolic import flatten, map_leaves
 from .batching import DataSet
-from .own_loss import compute_own
 
 if TYPE_CHECKING:
     from ..models.executor import Run
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OwnStep",
     "check_same_loss",
+    "compute_own",
     "data_of",
     "judge",
     "logs_of",
@@ -179,6 +180,14 @@ class OwnStep:
             else np.asarray(value)
             for name, value in logs.items()
         }
+
+
+def compute_own(model: Any, parts: tuple[Any, Any, Any, Any], training: bool) -> Any:
+    """The model's own `compute_loss` of x, y, y_pred and sample_weight."""
+    arguments = dict(zip(("x", "y", "y_pred", "sample_weight"), parts, strict=True))
+    if "training" in inspect.signature(model.compute_loss).parameters:
+        arguments["training"] = training
+    return model.compute_loss(**arguments)
 
 
 def judge(model: Any, batch: DataSet, run: Run, training: bool) -> float:

@@ -15,7 +15,6 @@ __all__ = [
     "along_outputs",
     "has_nested_outputs",
     "is_nested",
-    "leaf_path",
     "metric_prefix",
     "output_keys",
     "per_output",
@@ -105,20 +104,6 @@ def per_output(model: Model, given: Any, what: str) -> list[Any]:
             raise ValueError(f"{what} has {len(given)} entries, the model has {len(names)} outputs {names}")
         return list(given)
     return [given] * len(names)
-
-
-def _paths(structure: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Keys and numbers that lead to each output."""
-    if isinstance(structure, KerasTensor):
-        return [before]
-    if isinstance(structure, dict):
-        return [path for key in sorted(structure) for path in _paths(structure[key], (*before, key))]
-    return [path for k, part in enumerate(structure) for path in _paths(part, (*before, k))]
-
-
-def leaf_path(structure: Any, number: int) -> str:
-    """The way to one of the tensors, as Keras writes it in messages: ``0.name``; empty for a single tensor."""
-    return ".".join(map(str, _paths(structure)[number]))
 
 
 def metric_prefix(model: Model, number: int) -> str:
