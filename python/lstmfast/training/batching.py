@@ -183,18 +183,26 @@ def _has_own_steps(model: Any) -> bool:
     return any(overrides(model, name) for name in ("train_step", "test_step", "compute_loss"))
 
 
+def _of_samples(value: Any, n: int, what: str) -> Array:
+    """Numbers with an entry for each of n samples, fractions as float32; ValueError or TypeError for anything else."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{what} must be an array: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{what} must be numeric, got dtype {array.dtype}")
+    if array.ndim < 1 or len(array) != n:
+        raise ValueError(
+            f"{what} must have one entry for each of the {n} samples of x, got shape {array.shape}"
+        )
+    return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
+
+
 def _freed(given: Any, n: int, what: str, free: list[Any]) -> Any:
     """The structure of what was given with places in `free`, to which its arrays are appended."""
 
     def place(value: Any) -> int:
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{what} must be numeric, got dtype {array.dtype}")
-        if array.ndim < 1 or len(array) != n:
-            raise ValueError(
-                f"{what} must have one entry for each of the {n} samples of x, got shape {array.shape}"
-            )
-        free.append(array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array)
+        free.append(_of_samples(value, n, what))
         return len(free) - 1
 
     return map_leaves(place, given)
@@ -246,19 +254,8 @@ def _targets(model: Model, y: Any, n: int) -> list[Array | None]:
         if value is None:
             targets.append(None)
             continue
-        try:
-            array = np.asarray(value)
-        except ValueError as error:  # ragged
-            raise ValueError(f"{what} must be an array: {error}") from None
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{what} must be numeric, got dtype {array.dtype}")
-        if array.ndim < 1 or len(array) != n:
-            raise ValueError(
-                f"{what} must have one entry for each of the {n} samples of x, got shape {array.shape}"
-            )
-        if array.dtype.kind == "f":
-            array = array.astype(np.float32, copy=False)
-        elif array.dtype.kind == "b" or array.dtype.itemsize < 8:
+        array = _of_samples(value, n, what)
+        if array.dtype.kind != "f" and array.dtype.itemsize < 8:
             array = array.astype(np.int64)
         if array.ndim == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
             array = array[..., None]  # once, rather than in every batch
